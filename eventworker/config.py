@@ -1,0 +1,281 @@
+"""Every option of eventworker, as data.
+
+``register(conf)`` makes them known to an oslo.config object; below the command lines that object
+is passed as an argument, and nothing reads a global. The names in ``[notifications]`` and the
+switches in ``[DEFAULT]`` are StoryBoard's, with StoryBoard's defaults, so that an existing
+``storyboard.conf`` works unchanged.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+from oslo_config import cfg
+
+DEFAULT_OPTS: list[cfg.Opt] = [
+    cfg.BoolOpt(
+        "enable_notifications",
+        default=False,
+        help="The main switch. While it is False the daemon says so and ends with exit code 0.",
+    ),
+    cfg.IntOpt(
+        "worker_count",
+        default=5,
+        min=1,
+        max=512,
+        help="Number of consumer processes. --worker-count on the command line wins.",
+    ),
+    cfg.IntOpt(
+        "graceful_shutdown_timeout",
+        default=60,
+        min=0,
+        help="Seconds that a stopping daemon gives its handlers to finish before it kills them; "
+        "what is killed is delivered again. 0 waits without limit.",
+    ),
+]
+
+LOGGING_OPTS: list[cfg.Opt] = [
+    cfg.BoolOpt(
+        "debug", default=False, mutable=True, help="Log at DEBUG instead of INFO. Read on SIGHUP."
+    ),
+    cfg.StrOpt("log_file", help="File to log to, relative to log_dir. Empty: standard error."),
+    cfg.StrOpt("log_dir", help="Folder for log_file."),
+    cfg.StrOpt(
+        "log_config_append",
+        help="A logging.config.fileConfig file. It wins over every other logging option.",
+    ),
+    cfg.StrOpt(
+        "log_date_format", default="%Y-%m-%d %H:%M:%S", help="strftime format of the log's time."
+    ),
+    cfg.BoolOpt("use_json", default=False, help="One JSON object per log line instead of text."),
+    cfg.ListOpt(
+        "default_log_levels",
+        default=["pika=WARNING", "sqlalchemy=WARNING", "stevedore=WARNING"],
+        help="logger=LEVEL pairs for the libraries underneath.",
+    ),
+]
+
+NOTIFICATIONS_OPTS: list[cfg.Opt] = [
+    cfg.StrOpt(
+        "driver",
+        default="rabbit",
+        choices=[
+            ("rabbit", "events travel through RabbitMQ; a relay moves the outbox there"),
+            ("sql", "the outbox table is the queue; no broker is needed"),
+        ],
+        help="What carries the events.",
+    ),
+    cfg.StrOpt("rabbit_host", default="localhost", help="Host name of the RabbitMQ broker."),
+    cfg.PortOpt("rabbit_port", default=5672, help="TCP port of the broker (with TLS often 5671)."),
+    cfg.StrOpt("rabbit_userid", default="storyboard", help="User at the broker."),
+    cfg.StrOpt(
+        "rabbit_password", default="storyboard", secret=True, help="Password of that user."
+    ),
+    cfg.StrOpt("rabbit_virtual_host", default="/", help="Virtual host at the broker."),
+    cfg.StrOpt(
+        "rabbit_login_method",
+        default="PLAIN",
+        choices=["PLAIN", "AMQPLAIN", "EXTERNAL"],
+        ignore_case=True,
+        help="SASL mechanism. AMQPLAIN, the name in old StoryBoard files, is sent as PLAIN; "
+        "EXTERNAL takes the user from the TLS client certificate.",
+    ),
+    cfg.StrOpt("rabbit_exchange_name", default="storyboard", help="Durable topic exchange."),
+    cfg.StrOpt(
+        "rabbit_event_queue_name",
+        default="storyboard_events",
+        help="Durable queue that the daemon consumes. An existing one is used as it is.",
+    ),
+    cfg.ListOpt(
+        "rabbit_binding_keys",
+        default=["#"],
+        help="Routing keys (resource names) that the queue is bound for. '#' is all of them.",
+    ),
+    cfg.StrOpt(
+        "rabbit_application_name",
+        default="storyboard",
+        help="Name that our connections and messages carry.",
+    ),
+    cfg.IntOpt(
+        "rabbit_connection_attempts",
+        default=6,
+        min=1,
+        help="Attempts of one connection try before it counts as failed. The daemon itself never "
+        "gives up: it tries again with a jittered back-off.",
+    ),
+    cfg.IntOpt(
+        "rabbit_retry_delay", default=10, min=0, help="Longest pause in seconds between tries."
+    ),
+    cfg.IntOpt(
+        "rabbit_heartbeat", default=30, min=0, help="AMQP heartbeat in seconds; 0 turns it off."
+    ),
+    cfg.IntOpt(
+        "rabbit_ack_timeout",
+        default=1800,
+        min=2,
+        help="The broker's consumer_timeout in seconds (RabbitMQ: 30 minutes). What is prefetched "
+        "is kept below half of it.",
+    ),
+    cfg.BoolOpt("rabbit_tls", default=False, help="Connect with TLS 1.2 or newer."),
+    cfg.StrOpt("rabbit_tls_ca_file", help="CA bundle to trust. Empty: the system's."),
+    cfg.StrOpt("rabbit_tls_cert_file", help="Client certificate, for EXTERNAL logins."),
+    cfg.StrOpt("rabbit_tls_key_file", help="Private key of the client certificate."),
+    cfg.StrOpt(
+        "rabbit_tls_server_name",
+        help="Name expected in the broker's certificate. Empty: rabbit_host. It is always checked.",
+    ),
+    cfg.IntOpt(
+        "prefetch",
+        default=32,
+        min=1,
+        max=2000,
+        help="Deliveries that a consumer process may hold. A slow plugin lowers it; see "
+        "rabbit_ack_timeout.",
+    ),
+    cfg.IntOpt(
+        "max_event_bytes",
+        default=1024 * 1024,
+        min=1024,
+        help="Largest body in bytes; a larger one is quarantined.",
+    ),
+    cfg.FloatOpt(
+        "poll_interval",
+        default=1.0,
+        min=0.01,
+        help="Longest wait in seconds before the outbox is looked at without a wake-up.",
+    ),
+]
+
+DATABASE_OPTS: list[cfg.Opt] = [
+    cfg.StrOpt(
+        "connection",
+        secret=True,
+        help="SQLAlchemy URL, for example postgresql+psycopg://USER:PASSWORD@HOST/DATABASE or "
+        "sqlite:////var/lib/eventworker/eventworker.sqlite.",
+    ),
+]
+
+PLUGINS_OPTS: list[cfg.Opt] = [
+    cfg.ListOpt(
+        "disabled", default=[], help="Names of plugins that are off, however they feel about it."
+    ),
+    cfg.ListOpt(
+        "only", default=[], help="If not empty: the only names that may be on, all others are off."
+    ),
+    cfg.DictOpt(
+        "resource_classes",
+        default={},
+        help="Resource name to mapped class, as user:package.module:Class. The class of 'user' "
+        "makes the author that handle() is given; see WorkerTaskBase.resolve_resource_by_name.",
+    ),
+    cfg.FloatOpt(
+        "registry_refresh",
+        default=1.0,
+        min=0.05,
+        help="Seconds for which a consumer may rely on its copy of the list of plugins that "
+        "events are owed to. A plugin that is new somewhere is owed everywhere after that time.",
+    ),
+]
+
+#: Options that every plugin has in its own group ``[plugin:NAME]``.
+PLUGIN_OPTS: list[cfg.Opt] = [
+    cfg.StrOpt(
+        "lane",
+        default="main",
+        help="Processes that run this plugin. A name other than 'main' gives it processes of its "
+        "own (see [lane:NAME]), so that it cannot slow the others down.",
+    ),
+    cfg.IntOpt(
+        "max_attempts",
+        default=10,
+        min=1,
+        max=1000,
+        help="Calls with one event before it becomes a dead letter.",
+    ),
+    cfg.FloatOpt(
+        "handler_timeout",
+        default=300.0,
+        min=0.1,
+        help="Seconds that one call may take. It is then interrupted, and a little later its "
+        "process is killed; either way the attempt has failed.",
+    ),
+    cfg.FloatOpt(
+        "backoff", default=1.0, min=0.0, help="Seconds before the second attempt; then doubled."
+    ),
+    cfg.FloatOpt(
+        "backoff_max", default=3600.0, min=0.0, help="Longest pause in seconds between attempts."
+    ),
+]
+
+#: Options of ``[lane:NAME]``, for the lanes that plugins name.
+LANE_OPTS: list[cfg.Opt] = [
+    cfg.IntOpt(
+        "worker_count", default=1, min=1, max=512, help="Number of processes of this lane."
+    ),
+]
+
+RETENTION_OPTS: list[cfg.Opt] = [
+    cfg.FloatOpt("outbox_days", default=3.0, min=0.0, help="Days that a sent event is kept."),
+    cfg.FloatOpt(
+        "inbox_days",
+        default=14.0,
+        min=0.0,
+        help="Days that the memory of what is done is kept. It must outlast outbox_days plus the "
+        "longest retry, or an event could be handled twice; the daemon refuses less.",
+    ),
+    cfg.FloatOpt(
+        "dead_days", default=90.0, min=0.0, help="Days that dead letters and quarantine are kept."
+    ),
+    cfg.FloatOpt(
+        "interval", default=600.0, min=1.0, help="Seconds between two rounds of deleting."
+    ),
+]
+
+OUTBOX_OPTS: list[cfg.Opt] = [
+    cfg.BoolOpt(
+        "relay",
+        default=True,
+        help="With driver = rabbit: keep a relay running that moves the outbox to the broker.",
+    ),
+    cfg.IntOpt(
+        "relay_batch", default=200, min=1, max=5000, help="Events published per round of confirms."
+    ),
+]
+
+GROUPS: dict[str, list[cfg.Opt]] = {
+    "DEFAULT": DEFAULT_OPTS + LOGGING_OPTS,
+    "notifications": NOTIFICATIONS_OPTS,
+    "database": DATABASE_OPTS,
+    "outbox": OUTBOX_OPTS,
+    "plugins": PLUGINS_OPTS,
+    "retention": RETENTION_OPTS,
+}
+
+
+def register(conf: cfg.ConfigOpts) -> None:
+    """Make the options of :data:`GROUPS` known to ``conf``; calling it again changes nothing."""
+    for group, opts in GROUPS.items():
+        conf.register_opts(opts, group=None if group == "DEFAULT" else group)
+
+
+def plugin_group(
+    conf: cfg.ConfigOpts, name: str, opts: Sequence[cfg.Opt] = ()
+) -> cfg.ConfigOpts.GroupAttr:
+    """The values of ``[plugin:NAME]``, with the plugin's own options registered beside ours."""
+    group = f"plugin:{name}"
+    conf.register_opts([*PLUGIN_OPTS, *opts], group=group)
+    return conf[group]
+
+
+def lane_group(conf: cfg.ConfigOpts, name: str) -> cfg.ConfigOpts.GroupAttr:
+    """The values of ``[lane:NAME]``."""
+    group = f"lane:{name}"
+    conf.register_opts(LANE_OPTS, group=group)
+    return conf[group]
+
+
+def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    """Copies of all options by group, for the sample file (oslo.config's ``oslo.config.opts``)."""
+    sections = {**GROUPS, "plugin:NAME": PLUGIN_OPTS, "lane:NAME": LANE_OPTS}
+    return [(group, copy.deepcopy(opts)) for group, opts in sections.items()]

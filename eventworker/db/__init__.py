@@ -1,0 +1,31 @@
+"""Contract with the database: engine, clock, the event-scoped session, and what an error means."""
+
+from eventworker.db.clock import UTCDateTime, clock
+from eventworker.db.engine import build_engine, metadata
+from eventworker.db.failures import first_line, is_stale_snapshot, is_transient, is_unavailable, translated
+from eventworker.db.insert import insert_ignore
+from eventworker.db.session import EventSession
+from eventworker.db.transaction import (
+    OwnedTransaction,
+    Superseded,
+    short_transaction,
+    transaction_identity,
+)
+
+__all__ = [
+    "EventSession",
+    "OwnedTransaction",
+    "Superseded",
+    "UTCDateTime",
+    "build_engine",
+    "clock",
+    "first_line",
+    "insert_ignore",
+    "is_stale_snapshot",
+    "is_transient",
+    "is_unavailable",
+    "metadata",
+    "short_transaction",
+    "transaction_identity",
+    "translated",
+]

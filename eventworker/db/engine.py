@@ -1,0 +1,77 @@
+"""Building the engine: one place knows how each database is set up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, Engine, MetaData, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+from eventworker.db.transaction import guard_owned_transactions
+from eventworker.errors import ConfigError
+
+#: All of eventworker's tables; each is declared beside the code that owns it.
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_DRIVERS = {
+    "postgresql": "pip install 'eventworker[postgresql]'",
+    "mysql": "pip install 'eventworker[mysql]'",
+    "mariadb": "pip install 'eventworker[mysql]'",
+}
+
+
+def build_engine(url: str | None, *, pool_size: int = 2) -> Engine:
+    """An engine for ``[database] connection``; nothing connects yet.
+
+    :raises ConfigError: when the URL is missing, malformed, or needs a driver that is not there.
+    """
+    if not url:
+        raise ConfigError(
+            "[database] connection is not set; write for example "
+            "connection = postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
+        )
+    try:
+        parsed = make_url(url)
+        options: dict[str, Any] = {}
+        if parsed.get_backend_name() == "sqlite":
+            # Seconds that a writer waits for another one's transaction.
+            options["connect_args"] = {"timeout": 30}
+        else:
+            options.update(pool_size=pool_size, max_overflow=2, pool_recycle=1800)
+        engine = create_engine(parsed, **options)
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise ConfigError(f"[database] connection cannot be used: {error}") from None
+    except ModuleNotFoundError as error:
+        hint = _DRIVERS.get(parsed.get_backend_name(), f"pip install {error.name}")
+        raise ConfigError(
+            f"[database] connection needs the driver {error.name}, which is not installed; {hint}"
+        ) from None
+    if engine.dialect.name == "sqlite":
+        _set_up_sqlite(engine)
+    guard_owned_transactions(engine)
+    return engine
+
+
+def _set_up_sqlite(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def on_connect(driver_connection: Any, _record: Any) -> None:
+        # The driver must not begin or commit on its own: BEGIN is ours, below.
+        driver_connection.isolation_level = None
+        cursor = driver_connection.cursor()
+        cursor.execute("PRAGMA journal_mode = WAL")
+        # FULL: a commit that returned survives a power cut (https://sqlite.org/pragma.html).
+        cursor.execute("PRAGMA synchronous = FULL")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def on_begin(connection: Connection) -> None:
+        immediate = connection.get_execution_options().get("eventworker_immediate", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")

@@ -1,0 +1,84 @@
+"""The session that ``handle()`` is given: an ordinary session whose commit is not final.
+
+``commit()`` flushes and sets a savepoint, ``rollback()`` goes back to it, and the real COMMIT comes
+when ``handle()`` has returned, together with the inbox row. Until a plugin calls one of the two, no
+savepoint and so no round trip is spent.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+from sqlalchemy.orm import Session, SessionTransaction
+
+from eventworker.db.transaction import OwnedTransaction
+
+
+class EventSession(Session):
+    """A session inside an :class:`~eventworker.db.transaction.OwnedTransaction`."""
+
+    def __init__(self, owned: OwnedTransaction) -> None:
+        super().__init__(bind=owned.connection, join_transaction_mode="rollback_only")
+        self._owned = owned
+        self._mark: SessionTransaction | None = None
+
+    def begin(self, nested: bool = False) -> Any:
+        """As in SQLAlchemy, but the end of a plain block is :meth:`commit` or :meth:`rollback`."""
+        return super().begin(nested=True) if nested else _Block(self)
+
+    def commit(self) -> None:
+        """Keep what was done so far, whatever :meth:`rollback` follows."""
+        self.flush()
+        while (nested := self.get_nested_transaction()) is not None:
+            nested.commit()
+        self._mark = super().begin(nested=True)
+        if self.expire_on_commit:
+            self.expire_all()
+
+    def rollback(self) -> None:
+        """Undo what was done since the last :meth:`commit`, or since the call began."""
+        if self._mark is None:
+            super().rollback()
+            self._owned.restart()
+            return
+        while (nested := self.get_nested_transaction()) not in (None, self._mark):
+            nested.rollback()  # type: ignore[union-attr]
+        self._mark.rollback()
+        self._mark = super().begin(nested=True)
+
+    def close(self) -> None:
+        """Undo what was not committed, as any session's close does, and forget all objects."""
+        self.rollback()
+        super().close()
+
+    def dispose(self) -> None:
+        """The framework's close: the transaction has ended, nothing is to be undone."""
+        super().close()
+
+
+class _Block:
+    """``with session.begin():`` on an event session."""
+
+    def __init__(self, session: EventSession) -> None:
+        self.session = session
+
+    def __enter__(self) -> EventSession:
+        return self.session
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.session.commit()
+        else:
+            self.session.rollback()
+
+    def commit(self) -> None:
+        self.session.commit()
+
+    def rollback(self) -> None:
+        self.session.rollback()

@@ -1,0 +1,231 @@
+"""The real transaction around a plugin's call: the framework's alone to begin and to commit.
+
+*A COMMIT that returned proves nothing.* PostgreSQL answers the COMMIT of an aborted transaction
+with a rollback and no error, and a plugin can reach the driver's own ``commit()``. So the end of an
+owned transaction proves that it is still the one that was begun, or raises
+:class:`~eventworker.errors.TransactionLost`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine, String, Transaction, event, exc
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+from eventworker.db.failures import is_unavailable, translated
+from eventworker.errors import DatabaseError, TransactionLost
+
+_OWNER = "eventworker.owner"
+
+
+class transaction_identity(FunctionElement[str]):  # noqa: N801 - used like a SQL function
+    """SQL expression: what tells this transaction from every other one, where that can be asked."""
+
+    type = String()
+    inherit_cache = True
+    name = "eventworker_transaction_identity"
+
+
+@compiles(transaction_identity)
+def _no_identity(_element: transaction_identity, _compiler: Any, **_kw: Any) -> str:
+    return "''"
+
+
+@compiles(transaction_identity, "postgresql")
+def _postgresql_identity(_element: transaction_identity, _compiler: Any, **_kw: Any) -> str:
+    return "pg_current_xact_id()::text"
+
+
+class Superseded(BaseException):
+    """While a plugin rolled back, another process finished the same event; stop the call."""
+
+
+class OwnedTransaction:
+    """One real transaction on ``connection``, begun here and committed here or not at all.
+
+    :param claim: called with the connection, inside the transaction; writes the row that makes this
+        work ours and returns :class:`transaction_identity`'s value, or None when the work has been
+        claimed by somebody else.
+
+    The claim comes first, so that a concurrent duplicate waits on it instead of working in vain; a
+    plugin's rollback to the very start takes the claim with it, and :meth:`restart` makes it anew.
+    On SQLite it comes last: there a first write would hold the only write lock for as long as the
+    plugin runs.
+    """
+
+    def __init__(self, connection: Connection, claim: Callable[[Connection], str | None]) -> None:
+        self.connection = connection
+        self._claim = claim
+        self._claim_last = connection.dialect.name == "sqlite"
+        self._changes_before = 0
+        self._ending = False
+        self._lost: str | None = None
+        self._transaction: Transaction | None = None
+        self._identity: str | None = None
+
+    def begin(self) -> bool:
+        """BEGIN and claim; False when the claim belongs to somebody else."""
+        self.connection.info.pop(_OWNER, None)  # our own BEGIN is not to be refused
+        self._transaction = self.connection.begin()
+        self.connection.info[_OWNER] = self
+        self._lost = None
+        if self._claim_last:
+            self._changes_before = self._driver.total_changes
+            return True
+        self._identity = self._claim(self.connection)
+        return self._identity is not None
+
+    def restart(self) -> None:
+        """Begin again after a rollback to the start.
+
+        :raises Superseded: when the claim went to somebody else in between.
+        """
+        if not self.begin():
+            raise Superseded()
+
+    def commit(self) -> None:
+        """COMMIT, with proof.
+
+        :raises TransactionLost: when this is not, or not only, the transaction that was begun.
+        :raises Superseded: on SQLite, when somebody else finished the same work meanwhile.
+        """
+        if self._lost or self._transaction is None or not self._transaction.is_active:
+            raise TransactionLost(self._lost or "the plugin ended its transaction itself")
+        self._ending = True
+        if self._claim_last:
+            self._claim_now()
+        elif self.connection.dialect.name == "postgresql":
+            self._prove_and_commit()
+        self._transaction.commit()
+
+    def release(self) -> None:
+        """Roll back whatever is still open and give the connection back to its other users."""
+        self._ending = True
+        try:
+            if self.connection.in_transaction():
+                self.connection.rollback()
+        except exc.DBAPIError:
+            self.connection.invalidate()
+        finally:
+            self.connection.info.pop(_OWNER, None)
+
+    def refuse(self, what: str) -> None:
+        """Called for whatever would end the transaction; only :meth:`commit` may."""
+        if not self._ending:
+            raise DatabaseError(
+                f"{what} is refused inside handle(): the plugin's effect and its inbox row must be "
+                "committed together. Use session.commit() and session.rollback(), and make tables "
+                "in a migration"
+            )
+
+    def note_rollback(self) -> None:
+        if not self._ending:
+            self._lost = "the plugin rolled the connection back underneath its session"
+
+    @property
+    def _driver(self) -> Any:
+        return self.connection.connection.driver_connection
+
+    def _claim_now(self) -> None:
+        """SQLite: the claim as the last write before COMMIT."""
+        if not self._driver.in_transaction:
+            # SQLite rolls back on its own after some errors (disk full, I/O, out of memory), and
+            # the driver's commit() ends the transaction: a claim after either would stand alone.
+            raise TransactionLost("SQLite ended the transaction after an error or a raw commit")
+        if self._driver.total_changes == self._changes_before:
+            # The plugin only read. Its snapshot may be too old to write to, and nothing is lost
+            # by taking a new one.
+            self.connection.rollback()
+            self.connection.execution_options(eventworker_immediate=True)
+            self._transaction = self.connection.begin()
+        if self._claim(self.connection) is None:
+            raise Superseded()
+
+    def _prove_and_commit(self) -> None:
+        """PostgreSQL: proof and COMMIT in one simple query, so one round trip.
+
+        In an aborted transaction the SELECT fails, in another transaction than ours it divides by
+        zero, and neither reaches the COMMIT.
+        """
+        cursor = self._driver.cursor()
+        try:
+            cursor.execute(
+                "SELECT 1/(pg_current_xact_id_if_assigned()::text = "
+                f"'{self._identity}')::int; COMMIT"
+            )
+            while cursor.nextset():
+                pass
+            answer = cursor.statusmessage
+        except Exception as error:
+            if is_unavailable(error):
+                self.connection.invalidate()
+                raise translated(error) from error
+            if getattr(error, "sqlstate", None) in _NOT_OURS:
+                raise TransactionLost(
+                    "the transaction was aborted by an error that the plugin swallowed, "
+                    "or replaced by a raw commit"
+                ) from error
+            raise
+        finally:
+            cursor.close()
+        if answer != "COMMIT":
+            raise TransactionLost(f"the database answered COMMIT with {answer}")
+
+
+#: in_failed_sql_transaction, division_by_zero
+_NOT_OURS = ("25P02", "22012")
+
+
+#: What would end the transaction (or, on MySQL, DDL, which commits it).
+_CONTROL = re.compile(
+    r"(?:^|;)(?:\s|--[^\n]*\n|/\*.*?\*/|\()*"
+    r"(?P<word>COMMIT|ROLLBACK(?!\s+(?:WORK\s+|TRANSACTION\s+)?TO\b)|ABORT|END|BEGIN|START|PREPARE"
+    r"|CREATE|ALTER|DROP|TRUNCATE|RENAME|GRANT|REVOKE|LOCK\s+TABLES|VACUUM)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def guard_owned_transactions(engine: Engine) -> None:
+    """Refuse, on owned connections of ``engine``, whatever would end the transaction early."""
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def refuse_control(
+        connection: Connection, _cursor: Any, statement: str, *_rest: Any
+    ) -> None:
+        if _OWNER not in connection.info:
+            return
+        if match := _CONTROL.search(statement):
+            connection.info[_OWNER].refuse(match["word"].upper())
+
+    @event.listens_for(engine, "commit")
+    def refuse_commit(connection: Connection) -> None:
+        owner = connection.info.get(_OWNER)
+        if owner is not None:
+            owner.refuse("the connection's own commit()")
+
+    @event.listens_for(engine, "rollback")
+    def note_rollback(connection: Connection) -> None:
+        owner = connection.info.get(_OWNER)
+        if owner is not None:
+            owner.note_rollback()
+
+
+@contextmanager
+def short_transaction(engine: Engine) -> Iterator[Connection]:
+    """A transaction of the framework's own; on SQLite it takes the write lock at once.
+
+    :raises DatabaseUnavailable: when the database is away.
+    """
+    try:
+        with engine.connect() as connection:
+            if engine.dialect.name == "sqlite":
+                connection = connection.execution_options(eventworker_immediate=True)
+            with connection.begin():
+                yield connection
+    except exc.DBAPIError as error:
+        raise translated(error) from error

@@ -1,0 +1,212 @@
+"""The event: the immutable fact of one change made through a web API, and its wire format.
+
+Documented in ``docs/wire-format.rst``. The body is a JSON object with StoryBoard's twelve fields;
+identity, time and source travel beside it, in the message's properties or the row's columns.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import time as clock
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import msgspec
+
+from eventworker.errors import DecodeError, EncodeError
+
+MAX_BODY_BYTES = 1024 * 1024
+MAX_DEPTH = 64
+
+#: No control characters: a name is a routing key, a log word and a text column, and PostgreSQL's
+#: text cannot hold NUL.
+_PLAIN = r"^[^\x00-\x1f\x7f]*$"
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=120, pattern=_PLAIN)]
+Text = Annotated[str, msgspec.Meta(max_length=8192)]
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+ResourceId = Int64 | Annotated[str, msgspec.Meta(max_length=255, pattern=_PLAIN)] | None
+Image = dict[str, Any] | None
+
+
+def uuid7() -> UUID:
+    """A time-ordered UUID (RFC 9562, section 5.7): neighbours in time are neighbours in the index."""
+    milliseconds = clock.time_ns() // 1_000_000
+    noise = int.from_bytes(os.urandom(10), "big")
+    high, low = noise >> 68, noise & ((1 << 62) - 1)
+    return UUID(int=milliseconds << 80 | 0x7 << 76 | (high & 0xFFF) << 64 | 0b10 << 62 | low)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """One change made through the API.
+
+    The first twelve fields are StoryBoard's. ``id`` is the identity that deduplication rests on,
+    ``time`` when the change was made (UTC) and ``source`` the application that made it.
+    """
+
+    author_id: ResourceId = None
+    method: Name
+    url: Text | None = None
+    path: Text | None = None
+    query_string: Text | None = None
+    status: Int64 | None = None
+    resource: Name
+    resource_id: ResourceId = None
+    sub_resource: Annotated[str, msgspec.Meta(max_length=120, pattern=_PLAIN)] | None = None
+    sub_resource_id: ResourceId = None
+    resource_before: Image = None
+    resource_after: Image = None
+    id: UUID = msgspec.field(default_factory=uuid7)
+    time: datetime = msgspec.field(default_factory=_now)
+    source: str = ""
+
+    def encode(self, max_bytes: int = MAX_BODY_BYTES) -> bytes:
+        """The JSON body: the twelve wire fields, UTF-8.
+
+        :raises EncodeError: when a value has no JSON form, a field is out of its bounds, or the
+            body would be larger than ``max_bytes``.
+        """
+        try:
+            body = _encoder.encode({name: getattr(self, name) for name in WIRE_FIELDS})
+        except (TypeError, ValueError, RecursionError) as error:
+            raise EncodeError(f"{self.method} {self.resource}: {error}") from error
+        if len(body) > max_bytes:
+            raise EncodeError(
+                f"{self.method} {self.resource}: the body has {len(body)} bytes, "
+                f"the limit is {max_bytes}"
+            )
+        return body
+
+
+WIRE_FIELDS = (
+    "author_id",
+    "method",
+    "url",
+    "path",
+    "query_string",
+    "status",
+    "resource",
+    "resource_id",
+    "sub_resource",
+    "sub_resource_id",
+    "resource_before",
+    "resource_after",
+)
+_encoder = msgspec.json.Encoder()
+
+
+def checked(event: Event) -> Event:
+    """The same event, if every field is within the bounds that a reader will hold it to.
+
+    Constructing an :class:`Event` checks nothing (it happens on every request); what goes into a
+    queue is checked once, where the sender can still be told.
+
+    :raises EncodeError: naming the first field that is out of bounds.
+    """
+    try:
+        msgspec.convert(
+            {name: getattr(event, name) for name in WIRE_FIELDS if name not in _IMAGES}, Event
+        )
+    except msgspec.ValidationError as error:
+        raise EncodeError(str(error)) from error
+    return event
+
+
+_IMAGES = ("resource_before", "resource_after")
+
+
+def decode(
+    body: bytes,
+    *,
+    id: UUID | None = None,  # noqa: A002 - the field's name
+    time: datetime | None = None,
+    source: str = "",
+    max_bytes: int = MAX_BODY_BYTES,
+) -> Event:
+    """Read a body published by us or by any StoryBoard publisher.
+
+    Strict JSON only (RFC 8259): UTF-8 without byte order mark or lone surrogates, no NaN or
+    infinity, no duplicate keys, at most ``max_bytes`` long and 64 levels deep. Fields that are not
+    ours are ignored; of StoryBoard's twelve only ``method`` and ``resource`` must be there.
+
+    :raises DecodeError: with the reason and the bytes, for the quarantine.
+    """
+    fields = _strict_object(body, max_bytes)
+    fields = {name: fields[name] for name in WIRE_FIELDS if name in fields}
+    fields["id"] = id or uuid7()
+    fields["time"] = time or _now()
+    fields["source"] = source
+    try:
+        return msgspec.convert(fields, Event)
+    except msgspec.ValidationError as error:
+        raise DecodeError(str(error), body) from None
+
+
+_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def _strict_object(body: bytes, max_bytes: int) -> dict[str, Any]:
+    if len(body) > max_bytes:
+        raise DecodeError(f"the body has {len(body)} bytes, the limit is {max_bytes}", body)
+    try:
+        value = _decoder.decode(body.decode("utf-8"))
+    except RecursionError:
+        # Not a ValueError: a body of 100,000 brackets would otherwise take the process down.
+        raise DecodeError(f"nested deeper than {MAX_DEPTH} levels", body) from None
+    except ValueError as error:  # bad UTF-8, bad JSON, a number of 5,000 digits, our own refusals
+        raise DecodeError(f"not strict JSON: {error}", body) from None
+    if not isinstance(value, dict):
+        raise DecodeError(f"a JSON object is expected, not {type(value).__name__}", body)
+    # Two cheap counts spare almost every body the walk over its values.
+    if body.count(b"{") + body.count(b"[") > MAX_DEPTH or _SURROGATE_ESCAPE.search(body):
+        _check_values(value, body)
+    return value
+
+
+def _check_values(value: Any, body: bytes) -> None:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                below.extend(item)
+                below.extend(item.values())
+            elif isinstance(item, list):
+                below.extend(item)
+            elif isinstance(item, str) and _LONE_SURROGATE.search(item):
+                raise DecodeError("not strict JSON: a lone surrogate", body)
+        if not below:
+            return
+        level = below
+    raise DecodeError(f"nested deeper than {MAX_DEPTH} levels", body)
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("duplicate keys in an object")
+    return result
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is too large for a number")
+    return number
+
+
+_decoder = json.JSONDecoder(
+    object_pairs_hook=_without_duplicates, parse_constant=_no_constant, parse_float=_finite
+)

@@ -1,0 +1,60 @@
+"""An identity for events whose publisher gave none.
+
+The first delivery gets a fresh id, kept with the body's hash; a delivery that the broker flags as
+redelivered takes the newest id of that hash. Two equal bodies that are two events are told apart
+while neither is redelivered; the promise for such events is at-least-once, and the docs say so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Uuid,
+    insert,
+    select,
+)
+
+from eventworker.db import UTCDateTime, clock, metadata
+from eventworker.event import uuid7
+
+anonymous_table = Table(
+    "eventworker_anonymous",
+    metadata,
+    Column(
+        "id",
+        BigInteger().with_variant(Integer, "sqlite"),
+        primary_key=True,
+        autoincrement=True,
+    ),
+    Column("digest", LargeBinary(32), nullable=False),
+    Column("event_id", Uuid, nullable=False),
+    Column("at", UTCDateTime, nullable=False, index=True),
+    Index("ix_eventworker_anonymous_digest", "digest"),
+)
+
+
+def identify(connection: Connection, body: bytes, redelivered: bool) -> UUID:
+    """The id of an event that came without one."""
+    digest = hashlib.sha256(body).digest()
+    table = anonymous_table.c
+    if redelivered:
+        newest = (
+            select(table.event_id).where(table.digest == digest).order_by(table.id.desc()).limit(1)
+        )
+        known: UUID | None = connection.scalar(newest)
+        if known is not None:
+            return known
+    event_id = uuid7()
+    connection.execute(
+        insert(anonymous_table).values(digest=digest, event_id=event_id, at=clock())
+    )
+    return event_id

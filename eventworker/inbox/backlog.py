@@ -1,0 +1,327 @@
+"""Deliveries that did not end at their first call: pending, retrying and dead ones, as rows.
+
+A row of ``eventworker_delivery`` and the inbox row beside it move together::
+
+    park ──▶ pending ─┐ claim (attempt + 1, lease)     ┌─▶ done     row deleted
+    fail ──▶ retry ───┴──────────────▶ one call ───────┼─▶ retry    due later
+                ▲                          │           └─▶ dead     kept for the operator
+                └── the lease runs out: the process died in the call
+
+``due_at`` doubles as the lease: a claimed row is due again when the lease ends, so nothing has to
+rescue it. The attempt is counted when it is claimed, in a transaction of its own: a call that takes
+the process down cannot take its own count with it. All times are the database's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Index,
+    Integer,
+    LargeBinary,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    and_,
+    delete,
+    insert,
+    select,
+    update,
+)
+
+from eventworker.db import UTCDateTime, clock, insert_ignore, metadata, transaction_identity
+from eventworker.event import Event, decode
+from eventworker.inbox.claims import Outcome, inbox_table, note, set_outcome
+
+PENDING, RETRY, DEAD = "pending", "retry", "dead"
+
+#: The events that rows of the backlog refer to; an event that is done at once is never stored.
+event_table = Table(
+    "eventworker_event",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("time", UTCDateTime, nullable=False),
+    Column("source", String(255), nullable=False),
+    Column("resource", String(120), nullable=False),
+    Column("body", LargeBinary(2**24), nullable=False),
+    Column("stored_at", UTCDateTime, nullable=False),
+)
+
+delivery_table = Table(
+    "eventworker_delivery",
+    metadata,
+    Column(
+        "id",
+        BigInteger().with_variant(Integer, "sqlite"),
+        primary_key=True,
+        autoincrement=True,
+    ),
+    Column("event_id", Uuid, nullable=False),
+    Column("plugin", SmallInteger, nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("attempts", SmallInteger, nullable=False),
+    Column("due_at", UTCDateTime, nullable=False),
+    Column("owner", String(120)),
+    Column("error", Text),
+    Column("traceback", Text),
+    Column("created_at", UTCDateTime, nullable=False),
+    UniqueConstraint("event_id", "plugin"),
+    Index("ix_eventworker_delivery_due", "state", "due_at"),
+)
+_delivery = delivery_table.c
+_event = event_table.c
+_open = _delivery.state.in_((PENDING, RETRY))
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A claimed row: this process may call this plugin with this event, ``attempts`` included."""
+
+    id: int
+    event: Event
+    plugin: int
+    attempts: int
+
+    def is_taken(self, connection: Connection) -> bool:
+        found = connection.scalar(select(_delivery.attempts).where(_delivery.id == self.id))
+        return found != self.attempts
+
+    def take(self, connection: Connection) -> str | None:
+        """The claim of a call from the backlog: the inbox row turns done, this row goes.
+
+        Only while the attempt is still ours: a lease that ran out may have given it to another.
+        """
+        gone = connection.execute(
+            delete(delivery_table).where(
+                _delivery.id == self.id, _delivery.attempts == self.attempts, _open
+            )
+        )
+        if not gone.rowcount:
+            return None
+        inbox = inbox_table.c
+        connection.execute(
+            update(inbox_table)
+            .where(inbox.event_id == self.event.id, inbox.plugin == self.plugin)
+            .values(outcome=int(Outcome.DONE), at=clock())
+        )
+        return str(connection.scalar(select(transaction_identity())))
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """How a call failed.
+
+    :param delay: seconds until the next attempt; None when there is none: a dead letter.
+    """
+
+    error: str
+    traceback: str = ""
+    delay: float | None = None
+
+
+def store(connection: Connection, event: Event) -> None:
+    """Keep the event's body for the rows that refer to it."""
+    connection.execute(
+        insert_ignore(connection.dialect.name, event_table).values(
+            id=event.id,
+            time=event.time,
+            source=event.source,
+            resource=event.resource,
+            body=event.encode(max_bytes=2**24),
+            stored_at=clock(),
+        )
+    )
+
+
+def park(connection: Connection, event: Event, plugins: Sequence[int]) -> None:
+    """Owe the event to these plugins later; those that have their outcome already keep it."""
+    store(connection, event)
+    owed = note(connection, event.id, list(plugins), Outcome.PENDING)
+    _insert(connection, event.id, owed, PENDING)
+
+
+def fail_first(connection: Connection, event: Event, plugin: int, failure: Failure) -> None:
+    """Record that the call at the event's arrival failed."""
+    store(connection, event)
+    record_failure(connection, event.id, plugin, failure)
+
+
+def record_failure(
+    connection: Connection, event_id: UUID, plugin: int, failure: Failure
+) -> None:
+    """Record one failed attempt, even if the event's body is not stored here yet.
+
+    The row of a call that killed its process is written before the event arrives again; until then
+    there is nothing to call the plugin with, and :func:`claim` passes it over.
+    """
+    dead = failure.delay is None
+    if not note(connection, event_id, [plugin], Outcome.DEAD if dead else Outcome.RETRY):
+        return  # handled, or counted, by somebody else in the meantime
+    _insert(connection, event_id, [plugin], DEAD if dead else RETRY, 1, failure)
+
+
+def _insert(
+    connection: Connection,
+    event_id: UUID,
+    plugins: Sequence[int],
+    state: str,
+    attempts: int = 0,
+    failure: Failure | None = None,
+) -> None:
+    if not plugins:
+        return
+    connection.execute(
+        insert(delivery_table).values(
+            [
+                {
+                    "event_id": event_id,
+                    "plugin": number,
+                    "state": state,
+                    "attempts": attempts,
+                    "due_at": clock((failure.delay or 0.0) if failure else 0.0),
+                    "error": failure.error if failure else None,
+                    "traceback": failure.traceback if failure else None,
+                    "created_at": clock(),
+                }
+                for number in plugins
+            ]
+        )
+    )
+
+
+def claim(
+    connection: Connection, plugins: Sequence[int], limit: int, lease: float, owner: str
+) -> list[Due]:
+    """Claim due rows of these plugins, oldest first.
+
+    :param lease: seconds until a row is due again if this process says no more about it.
+    """
+    if not plugins:
+        return []
+    picked = (
+        select(_delivery.id)
+        .join(event_table, _event.id == _delivery.event_id)
+        .where(_open, _delivery.due_at <= clock(), _delivery.plugin.in_(plugins))
+        .order_by(_delivery.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True, of=delivery_table)
+        .cte("picked")
+    )
+    rows = connection.execute(
+        update(delivery_table)
+        .where(_delivery.id.in_(select(picked.c.id)))
+        .values(attempts=_delivery.attempts + 1, due_at=clock(lease), owner=owner)
+        .returning(_delivery.id, _delivery.event_id, _delivery.plugin, _delivery.attempts)
+    ).all()
+    if not rows:
+        return []
+    events = {
+        row.id: decode(row.body, id=row.id, time=row.time, source=row.source, max_bytes=2**24)
+        for row in connection.execute(
+            select(event_table).where(_event.id.in_({row.event_id for row in rows}))
+        )
+    }
+    return [Due(row.id, events[row.event_id], row.plugin, row.attempts) for row in sorted(rows)]
+
+
+def _mine(due: Due) -> object:
+    return and_(_delivery.id == due.id, _delivery.attempts == due.attempts)
+
+
+def fail(connection: Connection, due: Due, failure: Failure) -> None:
+    """Record that the claimed call failed: due again after the delay, or dead."""
+    dead = failure.delay is None
+    changed = connection.execute(
+        update(delivery_table)
+        .where(_mine(due))  # type: ignore[arg-type]
+        .values(
+            state=DEAD if dead else RETRY,
+            due_at=clock(failure.delay or 0.0),
+            error=failure.error,
+            traceback=failure.traceback,
+            owner=None,
+        )
+    )
+    if changed.rowcount:
+        outcome = Outcome.DEAD if dead else Outcome.RETRY
+        set_outcome(connection, due.event.id, due.plugin, outcome)
+
+
+def give_back(connection: Connection, due: Due, delay: float = 0.0) -> None:
+    """Undo the claim, attempt included: the call did not happen, or its failure was no fault of
+    the event."""
+    connection.execute(
+        update(delivery_table)
+        .where(_mine(due))  # type: ignore[arg-type]
+        .values(attempts=_delivery.attempts - 1, due_at=clock(delay), owner=None)
+    )
+
+
+def skip(connection: Connection, due: Due) -> None:
+    """The plugin does not want such events after all."""
+    connection.execute(delete(delivery_table).where(_mine(due)))  # type: ignore[arg-type]
+    set_outcome(connection, due.event.id, due.plugin, Outcome.SKIPPED)
+
+
+def blame(
+    connection: Connection, event_id: UUID, plugin: int, failure: Failure
+) -> None:
+    """Record that a call took its process down, whether it came from the backlog or not.
+
+    A row of the backlog has counted the attempt when it was claimed; a first call has no row yet.
+    """
+    dead = failure.delay is None
+    changed = connection.execute(
+        update(delivery_table)
+        .where(_delivery.event_id == event_id, _delivery.plugin == plugin, _open)
+        .values(
+            state=DEAD if dead else RETRY,
+            due_at=clock(failure.delay or 0.0),
+            error=failure.error,
+            traceback=failure.traceback,
+            owner=None,
+        )
+    )
+    if not changed.rowcount:
+        record_failure(connection, event_id, plugin, failure)
+    elif dead:
+        set_outcome(connection, event_id, plugin, Outcome.DEAD)
+
+
+def attempts_of(connection: Connection, event_id: UUID, plugin: int) -> int:
+    """Attempts counted so far; 0 for a pair that is not in the backlog."""
+    found = select(_delivery.attempts).where(
+        _delivery.event_id == event_id, _delivery.plugin == plugin
+    )
+    return int(connection.scalar(found) or 0)
+
+
+def release_owner(connection: Connection, owner: str) -> int:
+    """Make the leases of a dead process due now; returns their number."""
+    released = connection.execute(
+        update(delivery_table)
+        .where(_delivery.owner == owner, _open)
+        .values(due_at=clock(), owner=None)
+    )
+    return released.rowcount
+
+
+def seconds_until_due(connection: Connection, plugins: Sequence[int]) -> datetime | None:
+    """When the next row of these plugins is due, by the database's clock; None if there is none."""
+    due: datetime | None = connection.scalar(
+        select(_delivery.due_at)
+        .where(_open, _delivery.plugin.in_(plugins))
+        .order_by(_delivery.due_at)
+        .limit(1)
+    )
+    return due

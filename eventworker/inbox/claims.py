@@ -1,0 +1,184 @@
+"""The inbox: one row per event and plugin, written in the transaction of the plugin's effect.
+
+The row says how far the two have come (:class:`Outcome`). An ack is allowed once every plugin that
+the event is owed to has its row; a second delivery finds the row and skips.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+from uuid import UUID
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Uuid,
+    bindparam,
+    select,
+    update,
+)
+
+from eventworker.db import (
+    EventSession,
+    OwnedTransaction,
+    Superseded,
+    UTCDateTime,
+    clock,
+    insert_ignore,
+    metadata,
+    transaction_identity,
+)
+
+
+class Outcome(enum.IntEnum):
+    """How far an event and a plugin have come. All but PENDING and RETRY are final."""
+
+    DONE = 1
+    #: Owed, and waiting for a process that has the plugin (its lane, or another host).
+    PENDING = 2
+    #: Failed, and due again.
+    RETRY = 3
+    #: Given up on; an operator may replay it.
+    DEAD = 4
+    #: The plugin was off, or does not want such events.
+    SKIPPED = 5
+    #: Given up on, and an operator agreed.
+    DISCARDED = 6
+
+
+inbox_table = Table(
+    "eventworker_inbox",
+    metadata,
+    Column("event_id", Uuid, nullable=False),
+    Column("plugin", SmallInteger, nullable=False),
+    Column("outcome", SmallInteger, nullable=False),
+    Column("at", UTCDateTime, nullable=False, index=True),
+    PrimaryKeyConstraint("event_id", "plugin"),
+)
+_inbox = inbox_table.c
+
+
+class Claim(Protocol):
+    """What makes one call of one plugin ours, and done."""
+
+    def is_taken(self, connection: Connection) -> bool:
+        """Whether the work is settled already (a look, not a guarantee)."""
+
+    def take(self, connection: Connection) -> str | None:
+        """Write what says so; see :class:`~eventworker.db.OwnedTransaction`."""
+
+
+@dataclass(frozen=True, slots=True)
+class FirstClaim:
+    """The claim of a delivery that is handled as it arrives: no row may exist yet."""
+
+    event_id: UUID
+    plugin: int
+
+    def is_taken(self, connection: Connection) -> bool:
+        found = select(_inbox.outcome).where(
+            _inbox.event_id == self.event_id, _inbox.plugin == self.plugin
+        )
+        return connection.scalar(found) is not None
+
+    def take(self, connection: Connection) -> str | None:
+        taken: str | None = connection.scalar(
+            _take_first(connection.dialect.name),
+            {"event_id": self.event_id, "plugin": self.plugin},
+        )
+        return taken
+
+
+_statements: dict[str, Any] = {}
+
+
+def _take_first(dialect: str) -> Any:
+    if dialect not in _statements:
+        _statements[dialect] = (
+            insert_ignore(dialect, inbox_table)
+            .values(
+                event_id=bindparam("event_id"),
+                plugin=bindparam("plugin"),
+                outcome=int(Outcome.DONE),
+                at=clock(),
+            )
+            .returning(transaction_identity())
+        )
+    return _statements[dialect]
+
+
+def run_once(
+    engine: Engine,
+    claim: Claim,
+    call: Callable[[EventSession], None],
+    *,
+    immediate: bool = False,
+) -> bool:
+    """Run ``call`` with a session whose effects are committed together with the claim, or not at
+    all.
+
+    :param claim: whose ``take`` writes the inbox row.
+    :param immediate: on SQLite, take the write lock at the start.
+    :returns: False when the event was handled already; the call's effects are then undone, or it
+        was not called.
+    :raises TransactionLost: when the commit cannot be proven.
+    """
+    with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            # There the claim comes last, so this look is what spares the call.
+            taken = claim.is_taken(connection)
+            connection.rollback()
+            if taken:
+                return False
+            connection.execution_options(eventworker_immediate=immediate)
+        owned = OwnedTransaction(connection, claim.take)
+        try:
+            if not owned.begin():
+                return False
+            session = EventSession(owned)
+            try:
+                call(session)
+                session.flush()
+                owned.commit()
+            finally:
+                session.dispose()
+            return True
+        except Superseded:
+            return False
+        finally:
+            owned.release()
+
+
+def set_outcome(connection: Connection, event_id: UUID, plugin: int, outcome: Outcome) -> None:
+    """Move an existing row to another outcome."""
+    connection.execute(
+        update(inbox_table)
+        .where(_inbox.event_id == event_id, _inbox.plugin == plugin)
+        .values(outcome=int(outcome), at=clock())
+    )
+
+
+def note(
+    connection: Connection, event_id: UUID, plugins: list[int], outcome: Outcome
+) -> list[int]:
+    """Insert rows for those plugins that have none yet; returns the plugins that got one."""
+    if not plugins:
+        return []
+    rows = connection.execute(
+        insert_ignore(connection.dialect.name, inbox_table)
+        .values(
+            [
+                {"event_id": event_id, "plugin": number, "outcome": int(outcome), "at": clock()}
+                for number in plugins
+            ]
+        )
+        .returning(_inbox.plugin)
+    )
+    return list(rows.scalars())

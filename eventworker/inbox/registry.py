@@ -1,0 +1,108 @@
+"""Which plugins an event is owed to: decided here, in the database, not by what a process loaded.
+
+A host that lacks a plugin must not ack that plugin's events away. A name is added when a daemon
+starts with it enabled, stays owed while it cannot be imported, is off while it is disabled, and
+leaves by ``eventworker plugins retire``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Column, Connection, SmallInteger, String, Table, func, select, update
+
+from eventworker.db import UTCDateTime, clock, insert_ignore, metadata
+from eventworker.errors import PluginError
+
+ON, OFF, RETIRED = "on", "off", "retired"
+
+plugin_table = Table(
+    "eventworker_plugin",
+    metadata,
+    Column("number", SmallInteger, primary_key=True, autoincrement=False),
+    # Lower case; names are unique without regard to case.
+    Column("key", String(120), nullable=False, unique=True),
+    Column("name", String(120), nullable=False),
+    Column("state", String(10), nullable=False),
+    Column("since", UTCDateTime, nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """One plugin as the database knows it."""
+
+    number: int
+    name: str
+    state: str
+    since: datetime
+
+
+def read(connection: Connection) -> list[Registered]:
+    """All plugins ever registered, in the order of their numbers."""
+    table = plugin_table.c
+    rows = connection.execute(
+        select(table.number, table.name, table.state, table.since).order_by(table.number)
+    )
+    return [Registered(*row) for row in rows]
+
+
+def sync(connection: Connection, on: Iterable[str], off: Iterable[str]) -> None:
+    """Record what a starting daemon found: these are on, and these, where known, are off.
+
+    A name in neither list (not installed here, or broken) keeps its state.
+    """
+    for name in on:
+        _set(connection, name, ON)
+    table = plugin_table.c
+    for name in off:
+        connection.execute(
+            update(plugin_table)
+            .where(table.key == name.lower(), table.state == ON)
+            .values(state=OFF, since=clock())
+        )
+
+
+def _set(connection: Connection, name: str, state: str) -> None:
+    table = plugin_table.c
+    changed = connection.execute(
+        update(plugin_table)
+        .where(table.key == name.lower(), table.state != state)
+        .values(state=state, since=clock(), name=name)
+    )
+    if changed.rowcount or connection.scalar(select(table.number).where(table.key == name.lower())):
+        return
+    number = select(func.coalesce(func.max(table.number), 0) + 1).scalar_subquery()
+    # Two daemons that start at once compute the same number; the loser's row is ignored and it
+    # tries again with the next one.
+    for _ in range(100):
+        inserted = connection.execute(
+            insert_ignore(connection.dialect.name, plugin_table).values(
+                number=number, key=name.lower(), name=name, state=state, since=clock()
+            )
+        )
+        if inserted.rowcount or connection.scalar(
+            select(table.number).where(table.key == name.lower())
+        ):
+            return
+    raise PluginError(f"plugin {name} could not be given a number in eventworker_plugin")
+
+
+def numbers(connection: Connection, names: Sequence[str]) -> dict[str, int]:
+    """Name to number, for the names that are registered."""
+    wanted = {name.lower(): name for name in names}
+    table = plugin_table.c
+    rows = connection.execute(select(table.key, table.number).where(table.key.in_(wanted)))
+    return {wanted[key]: number for key, number in rows}
+
+
+def retire(connection: Connection, name: str) -> bool:
+    """End the debt: no further event is owed to this plugin. False if the name is unknown."""
+    changed = connection.execute(
+        update(plugin_table)
+        .where(plugin_table.c.key == name.lower())
+        .values(state=RETIRED, since=clock())
+    )
+    return bool(changed.rowcount)

@@ -1,0 +1,106 @@
+"""Consuming the outbox: claim with a lease, settle, give back. Documented in ``outbox.table``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection, and_, or_, select, update
+
+from eventworker.db import clock
+from eventworker.outbox.table import DEAD, READY, SENT, outbox_table
+
+_outbox = outbox_table.c
+_free = or_(_outbox.leased_until.is_(None), _outbox.leased_until <= clock())
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A claimed row. ``claims`` above 1 says that it may have been handled before."""
+
+    id: UUID
+    time: datetime
+    source: str
+    resource: str
+    body: bytes
+    claims: int
+
+
+def claim(connection: Connection, limit: int, lease: float, owner: str) -> list[Row]:
+    """Lease up to ``limit`` ready rows to ``owner`` for ``lease`` seconds, oldest first."""
+    picked = (
+        select(_outbox.id)
+        .where(_outbox.state == READY, _free)
+        .order_by(_outbox.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("picked")
+    )
+    rows = connection.execute(
+        update(outbox_table)
+        .where(_outbox.id.in_(select(picked.c.id)))
+        .values(leased_until=clock(lease), owner=owner, claims=_outbox.claims + 1)
+        .returning(
+            _outbox.id,
+            _outbox.time,
+            _outbox.source,
+            _outbox.resource,
+            _outbox.body,
+            _outbox.claims,
+        )
+    )
+    return sorted((Row(*row) for row in rows), key=lambda row: row.id.int)
+
+
+def _mine(ids: Sequence[UUID], owner: str) -> object:
+    return and_(_outbox.id.in_(ids), _outbox.owner == owner, _outbox.state == READY)
+
+
+def extend(connection: Connection, ids: Sequence[UUID], lease: float, owner: str) -> set[UUID]:
+    """Renew leases; returns the ids that are still this owner's."""
+    rows = connection.execute(
+        update(outbox_table)
+        .where(_mine(ids, owner))  # type: ignore[arg-type]
+        .values(leased_until=clock(lease))
+        .returning(_outbox.id)
+    )
+    return set(rows.scalars())
+
+
+def settle(connection: Connection, ids: Sequence[UUID]) -> None:
+    """These are done with: handled, or confirmed by the broker."""
+    connection.execute(
+        update(outbox_table)
+        .where(_outbox.id.in_(ids), _outbox.state == READY)
+        .values(state=SENT, settled_at=clock(), leased_until=None, owner=None)
+    )
+
+
+def bury(connection: Connection, event_id: UUID, error: str) -> None:
+    """This one can never be published; the others go on."""
+    connection.execute(
+        update(outbox_table)
+        .where(_outbox.id == event_id)
+        .values(state=DEAD, settled_at=clock(), error=error, leased_until=None, owner=None)
+    )
+
+
+def give_back(connection: Connection, ids: Sequence[UUID], owner: str, delay: float = 0.0) -> None:
+    """Return rows unhandled; they are free again after ``delay`` seconds."""
+    connection.execute(
+        update(outbox_table)
+        .where(_mine(ids, owner))  # type: ignore[arg-type]
+        .values(leased_until=clock(delay), owner=None)
+    )
+
+
+def release_owner(connection: Connection, owner: str) -> int:
+    """Free the leases of a dead process; returns their number."""
+    released = connection.execute(
+        update(outbox_table)
+        .where(_outbox.owner == owner, _outbox.state == READY)
+        .values(leased_until=None, owner=None)
+    )
+    return released.rowcount

@@ -1,0 +1,110 @@
+"""The contract of a transport: what carries events from the outbox to the consumers.
+
+Every implementation in :mod:`eventworker.transports` passes ``tests/contract``.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from eventworker.errors import AlreadySettled
+from eventworker.event import Event
+
+
+@dataclass(slots=True)
+class Delivery:
+    """One arrival of one event.
+
+    :param body: the bytes as they arrived; decoding is the consumer's, since bytes that are no
+        event have to be settled too.
+    :param event_id: the event's id, or None where the publisher gave none.
+    :param redelivered: True when it may have been delivered before.
+    :param properties: what else the publisher said, for the quarantine.
+    """
+
+    body: bytes
+    event_id: UUID | None
+    redelivered: bool
+    subscription: Subscription
+    token: Any
+    time: datetime | None = None
+    source: str = ""
+    properties: dict[str, Any] = field(default_factory=dict)
+    _settled: bool = False
+
+    def ack(self) -> None:
+        """The event is durably dealt with; the transport may forget it.
+
+        :raises AlreadySettled: on a second call.
+        """
+        self._settle()
+        self.subscription.ack(self)
+
+    def requeue(self) -> None:
+        """Give the delivery back, unhandled; it comes again, here or elsewhere, ``redelivered``."""
+        self._settle()
+        self.subscription.requeue(self)
+
+    def _settle(self) -> None:
+        if self._settled:
+            raise AlreadySettled(f"event {self.event_id} is acked or returned already")
+        self._settled = True
+
+
+class Subscription(abc.ABC):
+    """A consumer's end of the queue. Used from one thread."""
+
+    @abc.abstractmethod
+    def receive(self, timeout: float) -> Delivery | None:
+        """The next delivery, or None after ``timeout`` seconds. Never raises for a broker that is
+        away: reconnecting is the subscription's own business."""
+
+    @abc.abstractmethod
+    def ack(self, delivery: Delivery) -> None:
+        """Called by :meth:`Delivery.ack`. An ack that cannot reach the broker any more is dropped:
+        the delivery will come again."""
+
+    @abc.abstractmethod
+    def requeue(self, delivery: Delivery) -> None:
+        """Called by :meth:`Delivery.requeue`."""
+
+    @abc.abstractmethod
+    def pause(self) -> None:
+        """Take no new deliveries until :meth:`resume`; those in hand stay in hand."""
+
+    @abc.abstractmethod
+    def resume(self) -> None:
+        """Take deliveries again."""
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Send the acks that are due, give back what was not settled, and end."""
+
+
+class Transport(abc.ABC):
+    """A way for events to travel. Nothing connects before the first use."""
+
+    @abc.abstractmethod
+    def publish(self, events: Sequence[Event], timeout: float = 30.0) -> list[Exception | None]:
+        """Publish in order; returns when each event is durable or is known not to be.
+
+        :param timeout: seconds after which what is not confirmed counts as not published.
+        :returns: for each event None, or why it was not published: TransportUnavailable (publish it
+            again, which may duplicate it), Unroutable or EncodeError (its own fault).
+        """
+
+    @abc.abstractmethod
+    def subscribe(self, prefetch: int, owner: str = "") -> Subscription:
+        """Start taking deliveries, at most ``prefetch`` unsettled at a time.
+
+        :param owner: name of the consumer, by which its leases can be given back when it dies.
+        """
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Close the publishing side."""

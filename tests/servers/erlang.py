@@ -1,0 +1,96 @@
+"""A small Erlang node that stays connected to a broker, for what rabbitmqctl is too slow for.
+
+rabbitmqctl starts a virtual machine for every call, which takes one to two seconds; this one
+starts a single time and then evaluates an expression inside the broker in milliseconds.
+"""
+
+import base64
+import subprocess
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.servers.process import ServerFailed, identity
+
+# It reads a line, evaluates it at the broker and answers with one line: ok or error, and a term
+# in base64. It ends with its standard input, so it cannot outlive the tests.
+LOOP = """
+Broker = list_to_atom("%(broker)s"),
+Answer = fun(Word, Term) ->
+    Text = unicode:characters_to_binary(io_lib:format("~0tp", [Term])),
+    io:format("~s ~s~n", [Word, base64:encode(Text)])
+end,
+Evaluate = fun(Line) ->
+    Source = unicode:characters_to_list(base64:decode(string:trim(Line))),
+    {ok, Tokens, _} = erl_scan:string(Source),
+    {ok, Expressions} = erl_parse:parse_exprs(Tokens),
+    case rpc:call(Broker, erl_eval, exprs, [Expressions, []], %(timeout)d) of
+        {value, Value, _} -> Answer("ok", Value);
+        {badrpc, Reason} -> Answer("error", Reason)
+    end
+end,
+Loop = fun Again() ->
+    case io:get_line("") of
+        eof -> halt();
+        {error, _} -> halt();
+        Line -> try Evaluate(Line) catch _:Problem -> Answer("error", Problem) end, Again()
+    end
+end,
+Loop().
+"""
+
+
+class BrokerShell:
+    """Evaluates Erlang expressions at a running broker; reconnects by itself when that restarts."""
+
+    def __init__(
+        self, erl: str, broker: str, *, home: Path, env: Mapping[str, str], timeout: float = 30
+    ) -> None:
+        loop = LOOP % {"broker": broker, "timeout": timeout * 1000}
+        self._lock = threading.Lock()
+        self._popen = subprocess.Popen(
+            [erl, "-noinput", "-hidden", "-sname", "tests@localhost", "-start_epmd", "false"]
+            + ["-kernel", "inet_dist_use_interface", "{127,0,0,1}", "+S", "1:1", "+sbwt", "none"]
+            + ["-eval", " ".join(loop.split())],
+            cwd=home,
+            env=env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            **identity(),
+        )
+
+    def evaluate(self, expression: str) -> str:
+        """The value as Erlang prints it, on one line."""
+        assert self._popen.stdin is not None and self._popen.stdout is not None
+        line = base64.b64encode(expression.rstrip(". \n").encode() + b".").decode()
+        with self._lock:
+            try:
+                self._popen.stdin.write(line + "\n")
+                self._popen.stdin.flush()
+            except BrokenPipeError:
+                pass  # what it said before it ended is read below
+            answer = self._popen.stdout.readline()
+        word, _, encoded = answer.strip().partition(" ")
+        if word not in ("ok", "error"):
+            raise ServerFailed(f"the Erlang node for tests said: {answer or '(nothing)'}")
+        term = base64.b64decode(encoded).decode()
+        if word == "error":
+            raise ServerFailed(f"{expression}: {term}")
+        return term
+
+    def close(self) -> None:
+        """End of input is its signal to go."""
+        assert self._popen.stdin is not None and self._popen.stdout is not None
+        try:
+            self._popen.stdin.close()
+        except BrokenPipeError:
+            pass
+        try:
+            self._popen.wait(10)
+        except subprocess.TimeoutExpired:
+            self._popen.kill()
+            self._popen.wait()
+        self._popen.stdout.close()

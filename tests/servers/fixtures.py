@@ -1,0 +1,62 @@
+"""The servers as pytest fixtures; each server starts when the first test asks for it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.servers.certificates import Certificates, make_certificates
+from tests.servers.postgres import PostgresServer
+from tests.servers.rabbit import RabbitServer, Vhost
+
+
+@pytest.fixture(scope="session")
+def rabbit_server() -> Iterator[RabbitServer]:
+    """The session's broker. Tests that stop or break a broker use `own_rabbit_server`."""
+    with RabbitServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """The session's database server. Tests that stop one use `own_postgres_server`."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture
+def vhost(rabbit_server: RabbitServer) -> Iterator[Vhost]:
+    """A fresh virtual host of the session's broker."""
+    made = rabbit_server.add_vhost()
+    yield made
+    rabbit_server.delete_vhost(made.vhost)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """The SQLAlchemy URL of a fresh database of the session's server."""
+    url = postgres_server.createdb()
+    yield url
+    postgres_server.dropdb(url.rpartition("/")[2])
+
+
+@pytest.fixture
+def own_rabbit_server() -> Iterator[Callable[..., RabbitServer]]:
+    """Starts brokers for this test alone, with the arguments of RabbitServer."""
+    with ExitStack() as servers:
+        yield lambda *args, **kwargs: servers.enter_context(RabbitServer(*args, **kwargs))
+
+
+@pytest.fixture
+def own_postgres_server() -> Iterator[Callable[..., PostgresServer]]:
+    """Starts database servers for this test alone, with the arguments of PostgresServer."""
+    with ExitStack() as servers:
+        yield lambda *args, **kwargs: servers.enter_context(PostgresServer(*args, **kwargs))
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """An authority and what it has signed."""
+    folder: Path = tmp_path_factory.mktemp("certificates")
+    return make_certificates(folder)

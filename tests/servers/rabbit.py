@@ -1,0 +1,254 @@
+"""A private RabbitMQ server, with an Erlang port mapper of its own."""
+
+import itertools
+import subprocess
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote
+
+from tests.servers.erlang import BrokerShell
+from tests.servers.home import Home
+from tests.servers.ports import HOST, accepts_connections, free_ports
+from tests.servers.process import ServerFailed, ServerProcess, identity
+from tests.servers.programs import programs_of
+from tests.servers.waiting import wait_until
+
+START_SECONDS = 90.0
+NODE = "eventworker@localhost"
+# A listener on every interface is Erlang's default, for the nodes of the command line tools too.
+LOOPBACK_ONLY = "-kernel inet_dist_use_interface {127,0,0,1}"
+
+
+@dataclass(frozen=True)
+class Vhost:
+    """A virtual host, with all that a client needs to connect to it."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+    vhost: str
+
+    @property
+    def url(self) -> str:
+        credentials = f"{quote(self.user, safe='')}:{quote(self.password, safe='')}"
+        return f"amqp://{credentials}@{self.host}:{self.port}/{quote(self.vhost, safe='')}"
+
+
+class RabbitServer:
+    """A broker with a data folder of its own, on the same ports for its whole life.
+
+    `tls` are the paths of the CA's certificate, the server's certificate and its key;
+    `settings` are further lines of rabbitmq.conf.
+    """
+
+    user = "guest"
+    password = "guest"
+    host = HOST
+
+    def __init__(
+        self,
+        tls: tuple[Path, Path, Path] | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        self._programs = programs_of("rabbitmq")
+        self._home = Home("rabbitmq")
+        self._process: ServerProcess | None = None
+        self._epmd: ServerProcess | None = None
+        self._shell: BrokerShell | None = None
+        self._names = itertools.count(1)
+        self.port, self.tls_port, self._epmd_port, dist_port = free_ports(4)
+        try:
+            self._env = self._environment(dist_port)
+            self._configure(tls, settings or {})
+        except BaseException:
+            self._home.remove()
+            raise
+
+    @property
+    def url(self) -> str:
+        return self.at("/").url
+
+    @property
+    def process(self) -> ServerProcess:
+        if self._process is None:
+            raise ServerFailed("this RabbitMQ server is not running")
+        return self._process
+
+    @property
+    def epmd(self) -> ServerProcess:
+        """Erlang's port mapper, which stays up over the server's restarts."""
+        if self._epmd is None:
+            raise ServerFailed("no port mapper was started")
+        return self._epmd
+
+    def at(self, vhost: str) -> Vhost:
+        return Vhost(self.host, self.port, self.user, self.password, vhost)
+
+    def start(self) -> None:
+        if self._epmd is None:
+            command = [self._programs["epmd"], "-port", str(self._epmd_port), "-address", HOST]
+            self._epmd = self._run(command, "epmd.log")
+        self._process = self._run([self._programs["rabbitmq-server"]], "server.log")
+        try:
+            wait_until(lambda: accepts_connections(self._epmd_port), 10, "epmd does not listen")
+            if self._shell is None:
+                self._shell = BrokerShell(
+                    self._programs["erl"], NODE, home=self._home.path, env=self._env
+                )
+            wait_until(self._is_ready, START_SECONDS, "RabbitMQ does not finish its start")
+        except BaseException as problem:
+            log = self._home.path / "log/broker.log"
+            failure = self._process.failed(f"did not start: {problem}", log)
+            self._discard_process()
+            raise failure from problem
+
+    def stop(self) -> None:
+        """An orderly stop: queues are synced and connections are closed with a reason."""
+        self.process.stop()
+        self._process = None
+
+    def kill(self) -> None:
+        """kill -9: what the broker has confirmed must be there when it starts again."""
+        self.process.kill()
+        self._process = None
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def pause(self) -> None:
+        """Stop answering without closing anything; only a client's heartbeat finds out."""
+        self.process.pause()
+
+    def resume(self) -> None:
+        self.process.resume()
+
+    def close(self) -> None:
+        """End all of it, whatever its state, and remove all it had."""
+        if self._shell is not None:
+            self._shell.close()
+            self._shell = None
+        self._discard_process()
+        if self._epmd is not None:
+            self._epmd.kill()
+            self._epmd = None
+        self._home.remove()
+
+    def ctl(self, *arguments: str) -> str:
+        """What rabbitmqctl prints; it takes a second or two, `evaluate` some milliseconds."""
+        done = subprocess.run(
+            [self._programs["rabbitmqctl"], "--quiet", "--node", NODE, *arguments],
+            cwd=self._home.path,
+            env=self._env,
+            capture_output=True,
+            text=True,
+            **identity(),
+        )
+        if done.returncode != 0:
+            raise ServerFailed(f"rabbitmqctl {' '.join(arguments)}:\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def evaluate(self, expression: str) -> str:
+        """The value of an Erlang expression inside the broker, as Erlang prints it."""
+        if self._shell is None:
+            raise ServerFailed("this RabbitMQ server was not started")
+        return self._shell.evaluate(expression)
+
+    def add_vhost(self, name: str | None = None) -> Vhost:
+        """Make a virtual host on which `user` may do everything."""
+        chosen = name or f"test-{next(self._names)}"
+        everything = '<<".*">>, <<".*">>, <<".*">>'
+        self.evaluate(
+            f'ok = rabbit_vhost:add(<<"{chosen}">>, <<"tests">>),'
+            f'ok = rabbit_vhost:await_running_on_all_nodes(<<"{chosen}">>, 10000),'
+            f'ok = rabbit_auth_backend_internal:set_permissions(<<"{self.user}">>,'
+            f' <<"{chosen}">>, {everything}, <<"tests">>)'
+        )
+        return self.at(chosen)
+
+    def delete_vhost(self, name: str) -> None:
+        self.evaluate(f'rabbit_vhost:delete(<<"{name}">>, <<"tests">>)')
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _environment(self, dist_port: int) -> dict[str, str]:
+        """Only what is named here: nothing of a system-wide RabbitMQ, nor of the user's shell."""
+        home = self._home.path
+        return {
+            "HOME": str(home),
+            "LC_ALL": "C.UTF-8",
+            **self._programs.env,
+            "ERL_EPMD_PORT": str(self._epmd_port),
+            "ERL_EPMD_ADDRESS": HOST,
+            "RABBITMQ_NODENAME": NODE,
+            "RABBITMQ_DIST_PORT": str(dist_port),
+            "RABBITMQ_MNESIA_BASE": str(self._home.folder("data")),
+            "RABBITMQ_LOG_BASE": str(self._home.folder("log")),
+            "RABBITMQ_LOGS": str(home / "log/broker.log"),
+            "RABBITMQ_CONFIG_FILE": str(home / "rabbitmq.conf"),
+            "RABBITMQ_ADVANCED_CONFIG_FILE": str(self._home.file("advanced.config", "[].\n")),
+            "RABBITMQ_CONF_ENV_FILE": str(self._home.file("rabbitmq-env.conf", "")),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(self._home.file("enabled_plugins", "[].\n")),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"+S 2:2 +A 16 {LOOPBACK_ONLY}",
+            "RABBITMQ_CTL_ERL_ARGS": f"+S 1:1 {LOOPBACK_ONLY}",
+            # Makes the script become the server instead of its parent, so that its pid is ours.
+            "RUNNING_UNDER_SYSTEMD": "true",
+        }
+
+    def _configure(self, tls: tuple[Path, Path, Path] | None, settings: Mapping[str, str]) -> None:
+        lines = {
+            "listeners.tcp.1": f"{HOST}:{self.port}",
+            "log.file.level": "info",
+            # An alarm should be what a test raised, not the state of the machine's disk.
+            "disk_free_limit.absolute": "10MB",
+        }
+        if tls is not None:
+            ca, certificate, key = (
+                self._home.file(name, source.read_text())
+                for name, source in zip(("ca.pem", "cert.pem", "key.pem"), tls, strict=True)
+            )
+            lines |= {
+                "listeners.ssl.1": f"{HOST}:{self.tls_port}",
+                "ssl_options.cacertfile": str(ca),
+                "ssl_options.certfile": str(certificate),
+                "ssl_options.keyfile": str(key),
+                "ssl_options.verify": "verify_none",
+                "ssl_options.fail_if_no_peer_cert": "false",
+            }
+        text = "".join(f"{name} = {value}\n" for name, value in {**lines, **settings}.items())
+        self._home.file("rabbitmq.conf", text)
+
+    def _run(self, command: list[str], log: str) -> ServerProcess:
+        home = self._home.path
+        return ServerProcess(command, home=home, env=self._env, log=home / log)
+
+    def _is_ready(self) -> bool:
+        if not self.process.alive():
+            raise ServerFailed("RabbitMQ ended")
+        with suppress(ServerFailed):
+            return accepts_connections(self.port) and self.evaluate("rabbit:is_booted()") == "true"
+        return False
+
+    def _discard_process(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process = None

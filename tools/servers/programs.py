@@ -1,0 +1,112 @@
+"""Where the server programs are, and what they need in their environment to run from there."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+SYSTEM = Path("/")
+
+
+class Missing(Exception):
+    """A server program that is not there or does not run; the message is one line."""
+
+
+@dataclass(frozen=True)
+class Programs:
+    """The programs of one server: their paths by name, and the environment they need."""
+
+    paths: dict[str, str]
+    env: dict[str, str] = field(default_factory=dict)
+
+    def checked(self, name: str, *arguments: str) -> "Programs":
+        """Run one of them, since a file that is there may still lack a library."""
+        environment = {"PATH": os.defpath, "HOME": "/", **self.env}
+        command = [self.paths[name], *arguments]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        if done.returncode != 0:
+            said = " ".join((done.stderr or done.stdout).split())
+            raise Missing(f"{self.paths[name]} does not run: {said}")
+        return self
+
+
+def find_rabbitmq(root: Path = SYSTEM) -> Programs:
+    """RabbitMQ's own scripts: a distribution's wrappers insist on root or on its own user."""
+    for sbin in _rabbitmq_folders(root):
+        if _all_executable(sbin, "rabbitmq-server", "rabbitmqctl", "rabbitmq-plugins"):
+            break
+    else:
+        raise Missing("no rabbitmq-server found")
+    erl = _first_executable(root, "erl")
+    if erl is None:
+        raise Missing("no erl (Erlang) found, which rabbitmq-server needs")
+    epmd = _first_executable(root, "epmd") or _first_executable(erl.resolve().parent, "epmd")
+    if epmd is None:
+        raise Missing("no epmd (Erlang's port mapper) found, which rabbitmq-server needs")
+    paths = {
+        "rabbitmq-server": str(sbin / "rabbitmq-server"),
+        "rabbitmqctl": str(sbin / "rabbitmqctl"),
+        "rabbitmq-plugins": str(sbin / "rabbitmq-plugins"),
+        "erl": str(erl),
+        "epmd": str(epmd),
+    }
+    # `erl` comes first on the PATH because RabbitMQ's scripts call it by its bare name.
+    env = {"PATH": f"{erl.parent}{os.pathsep}{os.defpath}", **_library_path(root)}
+    return Programs(paths, env).checked("erl", "-noinput", "-s", "erlang", "halt")
+
+
+def find_postgresql(root: Path = SYSTEM) -> Programs:
+    """The newest PostgreSQL that has both its server and `initdb` in one folder."""
+    for folder in _postgresql_folders(root):
+        if _all_executable(folder, "postgres", "initdb"):
+            paths = {name: str(folder / name) for name in ("postgres", "initdb")}
+            return Programs(paths, _library_path(root)).checked("postgres", "--version")
+    raise Missing("no postgres found")
+
+
+def _rabbitmq_folders(root: Path) -> Iterator[Path]:
+    yield from _newest_first(root, "usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin")
+    if root == SYSTEM:
+        found = shutil.which("rabbitmq-server")
+        if found and (Path(found).resolve().parent / "rabbitmq-env").exists():
+            yield Path(found).resolve().parent
+        yield from _newest_first(root, "opt/rabbitmq*/sbin")
+
+
+def _postgresql_folders(root: Path) -> Iterator[Path]:
+    if root == SYSTEM and (found := shutil.which("postgres")):
+        yield Path(found).resolve().parent
+    yield from _newest_first(root, "usr/lib/postgresql/*/bin")
+    if root == SYSTEM:
+        yield from _newest_first(root, "usr/pgsql-*/bin")
+
+
+def _newest_first(root: Path, pattern: str) -> list[Path]:
+    def version(path: Path) -> list[int]:
+        digits = "".join(c if c.isdigit() else " " for c in path.parent.name)
+        return [int(part) for part in digits.split()]
+
+    return sorted(root.glob(pattern), key=version, reverse=True)
+
+
+def _all_executable(folder: Path, *names: str) -> bool:
+    return all(os.access(folder / name, os.X_OK) for name in names)
+
+
+def _first_executable(root: Path, name: str) -> Path | None:
+    found = shutil.which(name) if root == SYSTEM else None
+    candidates = [Path(found)] if found else []
+    for path in [*candidates, root / "usr/bin" / name, root / name]:
+        if os.access(path, os.X_OK):
+            return path
+    return None
+
+
+def _library_path(root: Path) -> dict[str, str]:
+    """An unpacked tree brings libraries that the loader does not know of."""
+    if root == SYSTEM:
+        return {}
+    folders = [*root.glob("usr/lib/*-linux-gnu*"), *root.glob("lib/*-linux-gnu*")]
+    return {"LD_LIBRARY_PATH": os.pathsep.join(map(str, folders))} if folders else {}
