@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from typing import Any
 
 from oslo_config import cfg
 
@@ -69,9 +70,7 @@ NOTIFICATIONS_OPTS: list[cfg.Opt] = [
     cfg.StrOpt("rabbit_host", default="localhost", help="Host name of the RabbitMQ broker."),
     cfg.PortOpt("rabbit_port", default=5672, help="TCP port of the broker (with TLS often 5671)."),
     cfg.StrOpt("rabbit_userid", default="storyboard", help="User at the broker."),
-    cfg.StrOpt(
-        "rabbit_password", default="storyboard", secret=True, help="Password of that user."
-    ),
+    cfg.StrOpt("rabbit_password", default="storyboard", secret=True, help="Password of that user."),
     cfg.StrOpt("rabbit_virtual_host", default="/", help="Virtual host at the broker."),
     cfg.StrOpt(
         "rabbit_login_method",
@@ -87,6 +86,13 @@ NOTIFICATIONS_OPTS: list[cfg.Opt] = [
         default="storyboard_events",
         help="Durable queue that the daemon consumes. An existing one is used as it is.",
     ),
+    cfg.StrOpt(
+        "rabbit_queue_type",
+        default="classic",
+        choices=["classic", "quorum"],
+        help="Type of the queue where the daemon makes it. Choose quorum on a cluster, unless an "
+        "old StoryBoard daemon declares the same queue.",
+    ),
     cfg.ListOpt(
         "rabbit_binding_keys",
         default=["#"],
@@ -101,11 +107,14 @@ NOTIFICATIONS_OPTS: list[cfg.Opt] = [
         "rabbit_connection_attempts",
         default=6,
         min=1,
-        help="Attempts of one connection try before it counts as failed. The daemon itself never "
-        "gives up: it tries again with a jittered back-off.",
+        help="Tries in quick succession, with growing pauses. After them it is one every "
+        "rabbit_retry_delay seconds; the daemon never gives up.",
     ),
     cfg.IntOpt(
-        "rabbit_retry_delay", default=10, min=0, help="Longest pause in seconds between tries."
+        "rabbit_retry_delay",
+        default=10,
+        min=0,
+        help="Longest pause in seconds between tries to connect.",
     ),
     cfg.IntOpt(
         "rabbit_heartbeat", default=30, min=0, help="AMQP heartbeat in seconds; 0 turns it off."
@@ -158,10 +167,16 @@ DATABASE_OPTS: list[cfg.Opt] = [
 
 PLUGINS_OPTS: list[cfg.Opt] = [
     cfg.ListOpt(
-        "disabled", default=[], help="Names of plugins that are off, however they feel about it."
+        "disabled",
+        default=[],
+        mutable=True,
+        help="Names of plugins that are off, however they feel about it. Read on SIGHUP.",
     ),
     cfg.ListOpt(
-        "only", default=[], help="If not empty: the only names that may be on, all others are off."
+        "only",
+        default=[],
+        mutable=True,
+        help="If not empty: the only names that may be on, all others are off. Read on SIGHUP.",
     ),
     cfg.DictOpt(
         "resource_classes",
@@ -210,9 +225,7 @@ PLUGIN_OPTS: list[cfg.Opt] = [
 
 #: Options of ``[lane:NAME]``, for the lanes that plugins name.
 LANE_OPTS: list[cfg.Opt] = [
-    cfg.IntOpt(
-        "worker_count", default=1, min=1, max=512, help="Number of processes of this lane."
-    ),
+    cfg.IntOpt("worker_count", default=1, min=1, max=512, help="Number of processes of this lane."),
 ]
 
 RETENTION_OPTS: list[cfg.Opt] = [
@@ -259,16 +272,14 @@ def register(conf: cfg.ConfigOpts) -> None:
         conf.register_opts(opts, group=None if group == "DEFAULT" else group)
 
 
-def plugin_group(
-    conf: cfg.ConfigOpts, name: str, opts: Sequence[cfg.Opt] = ()
-) -> cfg.ConfigOpts.GroupAttr:
+def plugin_group(conf: cfg.ConfigOpts, name: str, opts: Sequence[cfg.Opt] = ()) -> Any:
     """The values of ``[plugin:NAME]``, with the plugin's own options registered beside ours."""
     group = f"plugin:{name}"
     conf.register_opts([*PLUGIN_OPTS, *opts], group=group)
     return conf[group]
 
 
-def lane_group(conf: cfg.ConfigOpts, name: str) -> cfg.ConfigOpts.GroupAttr:
+def lane_group(conf: cfg.ConfigOpts, name: str) -> Any:
     """The values of ``[lane:NAME]``."""
     group = f"lane:{name}"
     conf.register_opts(LANE_OPTS, group=group)

@@ -12,8 +12,32 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from eventworker.errors import AlreadySettled
-from eventworker.event import Event
+from eventworker.errors import AlreadySettled, TransportError
+from eventworker.event import MAX_BODY_BYTES, Event, checked
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """An event on its way: what the outbox holds and a broker carries.
+
+    :param resource: the routing key.
+    :param body: the JSON body, see :meth:`eventworker.event.Event.encode`.
+    """
+
+    id: UUID
+    time: datetime
+    source: str
+    resource: str
+    body: bytes
+
+    @classmethod
+    def of(cls, event: Event, max_bytes: int = MAX_BODY_BYTES) -> Message:
+        """The message of an event.
+
+        :raises EncodeError: when the event cannot be put on the wire.
+        """
+        body = checked(event).encode(max_bytes)
+        return cls(event.id, event.time, event.source, event.resource, body)
 
 
 @dataclass(slots=True)
@@ -90,12 +114,14 @@ class Transport(abc.ABC):
     """A way for events to travel. Nothing connects before the first use."""
 
     @abc.abstractmethod
-    def publish(self, events: Sequence[Event], timeout: float = 30.0) -> list[Exception | None]:
-        """Publish in order; returns when each event is durable or is known not to be.
+    def publish(
+        self, messages: Sequence[Message], timeout: float = 30.0
+    ) -> list[TransportError | None]:
+        """Publish in order; returns when each message is durable or is known not to be.
 
         :param timeout: seconds after which what is not confirmed counts as not published.
-        :returns: for each event None, or why it was not published: TransportUnavailable (publish it
-            again, which may duplicate it), Unroutable or EncodeError (its own fault).
+        :returns: for each message None, or why it was not published: TransportUnavailable (publish
+            it again, which may duplicate it) or Unroutable (bound to no queue).
         """
 
     @abc.abstractmethod

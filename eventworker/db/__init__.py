@@ -2,7 +2,13 @@
 
 from eventworker.db.clock import UTCDateTime, clock
 from eventworker.db.engine import build_engine, metadata
-from eventworker.db.failures import first_line, is_stale_snapshot, is_transient, is_unavailable, translated
+from eventworker.db.failures import (
+    first_line,
+    is_stale_snapshot,
+    is_transient,
+    is_unavailable,
+    translated,
+)
 from eventworker.db.insert import insert_ignore
 from eventworker.db.session import EventSession
 from eventworker.db.transaction import (

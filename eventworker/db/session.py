@@ -43,7 +43,7 @@ class EventSession(Session):
             self._owned.restart()
             return
         while (nested := self.get_nested_transaction()) not in (None, self._mark):
-            nested.rollback()  # type: ignore[union-attr]
+            nested.rollback()
         self._mark.rollback()
         self._mark = super().begin(nested=True)
 

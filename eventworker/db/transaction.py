@@ -109,6 +109,9 @@ class OwnedTransaction:
         try:
             if self.connection.in_transaction():
                 self.connection.rollback()
+            if self._claim_last and not self.connection.invalidated and self._driver.in_transaction:
+                # A refused commit has already closed SQLAlchemy's side of the transaction.
+                self._driver.rollback()
         except exc.DBAPIError:
             self.connection.invalidate()
         finally:
@@ -194,9 +197,7 @@ def guard_owned_transactions(engine: Engine) -> None:
     """Refuse, on owned connections of ``engine``, whatever would end the transaction early."""
 
     @event.listens_for(engine, "before_cursor_execute")
-    def refuse_control(
-        connection: Connection, _cursor: Any, statement: str, *_rest: Any
-    ) -> None:
+    def refuse_control(connection: Connection, _cursor: Any, statement: str, *_rest: Any) -> None:
         if _OWNER not in connection.info:
             return
         if match := _CONTROL.search(statement):

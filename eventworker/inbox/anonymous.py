@@ -54,7 +54,5 @@ def identify(connection: Connection, body: bytes, redelivered: bool) -> UUID:
         if known is not None:
             return known
     event_id = uuid7()
-    connection.execute(
-        insert(anonymous_table).values(digest=digest, event_id=event_id, at=clock())
-    )
+    connection.execute(insert(anonymous_table).values(digest=digest, event_id=event_id, at=clock()))
     return event_id

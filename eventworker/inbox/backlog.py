@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import (
@@ -156,9 +155,7 @@ def fail_first(connection: Connection, event: Event, plugin: int, failure: Failu
     record_failure(connection, event.id, plugin, failure)
 
 
-def record_failure(
-    connection: Connection, event_id: UUID, plugin: int, failure: Failure
-) -> None:
+def record_failure(connection: Connection, event_id: UUID, plugin: int, failure: Failure) -> None:
     """Record one failed attempt, even if the event's body is not stored here yet.
 
     The row of a call that killed its process is written before the event arrives again; until then
@@ -273,9 +270,7 @@ def skip(connection: Connection, due: Due) -> None:
     set_outcome(connection, due.event.id, due.plugin, Outcome.SKIPPED)
 
 
-def blame(
-    connection: Connection, event_id: UUID, plugin: int, failure: Failure
-) -> None:
+def blame(connection: Connection, event_id: UUID, plugin: int, failure: Failure) -> None:
     """Record that a call took its process down, whether it came from the backlog or not.
 
     A row of the backlog has counted the attempt when it was claimed; a first call has no row yet.
@@ -306,22 +301,21 @@ def attempts_of(connection: Connection, event_id: UUID, plugin: int) -> int:
     return int(connection.scalar(found) or 0)
 
 
-def release_owner(connection: Connection, owner: str) -> int:
-    """Make the leases of a dead process due now; returns their number."""
+def release_owner(connection: Connection, owner: str, *, uncount: bool) -> int:
+    """Make the leases of a dead process due now; returns their number.
+
+    :param uncount: give the attempts back as well: the call that it died in is known and has been
+        blamed, so what else it had claimed was never called.
+    """
     released = connection.execute(
         update(delivery_table)
         .where(_delivery.owner == owner, _open)
-        .values(due_at=clock(), owner=None)
+        .values(due_at=clock(), owner=None, attempts=_delivery.attempts - int(uncount))
     )
     return released.rowcount
 
 
-def seconds_until_due(connection: Connection, plugins: Sequence[int]) -> datetime | None:
-    """When the next row of these plugins is due, by the database's clock; None if there is none."""
-    due: datetime | None = connection.scalar(
-        select(_delivery.due_at)
-        .where(_open, _delivery.plugin.in_(plugins))
-        .order_by(_delivery.due_at)
-        .limit(1)
-    )
-    return due
+def owners(connection: Connection) -> list[str]:
+    """The processes that hold leases."""
+    held = select(_delivery.owner).where(_delivery.owner.is_not(None), _open).distinct()
+    return [owner for owner in connection.scalars(held) if owner]

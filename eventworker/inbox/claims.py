@@ -165,9 +165,7 @@ def set_outcome(connection: Connection, event_id: UUID, plugin: int, outcome: Ou
     )
 
 
-def note(
-    connection: Connection, event_id: UUID, plugins: list[int], outcome: Outcome
-) -> list[int]:
+def note(connection: Connection, event_id: UUID, plugins: list[int], outcome: Outcome) -> list[int]:
     """Insert rows for those plugins that have none yet; returns the plugins that got one."""
     if not plugins:
         return []

@@ -104,3 +104,11 @@ def release_owner(connection: Connection, owner: str) -> int:
         .values(leased_until=None, owner=None)
     )
     return released.rowcount
+
+
+def owners(connection: Connection) -> list[str]:
+    """The processes that hold leases."""
+    held = (
+        select(_outbox.owner).where(_outbox.owner.is_not(None), _outbox.state == READY).distinct()
+    )
+    return [owner for owner in connection.scalars(held) if owner]

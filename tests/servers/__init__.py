@@ -4,8 +4,8 @@
 """
 
 from tests.servers.postgres import PostgresServer
-from tests.servers.process import ServerFailed
+from tests.servers.process import ServerError
 from tests.servers.rabbit import RabbitServer, Vhost
 from tests.servers.waiting import wait_until
 
-__all__ = ["PostgresServer", "RabbitServer", "ServerFailed", "Vhost", "wait_until"]
+__all__ = ["PostgresServer", "RabbitServer", "ServerError", "Vhost", "wait_until"]

@@ -5,12 +5,14 @@ starts a single time and then evaluates an expression inside the broker in milli
 """
 
 import base64
+import select
 import subprocess
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
-from tests.servers.process import ServerFailed, identity
+from tests.servers.process import ServerError, identity
 
 # It reads a line, evaluates it at the broker and answers with one line: ok or error, and a term
 # in base64. It ends with its standard input, so it cannot outlive the tests.
@@ -39,6 +41,10 @@ end,
 Loop().
 """
 
+OPTIONS = ["-noshell", "-hidden", "-sname", "tests@localhost", "-start_epmd", "false"]
+LOOPBACK_ONLY = ["-kernel", "inet_dist_use_interface", "{127,0,0,1}"]
+SMALL = ["+S", "1:1", "+sbwt", "none"]
+
 
 class BrokerShell:
     """Evaluates Erlang expressions at a running broker; reconnects by itself when that restarts."""
@@ -48,10 +54,9 @@ class BrokerShell:
     ) -> None:
         loop = LOOP % {"broker": broker, "timeout": timeout * 1000}
         self._lock = threading.Lock()
+        self._answers_within = timeout + 10
         self._popen = subprocess.Popen(
-            [erl, "-noinput", "-hidden", "-sname", "tests@localhost", "-start_epmd", "false"]
-            + ["-kernel", "inet_dist_use_interface", "{127,0,0,1}", "+S", "1:1", "+sbwt", "none"]
-            + ["-eval", " ".join(loop.split())],
+            [erl, *OPTIONS, *LOOPBACK_ONLY, *SMALL, "-eval", " ".join(loop.split())],
             cwd=home,
             env=env,
             stdin=subprocess.PIPE,
@@ -64,30 +69,29 @@ class BrokerShell:
 
     def evaluate(self, expression: str) -> str:
         """The value as Erlang prints it, on one line."""
-        assert self._popen.stdin is not None and self._popen.stdout is not None
+        assert self._popen.stdin
+        assert self._popen.stdout
         line = base64.b64encode(expression.rstrip(". \n").encode() + b".").decode()
         with self._lock:
-            try:
+            with suppress(BrokenPipeError):  # what it said before it ended is read below
                 self._popen.stdin.write(line + "\n")
                 self._popen.stdin.flush()
-            except BrokenPipeError:
-                pass  # what it said before it ended is read below
-            answer = self._popen.stdout.readline()
+            ready, _, _ = select.select([self._popen.stdout], [], [], self._answers_within)
+            answer = self._popen.stdout.readline() if ready else ""
         word, _, encoded = answer.strip().partition(" ")
         if word not in ("ok", "error"):
-            raise ServerFailed(f"the Erlang node for tests said: {answer or '(nothing)'}")
+            raise ServerError(f"the Erlang node for tests said: {answer or '(nothing)'}")
         term = base64.b64decode(encoded).decode()
         if word == "error":
-            raise ServerFailed(f"{expression}: {term}")
+            raise ServerError(f"{expression}: {term}")
         return term
 
     def close(self) -> None:
         """End of input is its signal to go."""
-        assert self._popen.stdin is not None and self._popen.stdout is not None
-        try:
+        assert self._popen.stdin
+        assert self._popen.stdout
+        with suppress(BrokenPipeError):
             self._popen.stdin.close()
-        except BrokenPipeError:
-            pass
         try:
             self._popen.wait(10)
         except subprocess.TimeoutExpired:

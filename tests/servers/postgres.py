@@ -1,9 +1,11 @@
 """A private PostgreSQL server."""
 
+import ctypes
 import itertools
 import signal
 import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -12,11 +14,12 @@ from psycopg import sql
 
 from tests.servers.home import Home
 from tests.servers.ports import HOST, free_ports
-from tests.servers.process import ServerFailed, ServerProcess, identity
+from tests.servers.process import ServerError, ServerProcess, identity
 from tests.servers.programs import programs_of
 from tests.servers.waiting import wait_until
 
 START_SECONDS = 60.0
+IPC_RMID = 0
 # fsync stays on: what survives kill -9 here should be what survives it elsewhere.
 SETTINGS = {
     "listen_addresses": HOST,
@@ -51,9 +54,14 @@ class PostgresServer:
             raise
 
     @property
+    def home(self) -> Path:
+        """The folder with all that it writes."""
+        return self._home.path
+
+    @property
     def process(self) -> ServerProcess:
         if self._process is None:
-            raise ServerFailed("this PostgreSQL server is not running")
+            raise ServerError("this PostgreSQL server is not running")
         return self._process
 
     def start(self) -> None:
@@ -95,7 +103,11 @@ class PostgresServer:
 
     def close(self) -> None:
         """End it, whatever its state, and remove all it had."""
+        if self._process is not None and self._process.alive():
+            self.resume()
+            self.stop(immediately=True)
         self._discard_process()
+        remove_shared_memory(self._data / "postmaster.pid")
         self._home.remove()
 
     def url(self, dbname: str) -> str:
@@ -111,9 +123,11 @@ class PostgresServer:
 
     def dropdb(self, name: str) -> None:
         """Remove a database, also from under those who still use it."""
-        self.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+        self.execute(
+            sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+        )
 
-    def execute(self, statement: sql.Composable) -> None:
+    def execute(self, statement: sql.Composed) -> None:
         with self._connect() as connection:
             connection.execute(statement)
 
@@ -135,9 +149,10 @@ class PostgresServer:
 
     def _initdb(self) -> None:
         """Trust is enough: nobody but this machine's users can reach the loopback port."""
+        initdb = self._programs["initdb"]
+        options = ["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C"]
         done = subprocess.run(
-            [self._programs["initdb"], "-D", str(self._data), "--no-sync", "--auth=trust"]
-            + [f"--username={self.user}", "--encoding=UTF8", "--locale=C"],
+            [initdb, "-D", str(self._data), "-U", self.user, *options],
             cwd=self._home.path,
             env={"HOME": str(self._home.path), "LC_ALL": "C", "TZ": "UTC", **self._programs.env},
             capture_output=True,
@@ -145,11 +160,11 @@ class PostgresServer:
             **identity(),
         )
         if done.returncode != 0:
-            raise ServerFailed(f"initdb failed:\n{done.stdout}{done.stderr}")
+            raise ServerError(f"initdb failed:\n{done.stdout}{done.stderr}")
 
     def _is_ready(self) -> bool:
         if not self.process.alive():
-            raise ServerFailed("PostgreSQL ended")
+            raise ServerError("PostgreSQL ended")
         try:
             self._connect().close()
         except psycopg.OperationalError:
@@ -170,3 +185,11 @@ class PostgresServer:
         if self._process is not None:
             self._process.kill()
             self._process = None
+
+
+def remove_shared_memory(lock_file: Path) -> None:
+    """The System V segment that a killed server leaves to its next start, which may not come."""
+    lines = lock_file.read_text().splitlines() if lock_file.exists() else []
+    if len(lines) >= 7:
+        _, segment = lines[6].split()
+        ctypes.CDLL(None).shmctl(int(segment), IPC_RMID, None)

@@ -16,7 +16,7 @@ UNPRIVILEGED = "nobody"
 GONE_AFTER = 30.0
 
 
-class ServerFailed(RuntimeError):
+class ServerError(RuntimeError):
     """A server that did not do what it was told; the message ends with the tail of its log."""
 
 
@@ -101,12 +101,12 @@ class ServerProcess:
         for pid in [self.pid, *descendants(self.pid)]:
             os.kill(pid, signal.SIGCONT)
 
-    def failed(self, what: str, *more_logs: Path) -> ServerFailed:
+    def failed(self, what: str, *more_logs: Path) -> ServerError:
         tails = [tail(log) for log in (self.log, *more_logs)]
-        return ServerFailed("\n".join([f"{self._popen.args!r}", what, *filter(None, tails)]))
+        return ServerError("\n".join([f"{self._popen.args!r}", what, *filter(None, tails)]))
 
 
-def tail(log: Path, lines: int = 40) -> str:
+def tail(log: Path, lines: int = 80) -> str:
     """The end of a log; empty when there is none."""
     if not log.exists():
         return ""
@@ -144,7 +144,7 @@ def _state_and_parent(pid: int) -> tuple[str, int]:
 
 
 def _end(pids: Iterable[int]) -> None:
-    """Those that outlive their parent by more than a moment are killed."""
+    """What outlives its parent is killed, and awaited: it may still hold a port or a file."""
     left = [pid for pid in pids if is_running(pid)]
     for pid in left:
         with suppress(ProcessLookupError):

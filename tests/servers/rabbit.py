@@ -1,6 +1,7 @@
 """A private RabbitMQ server, with an Erlang port mapper of its own."""
 
 import itertools
+import secrets
 import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
@@ -13,7 +14,7 @@ from urllib.parse import quote
 from tests.servers.erlang import BrokerShell
 from tests.servers.home import Home
 from tests.servers.ports import HOST, accepts_connections, free_ports
-from tests.servers.process import ServerFailed, ServerProcess, identity
+from tests.servers.process import ServerError, ServerProcess, identity
 from tests.servers.programs import programs_of
 from tests.servers.waiting import wait_until
 
@@ -74,16 +75,21 @@ class RabbitServer:
         return self.at("/").url
 
     @property
+    def home(self) -> Path:
+        """The folder with all that it writes."""
+        return self._home.path
+
+    @property
     def process(self) -> ServerProcess:
         if self._process is None:
-            raise ServerFailed("this RabbitMQ server is not running")
+            raise ServerError("this RabbitMQ server is not running")
         return self._process
 
     @property
     def epmd(self) -> ServerProcess:
         """Erlang's port mapper, which stays up over the server's restarts."""
         if self._epmd is None:
-            raise ServerFailed("no port mapper was started")
+            raise ServerError("no port mapper was started")
         return self._epmd
 
     def at(self, vhost: str) -> Vhost:
@@ -150,13 +156,13 @@ class RabbitServer:
             **identity(),
         )
         if done.returncode != 0:
-            raise ServerFailed(f"rabbitmqctl {' '.join(arguments)}:\n{done.stdout}{done.stderr}")
+            raise ServerError(f"rabbitmqctl {' '.join(arguments)}:\n{done.stdout}{done.stderr}")
         return done.stdout
 
     def evaluate(self, expression: str) -> str:
         """The value of an Erlang expression inside the broker, as Erlang prints it."""
         if self._shell is None:
-            raise ServerFailed("this RabbitMQ server was not started")
+            raise ServerError("this RabbitMQ server was not started")
         return self._shell.evaluate(expression)
 
     def add_vhost(self, name: str | None = None) -> Vhost:
@@ -193,6 +199,8 @@ class RabbitServer:
     def _environment(self, dist_port: int) -> dict[str, str]:
         """Only what is named here: nothing of a system-wide RabbitMQ, nor of the user's shell."""
         home = self._home.path
+        # Written beforehand, as the server and the tools would race to make one.
+        self._home.file(".erlang.cookie", secrets.token_hex(10), mode=0o400)
         return {
             "HOME": str(home),
             "LC_ALL": "C.UTF-8",
@@ -243,8 +251,8 @@ class RabbitServer:
 
     def _is_ready(self) -> bool:
         if not self.process.alive():
-            raise ServerFailed("RabbitMQ ended")
-        with suppress(ServerFailed):
+            raise ServerError("RabbitMQ ended")
+        with suppress(ServerError):
             return accepts_connections(self.port) and self.evaluate("rabbit:is_booted()") == "true"
         return False
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .installed import install
-from .programs import SYSTEM, Missing, Programs, find_postgresql, find_rabbitmq
+from .programs import SYSTEM, MissingError, Programs, find_postgresql, find_rabbitmq
 from .unpacked import unpack
 
 Finder = Callable[[Path], Programs]
@@ -29,7 +29,7 @@ def main() -> None:
     arguments = _arguments()
     try:
         found = find_or_get(arguments.ignore_installed)
-    except Missing as problem:
+    except MissingError as problem:
         sys.exit(f"servers: {problem}")
     record = {name: {"paths": p.paths, "env": p.env} for name, p in found.items()}
     arguments.output.write_text(json.dumps(record, indent=2) + "\n")
@@ -42,7 +42,9 @@ def find_or_get(ignore_installed: bool) -> dict[str, Programs]:
         return _unpacked()
     if missing := _missing(SYSTEM):
         if shutil.which("apt-get") is None:
-            raise Missing(f"{' and '.join(missing)} missing: install with your package manager")
+            raise MissingError(
+                f"{' and '.join(missing)} missing: install with your package manager"
+            )
         if os.geteuid() != 0:
             return _unpacked()
         install(missing)
@@ -56,7 +58,7 @@ def _unpacked() -> dict[str, Programs]:
         tree = Path(cache).absolute() / "eventworker/servers" / name
         try:
             found[name] = finder(tree)
-        except Missing:
+        except MissingError:
             tree.parent.mkdir(parents=True, exist_ok=True)
             unpack([package], tree)
             found[name] = finder(tree)
@@ -69,7 +71,7 @@ def _missing(root: Path) -> list[str]:
     for package, finder in SERVERS.values():
         try:
             finder(root)
-        except Missing:
+        except MissingError:
             missing.append(package)
     return missing
 

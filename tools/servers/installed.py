@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from .programs import Missing
+from .programs import MissingError
 
 POLICY = Path("/usr/sbin/policy-rc.d")
 CREATE_CLUSTER = Path("/etc/postgresql-common/createcluster.conf")
@@ -27,7 +27,7 @@ def install(packages: Sequence[str]) -> None:
     with _no_service_starts(), _no_main_cluster():
         done = subprocess.run(command, env=environment)
     if done.returncode != 0:
-        raise Missing(f"apt-get could not install {' '.join(packages)} (its output is above)")
+        raise MissingError(f"apt-get could not install {' '.join(packages)} (its output is above)")
     _leave_off_at_boot(packages)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 SYSTEM = Path("/")
 
 
-class Missing(Exception):
+class MissingError(Exception):
     """A server program that is not there or does not run; the message is one line."""
 
 
@@ -28,7 +28,7 @@ class Programs:
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         if done.returncode != 0:
             said = " ".join((done.stderr or done.stdout).split())
-            raise Missing(f"{self.paths[name]} does not run: {said}")
+            raise MissingError(f"{self.paths[name]} does not run: {said}")
         return self
 
 
@@ -38,13 +38,13 @@ def find_rabbitmq(root: Path = SYSTEM) -> Programs:
         if _all_executable(sbin, "rabbitmq-server", "rabbitmqctl", "rabbitmq-plugins"):
             break
     else:
-        raise Missing("no rabbitmq-server found")
+        raise MissingError("no rabbitmq-server found")
     erl = _first_executable(root, "erl")
     if erl is None:
-        raise Missing("no erl (Erlang) found, which rabbitmq-server needs")
+        raise MissingError("no erl (Erlang) found, which rabbitmq-server needs")
     epmd = _first_executable(root, "epmd") or _first_executable(erl.resolve().parent, "epmd")
     if epmd is None:
-        raise Missing("no epmd (Erlang's port mapper) found, which rabbitmq-server needs")
+        raise MissingError("no epmd (Erlang's port mapper) found, which rabbitmq-server needs")
     paths = {
         "rabbitmq-server": str(sbin / "rabbitmq-server"),
         "rabbitmqctl": str(sbin / "rabbitmqctl"),
@@ -63,7 +63,7 @@ def find_postgresql(root: Path = SYSTEM) -> Programs:
         if _all_executable(folder, "postgres", "initdb"):
             paths = {name: str(folder / name) for name in ("postgres", "initdb")}
             return Programs(paths, _library_path(root)).checked("postgres", "--version")
-    raise Missing("no postgres found")
+    raise MissingError("no postgres found")
 
 
 def _rabbitmq_folders(root: Path) -> Iterator[Path]:

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from .programs import Missing
+from .programs import MissingError
 
 DPKG_STATUS = Path("/var/lib/dpkg/status")
 # A server that is installed must still come with the tree, so the resolver is not told of it.
@@ -30,7 +30,7 @@ def unpack(packages: Sequence[str], folder: Path) -> None:
     """Make `folder` the tree of the packages; an incomplete one is never left under that name."""
     for program in ("apt-get", "dpkg-deb"):
         if shutil.which(program) is None:
-            raise Missing(f"{program} not found: install {' and '.join(packages)} by hand")
+            raise MissingError(f"{program} not found: install {' and '.join(packages)} by hand")
     work = folder.with_name(f"{folder.name}.{os.getpid()}")
     tree = work / "tree"
     try:
@@ -86,11 +86,11 @@ def _point_erlang_at(tree: Path, folder: Path) -> None:
 def _run(command: list[str]) -> None:
     done = subprocess.run(command, stdout=sys.stderr)
     if done.returncode != 0:
-        raise Missing(f"{command[0]} failed (its output is above): {' '.join(command[-3:])}")
+        raise MissingError(f"{command[0]} failed (its output is above): {' '.join(command[-3:])}")
 
 
 if __name__ == "__main__":
     try:
         unpack(sys.argv[2:], Path(sys.argv[1]).absolute())
-    except Missing as problem:
+    except MissingError as problem:
         sys.exit(f"unpack: {problem}")

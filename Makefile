@@ -1,0 +1,72 @@
+# The commands of a developer's day; `make` alone lists them.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+REQUIREMENTS := setup.cfg $(wildcard pyproject.toml plugins/*/setup.cfg)
+
+.DEFAULT_GOAL := help
+.PHONY: help venv servers run test lint format types floors pytest unit contract integration \
+	acceptance docs sample clean
+# Two test suites at once would only fight for the processors.
+.NOTPARALLEL:
+
+help: ## list these commands
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) \
+		| while IFS='|' read -r name what; do printf '%-20s %s\n' "  $$name" "$$what"; done
+
+venv: $(VENV)/.complete ## make .venv with everything in it (PYTHON=... chooses the interpreter)
+
+$(VENV)/.complete: $(REQUIREMENTS) tools/find-python.sh tools/make-venv.sh
+	@python=$$(PYTHON='$(PYTHON)' sh tools/find-python.sh) && sh tools/make-venv.sh "$$python" $(VENV)
+	@touch $@
+
+servers: ## find or get the RabbitMQ and PostgreSQL programs that the tests start
+	@python=$$(PYTHON='$(PYTHON)' sh tools/find-python.sh) && "$$python" -m tools.servers $(SERVERS)
+
+run: venv ## run the example tracker (ONCE=1: one round, then stop)
+	$(BIN)/python -m examples.tracker.demo $(if $(ONCE),--once)
+
+test: servers venv lint types floors pytest docs ## all that has to pass
+
+lint: venv ## style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: venv ## put the style right
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: venv ## type annotations
+	$(BIN)/mypy
+
+floors: venv ## which package may import which
+	$(BIN)/lint-imports
+
+pytest: servers venv ## every test (ARGS="-k word": some of them)
+	$(PYTEST) $(ARGS)
+
+unit: venv ## tests of single modules, without servers
+	$(PYTEST) tests/unit $(ARGS)
+
+contract: servers venv ## one set of tests for all implementations of a contract
+	$(PYTEST) tests/contract $(ARGS)
+
+integration: servers venv ## tests against real servers
+	$(PYTEST) tests/integration $(ARGS)
+
+acceptance: servers venv ## the installed commands, seen from outside
+	$(PYTEST) tests/acceptance $(ARGS)
+
+docs: venv ## the documentation, in docs/_build/html
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
+
+sample: venv ## write etc/eventworker.conf.sample anew
+	$(BIN)/oslo-config-generator --config-file etc/config-generator.conf \
+		--output-file etc/eventworker.conf.sample
+
+clean: ## remove all that the commands above made
+	rm -rf $(VENV) .servers.json .pytest_cache .mypy_cache .ruff_cache .import_linter_cache \
+		.hypothesis build dist docs/_build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	find . -name '*.egg-info' -type d -prune -exec rm -rf {} +

@@ -1,0 +1,133 @@
+"""Loading the configuration, so that every mistake in it is one line that says where it is."""
+
+from __future__ import annotations
+
+import re
+from argparse import ArgumentParser
+from collections.abc import Callable, Iterator, Sequence
+
+from oslo_config import cfg
+
+from eventworker import config
+from eventworker.errors import ConfigError
+
+#: Whose configuration is looked for (``/etc/NAME/NAME.conf`` and the like), the first found wins:
+#: an installed StoryBoard needs no file of ours.
+PROJECTS = ("eventworker", "storyboard")
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Give a parser the two options by which a configuration is named."""
+    parser.add_argument(
+        "--config-file",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="configuration file; may be given several times, later ones win (default: "
+        "/etc/eventworker/eventworker.conf, else /etc/storyboard/storyboard.conf)",
+    )
+    parser.add_argument(
+        "--config-dir",
+        metavar="DIR",
+        action="append",
+        default=[],
+        help="folder whose *.conf files are read after the configuration files",
+    )
+
+
+def load(
+    config_files: Sequence[str] = (),
+    config_dirs: Sequence[str] = (),
+    projects: Sequence[str] = PROJECTS,
+) -> cfg.ConfigOpts:
+    """The configuration with eventworker's options registered and their values checked.
+
+    Values come, the later winning, from the defaults, the files, and environment variables such as
+    ``OS_DATABASE__CONNECTION``.
+
+    :param projects: whose standard places are searched where no files, or no folders, are given.
+    :raises ConfigError: in one line, naming file and option.
+    """
+    conf = cfg.ConfigOpts()
+    config.register(conf)
+    arguments = [f"--config-file={path}" for path in config_files]
+    arguments += [f"--config-dir={path}" for path in config_dirs]
+    try:
+        # oslo.config itself leaves the defaults out where the arguments name something.
+        conf(
+            args=arguments,
+            project=projects[0],
+            default_config_files=_first(cfg.find_config_files, projects),
+            default_config_dirs=_first(cfg.find_config_dirs, projects),
+        )
+    except cfg.Error as error:
+        raise as_config_error(error) from None
+    except OSError as error:
+        raise ConfigError(f"{error.filename} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{', '.join(config_files)}: a configuration file is UTF-8") from None
+    check_values(conf)
+    return conf
+
+
+def check_values(conf: cfg.ConfigOpts) -> None:
+    """Read every registered option once; oslo.config itself complains only at its first use.
+
+    :raises ConfigError: for the first value that cannot be used.
+    """
+    for error in value_errors(conf):
+        raise error
+
+
+def value_errors(conf: cfg.ConfigOpts) -> Iterator[ConfigError]:
+    """One error for each registered option whose value cannot be used."""
+    for group in (None, *conf._groups):
+        names = conf._groups[group]._opts if group else conf._opts
+        for name in names:
+            if group is None and name in ("config_file", "config_dir"):
+                continue
+            try:
+                conf[group][name] if group else conf[name]
+            except (cfg.Error, ValueError) as error:
+                yield _value_error(group or "DEFAULT", name, error)
+
+
+def as_config_error(error: cfg.Error) -> ConfigError:
+    """What oslo.config raised, as ours."""
+    if isinstance(error, cfg.ConfigFilesNotFoundError):
+        return ConfigError(f"there is no configuration file {', '.join(error.config_files)}")
+    if isinstance(error, cfg.ConfigFilesPermissionDeniedError):
+        return ConfigError(f"{', '.join(error.config_files)} cannot be read: permission denied")
+    if isinstance(error, cfg.ConfigDirNotFoundError):
+        return ConfigError(f"there is no configuration folder {error.config_dir}")
+    if isinstance(error, cfg.ConfigFileParseError):
+        # oslo.config says "at FILE:LINE, what: 'the line'"; the line may hold a password.
+        where, _, what = str(error.msg).removeprefix("at ").partition(", ")
+        return ConfigError(_one_line(f"{where}: {what.rpartition(': ')[0] or what}"))
+    return ConfigError(_one_line(str(error)))
+
+
+_PLACE = re.compile(r" from LocationInfo\(location=.*?, detail='(?P<place>[^']*)'\) is not valid: ")
+
+
+def _value_error(group: str, name: str, error: Exception) -> ConfigError:
+    if isinstance(error, cfg.NoSuchOptError | cfg.TemplateSubstitutionError):
+        # Its text quotes a piece of the value, which may be a password.
+        return ConfigError(f"[{group}] {name}: a $ stands for another option; for itself write $$")
+    text = _one_line(str(error))
+    place = ""
+    if match := _PLACE.search(text):
+        place, text = f"{match['place']}: ", text[match.end() :]
+    return ConfigError(f"{place}[{group}] {name}: {text}")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _first(find: Callable[..., list[str]], projects: Sequence[str]) -> list[str]:
+    for project in projects:
+        if found := find(project=project, prog=project):
+            # With project and prog alike, oslo.config finds the same one twice.
+            return list(dict.fromkeys(found))
+    return []

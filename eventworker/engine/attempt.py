@@ -1,0 +1,142 @@
+"""One call of one plugin with one event, and what became of it."""
+
+from __future__ import annotations
+
+import enum
+import logging
+import random
+import time
+import traceback
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Engine, inspect
+
+from eventworker.db import EventSession, first_line, is_stale_snapshot, is_transient
+from eventworker.engine.loader import Loaded
+from eventworker.engine.slot import Slot
+from eventworker.engine.timelimit import time_limit
+from eventworker.errors import DatabaseUnavailable, Reject, Retry
+from eventworker.event import Event
+from eventworker.inbox.backlog import Failure
+from eventworker.inbox.claims import Claim, run_once
+from eventworker.plugin import resource_class
+
+log = logging.getLogger(__name__)
+
+#: Times that a call is redone at once after a deadlock or a lock that was not given.
+_REDO = 5
+
+
+class End(enum.Enum):
+    """How a call ended."""
+
+    DONE = "done"
+    #: Handled already, by an earlier delivery or another process.
+    SEEN = "seen"
+    FAILED = "failed"
+    #: No fault of the event: it is tried again without an attempt spent.
+    POSTPONED = "postponed"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The end of a call; ``failure`` for FAILED and POSTPONED."""
+
+    end: End
+    failure: Failure | None = None
+
+
+class Caller:
+    """Calls plugins in this process.
+
+    :param slot: where the daemon sees what is going on.
+    """
+
+    def __init__(self, engine: Engine, conf: Any, slot: Slot) -> None:
+        self._engine = engine
+        self._slot = slot
+        self._author_class = resource_class(conf, "user")
+
+    def call(self, loaded: Loaded, number: int, event: Event, claim: Claim, attempt: int) -> Result:
+        """Call the plugin in a transaction of its own.
+
+        :param attempt: which attempt this is, 1 for the first.
+        :raises DatabaseUnavailable: when the database is away; nothing happened then, or nobody can
+            tell yet, and the same call has to be made again.
+        """
+        redo, immediate = 0, loaded.transactional
+        while True:
+            try:
+                return Result(
+                    End.DONE if self._run(loaded, number, event, claim, immediate) else End.SEEN
+                )
+            except DatabaseUnavailable:
+                raise
+            except Retry as verdict:
+                return Result(End.FAILED, self._again(loaded, attempt, verdict, verdict.delay))
+            except Reject as verdict:
+                return Result(End.FAILED, Failure(f"rejected: {verdict.reason}"))
+            except BaseException as error:  # SystemExit and its like are the plugin's, not ours
+                if not is_transient(error):
+                    return Result(End.FAILED, self._again(loaded, attempt, error))
+                redo += 1
+                immediate = immediate or is_stale_snapshot(error)
+                if redo > _REDO:
+                    return Result(End.POSTPONED, Failure(first_line(error), delay=1.0))
+                log.info(
+                    "the database asks to do it again: %s",
+                    first_line(error),
+                    extra={"event": str(event.id), "plugin": loaded.name},
+                )
+                time.sleep(random.uniform(0, 0.01 * 2**redo))
+
+    def _run(
+        self, loaded: Loaded, number: int, event: Event, claim: Claim, immediate: bool
+    ) -> bool:
+        def call(session: EventSession) -> None:
+            self._slot.enter(event.id, number, loaded.handler_timeout)
+            try:
+                with time_limit(loaded.handler_timeout):
+                    author = self._author(session, event) if "author" in loaded.arguments else None
+                    loaded.call(session, author, event)
+                    session.flush()
+            finally:
+                self._slot.leave()
+
+        return run_once(self._engine, claim, call, immediate=immediate)
+
+    def _author(self, session: EventSession, event: Event) -> Any:
+        """The author's record, or None: anonymous, gone, or no class configured."""
+        if self._author_class is None or event.author_id is None:
+            return None
+        key: Any = inspect(self._author_class).primary_key[0].type.python_type
+        try:
+            return session.get(self._author_class, key(event.author_id))
+        except ValueError:
+            return None
+
+    def _again(
+        self, loaded: Loaded, attempt: int, error: BaseException, delay: float | None = None
+    ) -> Failure:
+        described = f"{type(error).__name__}: {first_line(error)}"
+        text = "".join(traceback.format_exception(error))
+        return failure_after(loaded, attempt, described, text, delay)
+
+
+def failure_after(
+    loaded: Loaded, attempt: int, error: str, text: str = "", delay: float | None = None
+) -> Failure:
+    """What follows a failed attempt: the next one after a pause, or a dead letter."""
+    if attempt >= loaded.max_attempts:
+        return Failure(error, text, None)
+    return Failure(error, text, pause(loaded, attempt) if delay is None else delay)
+
+
+def pause(loaded: Loaded, attempt: int) -> float:
+    """Seconds between this attempt and the next: doubling, capped, with jitter.
+
+    With the defaults about 1, 2, 4, 8 ... 256 s, so ten attempts span some eight minutes.
+    """
+    longest: float = min(loaded.backoff_max, loaded.backoff * 2 ** min(attempt - 1, 30))
+    return longest * random.uniform(0.75, 1.25)

@@ -1,0 +1,84 @@
+"""Running what the backlog says is due: retries, other lanes' shares, redelivered events."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from sqlalchemy import Engine
+
+from eventworker.db import short_transaction
+from eventworker.engine.attempt import Caller, End
+from eventworker.engine.dispatch import report
+from eventworker.engine.loader import Loaded
+from eventworker.engine.registered import RegistryView
+from eventworker.inbox import backlog
+from eventworker.inbox.backlog import Due, Failure
+
+log = logging.getLogger(__name__)
+
+#: Rows claimed at a time, and the seconds after which those not begun are given back: so each
+#: call begins well inside its lease, which is the plugin's time limit and a margin.
+_BATCH, _FRESH, _MARGIN = 16, 15.0, 60.0
+_DIED = "the process ended during this call, {0} times in a row"
+
+
+class BacklogRunner:
+    """Calls the plugins of this process with what is due to them."""
+
+    def __init__(self, engine: Engine, caller: Caller, registry: RegistryView, owner: str) -> None:
+        self._engine = engine
+        self._caller = caller
+        self._registry = registry
+        self._owner = owner
+
+    def run_due(self) -> int:
+        """Claim what is due and call; returns the number of rows claimed.
+
+        :raises DatabaseUnavailable: when the database is away; the leases then run out.
+        """
+        here = dict(self._registry.debts().here)
+        if not here:
+            return 0
+        lease = max(plugin.handler_timeout for plugin in here.values()) + _MARGIN
+        with short_transaction(self._engine) as connection:
+            claimed = backlog.claim(connection, list(here), _BATCH, lease, self._owner)
+        started = time.monotonic()
+        for index, due in enumerate(claimed):
+            if time.monotonic() - started > _FRESH:
+                self.give_back(claimed[index:])
+                break
+            self._run(due, here[due.plugin])
+        return len(claimed)
+
+    def give_back(self, claimed: list[Due]) -> None:
+        """Return claimed rows whose call has not begun."""
+        with short_transaction(self._engine) as connection:
+            for due in claimed:
+                backlog.give_back(connection, due)
+
+    def _run(self, due: Due, plugin: Loaded) -> None:
+        if not plugin.wants(due.event):
+            with short_transaction(self._engine) as connection:
+                backlog.skip(connection, due)
+            return
+        if due.attempts > plugin.max_attempts:
+            # Each of its claims was counted, and none of them came back to say how it ended.
+            self._fail(due, Failure(_DIED.format(due.attempts - 1)))
+            log.error("dead letter: %s", _DIED.format(due.attempts - 1), extra=_fields(due, plugin))
+            return
+        result = self._caller.call(plugin, due.plugin, due.event, due, due.attempts)
+        report(plugin, due.event, result, due.attempts)
+        if result.end is End.POSTPONED and result.failure is not None:
+            with short_transaction(self._engine) as connection:
+                backlog.give_back(connection, due, result.failure.delay or 0.0)
+        elif result.failure is not None:
+            self._fail(due, result.failure)
+
+    def _fail(self, due: Due, failure: Failure) -> None:
+        with short_transaction(self._engine) as connection:
+            backlog.fail(connection, due, failure)
+
+
+def _fields(due: Due, plugin: Loaded) -> dict[str, object]:
+    return {"event": str(due.event.id), "plugin": plugin.name, "attempt": due.attempts}

@@ -1,0 +1,68 @@
+"""After a child died inside a plugin's call: record whose call it was, and free its leases.
+
+Runs in a short-lived child of its own, since the daemon has no connection to the database.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from sqlalchemy import select
+
+from eventworker import config
+from eventworker.db import build_engine, short_transaction
+from eventworker.engine.attempt import failure_after
+from eventworker.engine.child import Child
+from eventworker.engine.loader import Loaded
+from eventworker.engine.slot import Call
+from eventworker.errors import DatabaseUnavailable
+from eventworker.inbox import backlog
+from eventworker.inbox.registry import plugin_table
+from eventworker.outbox import queue
+
+log = logging.getLogger(__name__)
+
+
+def settle_estate(conf: Any, child: Child, owner: str, call: Call | None, cause: str) -> None:
+    """Blame ``call`` for the death of the process ``owner``, and free what it had leased.
+
+    Waits for the database if it is away.
+
+    :param call: the call it died in, or None when no plugin is to blame.
+    :param cause: how it died, for the dead letter.
+    """
+    engine = build_engine(conf.database.connection)
+    while not child.stopping:
+        try:
+            with short_transaction(engine) as connection:
+                if call is not None:
+                    loaded = _limits(conf, connection, call.plugin)
+                    attempts = backlog.attempts_of(connection, call.event_id, call.plugin)
+                    failure = failure_after(loaded, max(attempts, 1), cause)
+                    backlog.blame(connection, call.event_id, call.plugin, failure)
+                    log.error(
+                        "%s",
+                        cause,
+                        extra={"event": str(call.event_id), "plugin": loaded.name},
+                    )
+                backlog.release_owner(connection, owner, uncount=True)
+                queue.release_owner(connection, owner)
+            return
+        except DatabaseUnavailable as error:
+            log.warning("%s", error)
+            child.wait(1.0)
+
+
+def _limits(conf: Any, connection: Any, number: int) -> Loaded:
+    """The plugin's limits from the configuration; its code is not loaded here."""
+    name = connection.scalar(select(plugin_table.c.name).where(plugin_table.c.number == number))
+    options = config.plugin_group(conf, name or "unknown")
+    return Loaded(
+        name=name or f"number {number}",
+        plugin=None,
+        arguments=frozenset(),
+        max_attempts=options.max_attempts,
+        backoff=options.backoff,
+        backoff_max=options.backoff_max,
+    )

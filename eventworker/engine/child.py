@@ -1,0 +1,96 @@
+"""A child process of the daemon, seen from both sides of the fork."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import platform
+import signal
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from eventworker.engine.slot import Slot
+
+log = logging.getLogger(__name__)
+
+_PR_SET_PDEATHSIG = 1
+
+
+def host_name() -> str:
+    """This host and process namespace: within it, a process id means one process."""
+    try:
+        namespace = os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        namespace = 0
+    return f"{platform.node()}/{namespace}"
+
+
+class Child:
+    """What a child's code is given.
+
+    :ivar name: owner of the leases that this process takes: host, process namespace and pid.
+    :ivar slot: where it says which plugin it is calling.
+    """
+
+    def __init__(self, slot: Slot) -> None:
+        self.name = f"{host_name()}/{os.getpid()}"
+        self.slot = slot
+        self._stop = threading.Event()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether this child has been told to finish what it has in hand and end."""
+        return self._stop.is_set()
+
+    def wait(self, seconds: float) -> None:
+        """Wait, at most until told to stop."""
+        self._stop.wait(seconds)
+
+    def stop(self) -> None:
+        """Called from the signal handler."""
+        self._stop.set()
+
+
+def fork(run: Callable[[Child], None], slot: Slot, conf: Any) -> int:
+    """Fork a child that calls ``run`` and ends; returns its pid.
+
+    The parent has no thread, no connection and no lock that a child could inherit half-done.
+    """
+    parent = os.getpid()
+    pid = os.fork()
+    if pid:
+        return pid
+    code = 1
+    try:
+        _die_with(parent)
+        child = Child(slot)
+        _set_signals(child, conf)
+        run(child)
+        code = 0
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 1
+    except BaseException:
+        log.critical("a child process ends", exc_info=True)
+    finally:
+        logging.shutdown()
+        # Not sys.exit: nothing of the parent's (buffers, atexit hooks) may run twice.
+        os._exit(code)
+
+
+def _die_with(parent: int) -> None:
+    """Have the kernel send SIGTERM when the daemon dies, however it dies."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _set_signals(child: Child, conf: Any) -> None:
+    # The parent's wake-up descriptor belongs to the parent.
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGTERM, lambda *_: child.stop())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the daemon tells us
+    signal.signal(signal.SIGHUP, lambda *_: conf.mutate_config_files())
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)

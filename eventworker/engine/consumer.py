@@ -1,0 +1,132 @@
+"""A consumer process: delivery after delivery, and the backlog in between.
+
+The main lane's consumers take deliveries from the transport; the consumers of another lane live off
+the backlog alone. Everything of a plugin runs on this process's main thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from typing import Any
+
+from sqlalchemy import Engine, text
+
+from eventworker import transports
+from eventworker.db import build_engine, first_line
+from eventworker.engine import timelimit
+from eventworker.engine.attempt import Caller
+from eventworker.engine.backlog import BacklogRunner
+from eventworker.engine.child import Child
+from eventworker.engine.dispatch import Dispatcher
+from eventworker.engine.loader import discover
+from eventworker.engine.registered import RegistryView
+from eventworker.errors import DatabaseUnavailable
+from eventworker.transport import Delivery, Subscription
+
+log = logging.getLogger(__name__)
+
+MAIN_LANE = "main"
+#: Seconds between looks at the backlog, and, for a lane that has nothing else to wait for, less.
+_BACKLOG_EVERY, _LANE_EVERY = 1.0, 0.2
+
+
+def consume(conf: Any, child: Child, lane: str) -> None:
+    """Run one consumer until it is told to stop."""
+    timelimit.install()
+    engine = build_engine(conf.database.connection)
+    found = discover(conf)
+    for name, reason in found.broken.items():
+        log.error("plugin %s cannot run here, its events wait: %s", name, reason)
+    registry = RegistryView(engine, found.loaded, lane, conf.plugins.registry_refresh)
+    caller = Caller(engine, conf, child.slot)
+    backlog = BacklogRunner(engine, caller, registry, child.name)
+    if lane != MAIN_LANE:
+        Consumer(engine, child, backlog, None, None, _LANE_EVERY).run()
+        return
+    options = conf.notifications
+    dispatcher = Dispatcher(
+        engine, caller, registry, options.max_event_bytes, options.rabbit_ack_timeout / 2
+    )
+    transport = transports.build(conf, engine)
+    subscription = transport.subscribe(options.prefetch, child.name)
+    try:
+        Consumer(engine, child, backlog, dispatcher, subscription, _BACKLOG_EVERY).run()
+    finally:
+        subscription.close()
+        transport.close()
+
+
+class Consumer:
+    """The loop of one consumer process."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        child: Child,
+        backlog: BacklogRunner,
+        dispatcher: Dispatcher | None,
+        subscription: Subscription | None,
+        backlog_every: float,
+    ) -> None:
+        self._engine = engine
+        self._child = child
+        self._backlog = backlog
+        self._dispatcher = dispatcher
+        self._subscription = subscription
+        self._backlog_every = backlog_every
+        self._backlog_at = 0.0
+
+    def run(self) -> None:
+        """Work until the child is told to stop; what is in hand is finished first."""
+        while not self._child.stopping:
+            delivery = self._next()
+            while True:
+                try:
+                    self._work(delivery)
+                    break
+                except DatabaseUnavailable as error:
+                    if not self._wait_for_database(error):
+                        return  # stopping; what is not acked comes again
+
+    def _next(self) -> Delivery | None:
+        wait = min(max(self._backlog_at - time.monotonic(), 0.0), 0.5)
+        if self._subscription is not None:
+            return self._subscription.receive(wait)
+        self._child.wait(wait)
+        return None
+
+    def _work(self, delivery: Delivery | None) -> None:
+        if (
+            delivery is not None
+            and self._dispatcher is not None
+            and self._dispatcher.dispatch(delivery)
+        ):
+            self._backlog_at = 0.0  # it left something to us; do it next
+        if time.monotonic() >= self._backlog_at:
+            busy = self._backlog.run_due()
+            # Jittered, so that the consumers of a host do not look all at once.
+            pause = 0.0 if busy else self._backlog_every * random.uniform(0.75, 1.25)
+            self._backlog_at = time.monotonic() + pause
+
+    def _wait_for_database(self, error: DatabaseUnavailable) -> bool:
+        """Pause until the database answers; False when told to stop before."""
+        log.error("consumption pauses: %s", error)
+        if self._subscription is not None:
+            self._subscription.pause()
+        pause = 0.1
+        while not self._child.stopping:
+            self._child.wait(pause)
+            pause = min(pause * 2, 5.0) * random.uniform(0.75, 1.0)
+            try:
+                with self._engine.connect() as connection:
+                    connection.execute(text("SELECT 1"))
+            except Exception as still:
+                log.debug("still away: %s", first_line(still))
+                continue
+            log.info("the database answers again; consumption goes on")
+            if self._subscription is not None:
+                self._subscription.resume()
+            return True
+        return False

@@ -1,0 +1,152 @@
+"""One delivery through every plugin that it is owed to, and then, and only then, the ack.
+
+Documented in ``docs/architecture.rst``. A delivery is acked once each of those plugins has a
+durable outcome in the inbox: done, or a row of the backlog that says pending, retry or dead, or
+skipped. Bytes that are no event have theirs in the quarantine.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from sqlalchemy import Engine
+
+from eventworker.db import short_transaction
+from eventworker.engine.attempt import Caller, End, Result
+from eventworker.engine.loader import Loaded
+from eventworker.engine.registered import Debts, RegistryView
+from eventworker.errors import DecodeError
+from eventworker.event import Event, decode
+from eventworker.inbox import anonymous, backlog, quarantine
+from eventworker.inbox.claims import FirstClaim, Outcome, note
+from eventworker.transport import Delivery
+
+log = logging.getLogger(__name__)
+
+
+class Dispatcher:
+    """Dispatches the deliveries of one consumer.
+
+    :param patience: seconds from a delivery's start in which the last call on it must have begun
+        and ended; what does not fit is left to the backlog, so that the broker's ack timeout is
+        never reached.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        caller: Caller,
+        registry: RegistryView,
+        max_event_bytes: int,
+        patience: float,
+    ) -> None:
+        self._engine = engine
+        self._caller = caller
+        self._registry = registry
+        self._max_event_bytes = max_event_bytes
+        self._patience = patience
+
+    def dispatch(self, delivery: Delivery) -> bool:
+        """Bring every plugin's outcome about, then ack.
+
+        Calling it again with the same delivery, after an error, repeats nothing that is done.
+
+        :returns: whether work was left to the backlog.
+        :raises DatabaseUnavailable: when the database is away; the delivery is not settled then.
+        """
+        event = self._decode(delivery)
+        if event is None:
+            delivery.ack()
+            return False
+        debts = self._registry.debts()
+        if delivery.redelivered:
+            # Its last delivery may have taken a process down. The backlog counts an attempt before
+            # each call, in a transaction of its own, so a poisonous event cannot do so for ever.
+            later = [number for number, plugin in debts.here if plugin.wants(event)]
+        else:
+            later = self._call_all(debts, event)
+        self._leave(event, debts, later)
+        delivery.ack()
+        return bool(later)
+
+    def _decode(self, delivery: Delivery) -> Event | None:
+        try:
+            event = decode(
+                delivery.body,
+                id=delivery.event_id,
+                time=delivery.time,
+                source=delivery.source,
+                max_bytes=self._max_event_bytes,
+            )
+        except DecodeError as error:
+            log.error(
+                "quarantined %d bytes that are no event: %s", len(delivery.body), error.reason
+            )
+            with short_transaction(self._engine) as connection:
+                quarantine.put(connection, delivery.body, error.reason, delivery.properties)
+            return None
+        if delivery.event_id is None:
+            with short_transaction(self._engine) as connection:
+                delivery.event_id = anonymous.identify(
+                    connection, delivery.body, delivery.redelivered
+                )
+            return self._decode(delivery)
+        return event
+
+    def _call_all(self, debts: Debts, event: Event) -> list[int]:
+        """Call the plugins of this process; returns those that did not fit into the time."""
+        started = time.monotonic()
+        late: list[int] = []
+        for number, plugin in debts.here:
+            if not plugin.wants(event):
+                continue
+            if time.monotonic() - started + plugin.handler_timeout > self._patience:
+                late.append(number)
+                continue
+            claim = FirstClaim(event.id, number)
+            result = self._caller.call(plugin, number, event, claim, attempt=1)
+            self._record(event, number, plugin, result)
+        return late
+
+    def _record(self, event: Event, number: int, plugin: Loaded, result: Result) -> None:
+        report(plugin, event, result, attempt=1)
+        if result.failure is None:
+            return
+        with short_transaction(self._engine) as connection:
+            if result.end is End.POSTPONED:
+                backlog.park(connection, event, [number])
+            else:
+                backlog.fail_first(connection, event, number, result.failure)
+
+    def _leave(self, event: Event, debts: Debts, later: list[int]) -> None:
+        """Write down what is owed to others, and to us later, and who is off."""
+        parked = [*debts.elsewhere, *later]
+        if not parked and not debts.off:
+            return
+        with short_transaction(self._engine) as connection:
+            if parked:
+                backlog.park(connection, event, parked)
+            note(connection, event.id, debts.off, Outcome.SKIPPED)
+
+
+def report(plugin: Loaded, event: Event, result: Result, attempt: int) -> None:
+    """One log line per outcome; ERROR only where somebody must act."""
+    fields: dict[str, Any] = {
+        "event": str(event.id),
+        "plugin": plugin.name,
+        "attempt": attempt,
+        "change": f"{event.method} {event.resource}/{event.resource_id}",
+    }
+    failure = result.failure
+    if failure is None:
+        log.debug("%s", result.end.value, extra=fields)
+    elif failure.delay is not None:
+        log.warning("failed, again in %.1f s: %s", failure.delay, failure.error, extra=fields)
+    else:
+        log.error(
+            "dead letter: %s; see: eventworker deliveries list --state dead",
+            failure.error,
+            extra=fields,
+        )

@@ -1,0 +1,115 @@
+"""Deleting what has been kept long enough, in small bites that nobody waits for."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Table,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    select,
+)
+
+from eventworker.db import build_engine, clock, short_transaction
+from eventworker.engine.child import Child
+from eventworker.engine.service import Service
+from eventworker.errors import DatabaseUnavailable
+from eventworker.inbox.anonymous import anonymous_table
+from eventworker.inbox.backlog import DEAD, delivery_table, event_table
+from eventworker.inbox.claims import Outcome, inbox_table
+from eventworker.inbox.quarantine import quarantine_table
+from eventworker.outbox.table import READY, outbox_table
+
+log = logging.getLogger(__name__)
+
+_BITE = 2000
+_DAY = 86400.0
+
+
+def overdue(options: Any) -> Iterator[tuple[Table, ColumnElement[bool]]]:
+    """Each table with the condition under which its rows may go, in the order of deletion."""
+    outbox, inbox = outbox_table.c, inbox_table.c
+    delivery, event = delivery_table.c, event_table.c
+    dead = clock(-options.dead_days * _DAY)
+    inbox_days = clock(-options.inbox_days * _DAY)
+    yield (
+        outbox_table,
+        and_(outbox.state != READY, outbox.settled_at < clock(-options.outbox_days * _DAY)),
+    )
+    yield delivery_table, and_(delivery.state == DEAD, delivery.due_at < dead)
+    yield quarantine_table, quarantine_table.c.received_at < dead
+    yield anonymous_table, anonymous_table.c.at < inbox_days
+    yield (
+        inbox_table,
+        and_(
+            inbox.at < inbox_days,
+            inbox.outcome.not_in((int(Outcome.PENDING), int(Outcome.RETRY))),
+            ~exists().where(delivery.event_id == inbox.event_id, delivery.plugin == inbox.plugin),
+        ),
+    )
+    # An event's body goes when no row of the backlog needs it; the pause keeps a body whose rows
+    # are being written by another transaction right now.
+    yield (
+        event_table,
+        and_(
+            event.stored_at < clock(-3600.0),
+            ~exists().where(delivery.event_id == event.id),
+        ),
+    )
+
+
+def clean(engine: Engine, options: Any) -> dict[str, int]:
+    """Delete what is overdue; returns the number of rows by table.
+
+    :raises DatabaseUnavailable: when the database is away.
+    """
+    deleted: dict[str, int] = {}
+    for table, condition in overdue(options):
+        while True:
+            with short_transaction(engine) as connection:
+                gone = _bite(connection, table, condition)
+            deleted[table.name] = deleted.get(table.name, 0) + gone
+            if gone < _BITE:
+                break
+    return deleted
+
+
+def _bite(connection: Connection, table: Table, condition: ColumnElement[bool]) -> int:
+    keys = list(table.primary_key.columns)
+    rows = connection.execute(select(*keys).where(condition).limit(_BITE)).all()
+    if rows:
+        if len(keys) == 1:
+            connection.execute(delete(table).where(keys[0].in_([row[0] for row in rows])))
+        else:
+            connection.execute(
+                delete(table).where(and_(*(key == bindparam(f"k_{key.name}") for key in keys))),
+                [
+                    {f"k_{key.name}": value for key, value in zip(keys, row, strict=True)}
+                    for row in rows
+                ],
+            )
+    return len(rows)
+
+
+def run(conf: Any, child: Child) -> None:
+    """Clean once per interval until the child is told to stop."""
+    engine = build_engine(conf.database.connection)
+    while not child.stopping:
+        try:
+            deleted = {name: rows for name, rows in clean(engine, conf.retention).items() if rows}
+            if deleted:
+                log.info("deleted what was kept long enough: %s", deleted)
+        except DatabaseUnavailable as error:
+            log.warning("%s", error)
+        child.wait(conf.retention.interval)
+
+
+service = Service(wanted=lambda conf: True, run=run)

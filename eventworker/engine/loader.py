@@ -1,0 +1,220 @@
+"""Finding plugins: names first, then those that may run are imported, built and asked.
+
+The only module that knows stevedore. Disabled names are dropped before anything of theirs is
+imported; a plugin that cannot be loaded is named with its reason and costs the others nothing.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from stevedore import NamedExtensionManager
+
+from eventworker import config
+from eventworker.errors import PluginError
+from eventworker.event import Event
+from eventworker.plugin import ENTRY_POINT_GROUP
+
+log = logging.getLogger(__name__)
+
+SERVICE_GROUP = "eventworker.service"
+
+#: What ``handle()`` may name, in StoryBoard's order, and ``event``.
+ARGUMENTS = (
+    "session",
+    "author",
+    "method",
+    "url",
+    "path",
+    "query_string",
+    "status",
+    "resource",
+    "resource_id",
+    "sub_resource",
+    "sub_resource_id",
+    "resource_before",
+    "resource_after",
+    "event",
+)
+_FROM_EVENT = ARGUMENTS[2:-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A plugin that is enabled in this process, with what its group in the configuration says."""
+
+    name: str
+    plugin: Any
+    arguments: frozenset[str]
+    lane: str = "main"
+    max_attempts: int = 10
+    handler_timeout: float = 300.0
+    backoff: float = 1.0
+    backoff_max: float = 3600.0
+    distribution: str = ""
+
+    @property
+    def transactional(self) -> bool:
+        """Whether all effects of the plugin go through its session, by its own word."""
+        return bool(getattr(self.plugin, "transactional", False))
+
+    def wants(self, event: Event) -> bool:
+        """Whether the plugin's declared resources and methods admit the event."""
+        resources = getattr(self.plugin, "resources", None)
+        methods = getattr(self.plugin, "methods", None)
+        return (resources is None or event.resource in resources) and (
+            methods is None or event.method in methods
+        )
+
+    def call(self, session: Any, author: Any, event: Event) -> None:
+        """Call ``handle()`` by keyword, with the arguments that its signature names."""
+        values = {name: getattr(event, name) for name in _FROM_EVENT if name in self.arguments}
+        if "session" in self.arguments:
+            values["session"] = session
+        if "author" in self.arguments:
+            values["author"] = author
+        if "event" in self.arguments:
+            values["event"] = event
+        self.plugin.handle(**values)
+
+
+@dataclass(slots=True)
+class Discovery:
+    """What a process found under the entry-point group.
+
+    :ivar loaded: enabled plugins, in the order of their names.
+    :ivar off: names that are installed but off, with the reason.
+    :ivar broken: names that should run but cannot, with the reason; what is owed to them waits.
+    """
+
+    loaded: list[Loaded] = field(default_factory=list)
+    off: dict[str, str] = field(default_factory=dict)
+    broken: dict[str, str] = field(default_factory=dict)
+
+
+def discover(conf: Any) -> Discovery:
+    """Enumerate, drop, load, construct, ask ``enabled()``.
+
+    :raises PluginError: when two distributions use one name (without regard to case): the inbox
+        could not tell them apart.
+    """
+    found = Discovery()
+    disabled = {name.lower() for name in conf.plugins.disabled}
+    only = {name.lower() for name in conf.plugins.only}
+    for name, entry_point in sorted(_names(ENTRY_POINT_GROUP).items()):
+        if name.lower() in disabled:
+            found.off[name] = "disabled by [plugins] disabled"
+        elif only and name.lower() not in only:
+            found.off[name] = "not among [plugins] only"
+        else:
+            _load(conf, name, entry_point, found)
+    for name in sorted((disabled | only) - {name.lower() for name in _names(ENTRY_POINT_GROUP)}):
+        log.warning("[plugins] names %s, which is not installed", name)
+    return found
+
+
+def _names(group: str) -> dict[str, EntryPoint]:
+    by_key: dict[str, EntryPoint] = {}
+    for entry_point in entry_points(group=group):
+        other = by_key.setdefault(entry_point.name.lower(), entry_point)
+        if other is not entry_point and _identity(other) != _identity(entry_point):
+            raise PluginError(
+                f"two plugins are named {entry_point.name}: {_describe(other)} and "
+                f"{_describe(entry_point)}; uninstall or rename one"
+            )
+    return {entry_point.name: entry_point for entry_point in by_key.values()}
+
+
+def _identity(entry_point: EntryPoint) -> tuple[str, str]:
+    return entry_point.value, entry_point.dist.name if entry_point.dist else ""
+
+
+def _describe(entry_point: EntryPoint) -> str:
+    return f"{entry_point.value} of {_identity(entry_point)[1] or 'an unknown distribution'}"
+
+
+def _load(conf: Any, name: str, entry_point: EntryPoint, found: Discovery) -> None:
+    try:
+        factory = import_entry_point(ENTRY_POINT_GROUP, name)
+        options = config.plugin_group(conf, name, getattr(factory, "options", ()))
+        plugin = factory(conf)
+        arguments = handle_arguments(plugin)
+        if not plugin.enabled():
+            found.off[name] = "its enabled() says no"
+            return
+        found.loaded.append(
+            Loaded(
+                name=name,
+                plugin=plugin,
+                arguments=arguments,
+                lane=options.lane,
+                max_attempts=options.max_attempts,
+                handler_timeout=options.handler_timeout,
+                backoff=options.backoff,
+                backoff_max=options.backoff_max,
+                distribution=_identity(entry_point)[1],
+            )
+        )
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit at import is a broken plugin, too
+        log.debug("plugin %s", name, exc_info=True)
+        found.broken[name] = f"{type(error).__name__}: {error}"
+
+
+def import_entry_point(group: str, name: str) -> Any:
+    """The object that one entry point names; its import errors are the caller's to see."""
+    errors: list[BaseException] = []
+    manager: Any = NamedExtensionManager(
+        group,
+        [name],
+        on_load_failure_callback=lambda _manager, _entry_point, error: errors.append(error),
+        warn_on_missing_entrypoint=False,
+    )
+    if errors:
+        raise errors[0]
+    if name not in manager:
+        raise PluginError(f"no entry point {name} in group {group}")
+    return manager[name].plugin
+
+
+def handle_arguments(plugin: Any) -> frozenset[str]:
+    """The names that the plugin's ``handle()`` takes.
+
+    :raises PluginError: when it has none, is asynchronous, or demands a name that is not ours.
+    """
+    handle = getattr(plugin, "handle", None)
+    if not callable(handle) or not callable(getattr(plugin, "enabled", None)):
+        raise PluginError("a worker plugin needs the methods enabled() and handle()")
+    if inspect.iscoroutinefunction(handle):
+        raise PluginError("handle() is asynchronous; it has to be an ordinary method")
+    names: set[str] = set()
+    for parameter in inspect.signature(handle).parameters.values():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            return frozenset(ARGUMENTS)
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            continue
+        if parameter.name in ARGUMENTS and parameter.kind is not parameter.POSITIONAL_ONLY:
+            names.add(parameter.name)
+        elif parameter.default is parameter.empty:
+            raise PluginError(
+                f"handle() demands {parameter.name!r}; events have {', '.join(ARGUMENTS)}"
+            )
+    return frozenset(names)
+
+
+def services() -> dict[str, Any]:
+    """The side services of the daemon, by name.
+
+    :raises PluginError: when one cannot be imported.
+    """
+    try:
+        return {
+            name: import_entry_point(SERVICE_GROUP, name) for name in sorted(_names(SERVICE_GROUP))
+        }
+    except Exception as error:
+        raise PluginError(f"a service of group {SERVICE_GROUP} cannot be loaded: {error}") from None

@@ -1,0 +1,165 @@
+"""What must be true before the daemon starts its children; looked at in a child of its own.
+
+The daemon itself neither connects nor imports a plugin, so that nothing of either can take it down.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from eventworker import config, migrations
+from eventworker.db import build_engine, short_transaction, translated
+from eventworker.engine.attempt import pause
+from eventworker.engine.child import Child, fork, host_name
+from eventworker.engine.loader import Discovery, discover, services
+from eventworker.engine.slot import Slot
+from eventworker.errors import (
+    ConfigError,
+    DatabaseUnavailable,
+    EventworkerError,
+    PluginError,
+    SchemaError,
+)
+from eventworker.inbox import backlog, registry
+from eventworker.outbox import queue
+from eventworker.plugin import resource_class
+
+log = logging.getLogger(__name__)
+
+_DAY = 86400.0
+
+
+@dataclass(slots=True)
+class Report:
+    """What the preflight found.
+
+    :ivar lanes: lane name to number of processes, without the main lane.
+    :ivar services: names of the side services that are wanted.
+    :ivar error: why the daemon cannot start, as one line; empty if it can.
+    :ivar exit_code: with ``error``: 2 for the configuration's fault, 1 otherwise.
+    """
+
+    plugins: list[str] = field(default_factory=list)
+    lanes: dict[str, int] = field(default_factory=dict)
+    services: list[str] = field(default_factory=list)
+    error: str = ""
+    exit_code: int = 0
+
+
+def preflight(conf: Any) -> Report:
+    """Run :func:`look` in a child and return its report.
+
+    The child ends with an empty report if it is told to stop while it waits for the database.
+    """
+    read_end, write_end = os.pipe()
+
+    def run(child: Child) -> None:
+        os.close(read_end)
+        report = look(conf, child.wait, lambda: child.stopping)
+        with os.fdopen(write_end, "w") as pipe:
+            json.dump(asdict(report), pipe)
+
+    pid = fork(run, Slot(), conf)
+    os.close(write_end)
+    with os.fdopen(read_end) as pipe:
+        text = _read(pipe, pid)
+    if not text:
+        return Report(error="a plugin ended the process while it was loaded", exit_code=1)
+    return Report(**json.loads(text))
+
+
+def _read(pipe: Any, pid: int) -> str:
+    text: str = pipe.read()
+    os.waitpid(pid, 0)
+    return text
+
+
+def look(conf: Any, wait: Callable[[float], None], stopping: Callable[[], bool]) -> Report:
+    """Check configuration and tables, load the plugins, and register them.
+
+    A database that is away is waited for; everything else that is wrong ends in ``Report.error``.
+    """
+    try:
+        while True:
+            try:
+                return _look(conf)
+            except DatabaseUnavailable as error:
+                if stopping():
+                    return Report(error="stopped while waiting for the database", exit_code=0)
+                log.error("%s; waiting for it", error)
+                wait(2.0)
+    except (ConfigError, SchemaError, PluginError) as error:
+        return Report(error=str(error), exit_code=2 if isinstance(error, ConfigError) else 1)
+    except EventworkerError as error:
+        return Report(error=str(error), exit_code=1)
+
+
+def _look(conf: Any) -> Report:
+    engine = build_engine(conf.database.connection)
+    try:
+        migrations.check(engine)
+    except EventworkerError:
+        raise
+    except Exception as error:
+        raise translated(error) from error
+    for name in conf.plugins.resource_classes:
+        resource_class(conf, name)
+    found = discover(conf)
+    _log(found)
+    check_retention(conf, found)
+    with short_transaction(engine) as connection:
+        registry.sync(connection, [each.name for each in found.loaded], found.off)
+        owed = [each for each in registry.read(connection) if each.state == registry.ON]
+        _free_leases_of_the_dead(connection)
+    if not owed:
+        broken = "".join(f"; {name}: {reason}" for name, reason in found.broken.items())
+        off = "".join(f"; {name}: {reason}" for name, reason in found.off.items())
+        raise PluginError(f"no plugin is enabled, so there is nothing to do{broken}{off}")
+    lanes = sorted({each.lane for each in found.loaded} - {"main"})
+    return Report(
+        plugins=[each.name for each in found.loaded],
+        lanes={lane: config.lane_group(conf, lane).worker_count for lane in lanes},
+        services=[name for name, service in services().items() if service.wanted(conf)],
+    )
+
+
+def _log(found: Discovery) -> None:
+    for each in found.loaded:
+        log.info("plugin %s (%s) is on, lane %s", each.name, each.distribution, each.lane)
+    for name, reason in found.off.items():
+        log.info("plugin %s is off: %s", name, reason)
+    for name, reason in found.broken.items():
+        log.error("plugin %s cannot be loaded, its events will wait: %s", name, reason)
+
+
+def check_retention(conf: Any, found: Discovery) -> None:
+    """The inbox must remember for longer than an event can come back.
+
+    :raises ConfigError: when it would forget too early.
+    """
+    longest = 0.0
+    for each in found.loaded:
+        tries = sum(pause(each, attempt) * 1.25 for attempt in range(1, each.max_attempts))
+        longest = max(longest, tries + each.max_attempts * each.handler_timeout)
+    needed = conf.retention.outbox_days + longest / _DAY
+    if conf.retention.inbox_days < needed:
+        raise ConfigError(
+            f"[retention] inbox_days = {conf.retention.inbox_days:g} is shorter than outbox_days "
+            f"plus the longest retry; write at least {needed:.1f}"
+        )
+
+
+def _free_leases_of_the_dead(connection: Any) -> None:
+    """Free leases of processes of this host that are gone: a daemon that was killed with all its
+    children could not do so itself."""
+    host = host_name()
+    for owner in {*backlog.owners(connection), *queue.owners(connection)}:
+        prefix, _, pid = owner.rpartition("/")
+        if prefix == host and pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
+            backlog.release_owner(connection, owner, uncount=False)
+            queue.release_owner(connection, owner)

@@ -1,0 +1,105 @@
+"""The relay: consumes the outbox like any consumer, and publishes what it finds to the broker.
+
+A row is settled after the broker has confirmed it. Killed in between, the relay publishes it again;
+the inbox of each plugin absorbs the duplicate.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from sqlalchemy import Engine
+
+from eventworker import transports
+from eventworker.db import build_engine, first_line, short_transaction
+from eventworker.engine.child import Child
+from eventworker.engine.service import Service
+from eventworker.errors import DatabaseUnavailable, TransportError, Unroutable
+from eventworker.outbox import queue
+from eventworker.outbox.queue import Row
+from eventworker.transport import Message, Transport
+from eventworker.transports.waiting import waiter_for
+
+log = logging.getLogger(__name__)
+
+#: Seconds for one round of confirms; the lease outlasts it.
+_CONFIRM_TIMEOUT, _LEASE = 30.0, 90.0
+#: Seconds before rows that the broker did not take are tried again.
+_UNROUTABLE_PAUSE, _AWAY_PAUSE = 30.0, 1.0
+
+
+class Relay:
+    """Moves ready rows of the outbox to ``transport``, a batch at a time."""
+
+    def __init__(self, engine: Engine, transport: Transport, batch: int, owner: str) -> None:
+        self._engine = engine
+        self._transport = transport
+        self._batch = batch
+        self._owner = owner
+
+    def run_once(self) -> int:
+        """Publish one batch; returns the number of rows it found.
+
+        :raises DatabaseUnavailable: when the database is away.
+        :raises TransportUnavailable: when the broker is; the rows are free again then.
+        """
+        with short_transaction(self._engine) as connection:
+            rows = queue.claim(connection, self._batch, _LEASE, self._owner)
+        if not rows:
+            return 0
+        messages = [Message(row.id, row.time, row.source, row.resource, row.body) for row in rows]
+        results = self._transport.publish(messages, _CONFIRM_TIMEOUT)
+        away = self._settle(rows, results)
+        if away is not None:
+            raise away
+        return len(rows)
+
+    def _settle(
+        self, rows: list[Row], results: list[TransportError | None]
+    ) -> TransportError | None:
+        sent = [row.id for row, error in zip(rows, results, strict=True) if error is None]
+        unroutable = [
+            row.id
+            for row, error in zip(rows, results, strict=True)
+            if isinstance(error, Unroutable)
+        ]
+        failed = [
+            row.id
+            for row, error in zip(rows, results, strict=True)
+            if error is not None and not isinstance(error, Unroutable)
+        ]
+        with short_transaction(self._engine) as connection:
+            if sent:
+                queue.settle(connection, sent)
+            if unroutable:
+                queue.give_back(connection, unroutable, self._owner, _UNROUTABLE_PAUSE)
+            if failed:
+                queue.give_back(connection, failed, self._owner, _AWAY_PAUSE)
+        for error in {str(error) for error in results if isinstance(error, Unroutable)}:
+            log.error("%d events wait in the outbox: %s", len(unroutable), error)
+        return next((e for e in results if e is not None and not isinstance(e, Unroutable)), None)
+
+
+def run(conf: Any, child: Child) -> None:
+    """Relay until the child is told to stop."""
+    engine = build_engine(conf.database.connection)
+    transport = transports.build(conf, engine)
+    relay = Relay(engine, transport, conf.outbox.relay_batch, child.name)
+    waiter = waiter_for(engine)
+    try:
+        while not child.stopping:
+            try:
+                if not relay.run_once():
+                    waiter.wait(min(conf.notifications.poll_interval, 0.5))
+            except (DatabaseUnavailable, TransportError) as error:
+                log.warning("the relay pauses: %s", first_line(error))
+                child.wait(_AWAY_PAUSE)
+    finally:
+        waiter.close()
+        transport.close()
+
+
+service = Service(
+    wanted=lambda conf: conf.notifications.driver == "rabbit" and conf.outbox.relay, run=run
+)

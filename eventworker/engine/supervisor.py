@@ -1,0 +1,241 @@
+"""The daemon: starts the children, watches them, replaces the dead, ends them in good order.
+
+It has no connection and no thread, and imports no plugin, so there is little that can hurt it. Its
+loop sleeps in ``select`` until a signal comes or the next deadline is due.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import os
+import select
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from eventworker.engine.blame import settle_estate
+from eventworker.engine.child import Child, fork, host_name
+from eventworker.engine.consumer import MAIN_LANE, consume
+from eventworker.engine.loader import services
+from eventworker.engine.preflight import Report, look
+from eventworker.engine.slot import Call, Slot
+
+log = logging.getLogger(__name__)
+
+#: A child that lived shorter than this counts towards a crash loop.
+_SHORT_LIFE = 10.0
+_LONGEST_PAUSE = 60.0
+#: Longest sleep of the loop; bounds how late an overrunning call is killed.
+_TICK = 0.25
+
+
+class _Order(enum.IntEnum):
+    """What the daemon has been told."""
+
+    RUN = 0
+    DRAIN = 1
+    FORCE = 2
+
+
+@dataclass(slots=True)
+class _Post:
+    """A child that is to be kept running."""
+
+    title: str
+    run: Callable[[Child], None]
+    slot: Slot = field(default_factory=Slot)
+    pid: int | None = None
+    started: float = 0.0
+    start_at: float = 0.0
+    short_lives: int = 0
+    overrun: Call | None = None
+
+
+class Supervisor:
+    """Keeps N consumers, the lanes' consumers and the side services running.
+
+    :param report: what the preflight found.
+    :param worker_count: processes of the main lane.
+    """
+
+    def __init__(self, conf: Any, report: Report, worker_count: int) -> None:
+        self._conf = conf
+        self._order = _Order.RUN
+        self._posts = [
+            _Post(f"consumer {n + 1}", self._lane(MAIN_LANE)) for n in range(worker_count)
+        ]
+        for lane, count in report.lanes.items():
+            self._posts += [_Post(f"lane {lane} {n + 1}", self._lane(lane)) for n in range(count)]
+        self._posts += [_Post(f"service {name}", self._service(name)) for name in report.services]
+        self._undertakers: set[int] = set()
+        self._registrar: int | None = None
+        self._kill_at = float("inf")
+
+    def _lane(self, lane: str) -> Callable[[Child], None]:
+        return lambda child: consume(self._conf, child, lane)
+
+    def _service(self, name: str) -> Callable[[Child], None]:
+        return lambda child: services()[name].run(self._conf, child)
+
+    def run(self) -> int:
+        """Run until told to stop; returns the exit code."""
+        wakeup = self._take_signals()
+        log.info("%d processes start", len(self._posts))
+        while self._order is _Order.RUN or any(post.pid for post in self._posts):
+            self._start_due()
+            self._kill_overrunning()
+            self._kill_when_drained_too_long()
+            _sleep(wakeup, self._pause())
+            self._reap()
+        self._await_undertakers()
+        log.info("stopped")
+        return 0
+
+    def _take_signals(self) -> int:
+        read_end, write_end = os.pipe()
+        os.set_blocking(read_end, False)
+        os.set_blocking(write_end, False)
+        signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGTERM, self._on_stop)
+        signal.signal(signal.SIGINT, self._on_stop)
+        signal.signal(signal.SIGHUP, self._on_reload)
+        return read_end
+
+    def _on_stop(self, number: int, _frame: Any) -> None:
+        if self._order is _Order.RUN:
+            self._order = _Order.DRAIN
+            limit = self._conf.graceful_shutdown_timeout
+            self._kill_at = time.monotonic() + limit if limit else float("inf")
+            log.info("%s: finishing what is in hand", signal.Signals(number).name)
+            self._signal_all(signal.SIGTERM)
+        else:
+            self._order = _Order.FORCE
+            log.warning("%s again: ending at once", signal.Signals(number).name)
+            self._signal_all(signal.SIGKILL)
+
+    def _on_reload(self, _number: int, _frame: Any) -> None:
+        try:
+            changed = self._conf.mutate_config_files()
+        except Exception as error:  # an unreadable file must not end a running daemon
+            log.error("SIGHUP: the configuration stays as it was: %s", error)
+            return
+        log.info("SIGHUP: %d options changed", len(changed))
+        self._signal_all(signal.SIGHUP)
+        if any(group == "plugins" for group, _option in changed):
+            self._registrar = fork(self._register_again, Slot(), self._conf)
+
+    def _register_again(self, child: Child) -> None:
+        report = look(self._conf, child.wait, lambda: child.stopping)
+        if report.error:
+            log.error("SIGHUP: the plugins stay as they were: %s", report.error)
+            raise SystemExit(1)
+
+    def _replace_consumers(self) -> None:
+        """Have the consumers finish what is in hand; their successors load the plugins anew."""
+        for post in self._posts:
+            if post.pid and not post.title.startswith("service"):
+                os.kill(post.pid, signal.SIGTERM)
+
+    def _signal_all(self, number: int) -> None:
+        for post in self._posts:
+            if post.pid:
+                os.kill(post.pid, number)
+
+    def _start_due(self) -> None:
+        now = time.monotonic()
+        for post in self._posts:
+            if post.pid is None and now >= post.start_at and self._order is _Order.RUN:
+                post.slot.leave()
+                post.overrun = None
+                post.started = now
+                post.pid = fork(post.run, post.slot, self._conf)
+                log.debug("%s is process %d", post.title, post.pid)
+
+    def _kill_overrunning(self) -> None:
+        """Kill a child whose call did not end at its limit, nor at the interruption after it."""
+        for post in self._posts:
+            call = post.slot.read() if post.pid else None
+            if call is not None and post.pid and time.monotonic() > call.kill_at:
+                post.overrun = call
+                os.kill(post.pid, signal.SIGKILL)
+
+    def _kill_when_drained_too_long(self) -> None:
+        if time.monotonic() > self._kill_at:
+            self._kill_at = float("inf")
+            self._order = _Order.FORCE
+            log.warning("some handlers did not finish in graceful_shutdown_timeout; killing them")
+            self._signal_all(signal.SIGKILL)
+
+    def _pause(self) -> float:
+        waiting = [post.start_at for post in self._posts if post.pid is None]
+        soonest = min(waiting, default=float("inf")) - time.monotonic()
+        return max(0.0, min(_TICK, soonest)) if self._order is _Order.RUN else _TICK
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            self._undertakers.discard(pid)
+            if pid == self._registrar and status == 0:
+                self._replace_consumers()
+            for post in self._posts:
+                if post.pid == pid:
+                    self._buried(post, pid, os.waitstatus_to_exitcode(status))
+
+    def _buried(self, post: _Post, pid: int, code: int) -> None:
+        """A child has ended: find whom to blame, and plan its successor."""
+        post.pid = None
+        call = post.slot.read()
+        if self._order is not _Order.RUN:
+            call = None  # we killed it, or it was told to go
+        if code != 0 or call is not None:
+            cause = _cause(post.overrun, call, code)
+            log.error("%s (process %d) ended: %s", post.title, pid, cause)
+            owner = f"{host_name()}/{pid}"
+            self._undertakers.add(
+                fork(
+                    lambda child: settle_estate(self._conf, child, owner, call, cause),
+                    Slot(),
+                    self._conf,
+                )
+            )
+        lived = time.monotonic() - post.started
+        # A call that is blamed cannot repeat itself at once, so its crash is no crash loop.
+        post.short_lives = post.short_lives + 1 if lived < _SHORT_LIFE and call is None else 0
+        pause = min(2.0 ** (post.short_lives - 1), _LONGEST_PAUSE) if post.short_lives > 1 else 0.0
+        post.start_at = time.monotonic() + pause
+        if pause and self._order is _Order.RUN:
+            log.warning(
+                "%s ended early %d times, next start in %.0f s", post.title, post.short_lives, pause
+            )
+
+    def _await_undertakers(self) -> None:
+        deadline = time.monotonic() + 5.0
+        while self._undertakers and time.monotonic() < deadline:
+            self._reap()
+            time.sleep(0.02)
+        for pid in self._undertakers:
+            os.kill(pid, signal.SIGTERM)
+
+
+def _cause(overrun: Call | None, call: Call | None, code: int) -> str:
+    if overrun is not None and overrun == call:
+        return f"killed: the call did not end at its limit of {overrun.timeout:g} s"
+    where = " during the call" if call is not None else ""
+    if code < 0:
+        return f"killed by signal {signal.Signals(-code).name}{where}"
+    return f"the process ended with exit code {code}{where}"
+
+
+def _sleep(wakeup: int, seconds: float) -> None:
+    ready, _, _ = select.select([wakeup], [], [], seconds)
+    if ready:
+        os.read(wakeup, 4096)

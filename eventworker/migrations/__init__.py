@@ -1,0 +1,161 @@
+"""The tables' history: alembic's revisions inside the package, and the verbs on them.
+
+The version table is ``eventworker_alembic_version``, so that an application that keeps its own
+tables in the same database with its own alembic is not disturbed, nor are we by it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import StringIO
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection, Engine, exc, func, select
+
+from eventworker.db import short_transaction, translated
+from eventworker.errors import SchemaError
+
+__all__ = ["VERSION_TABLE", "check", "current", "head", "is_ours", "upgrade", "upgrade_sql"]
+
+PREFIX = "eventworker_"
+VERSION_TABLE = "eventworker_alembic_version"
+UPGRADE_COMMAND = "eventworker --config-file FILE db upgrade"
+
+#: Any number will do, as long as every version of eventworker takes the same one ("evwk").
+_LOCK_NUMBER = 0x6576776B
+_LOCK_SECONDS = 600
+
+# alembic's context and op are one per process, so two threads cannot upgrade side by side.
+_alembic_is_ours = threading.Lock()
+
+
+def upgrade(engine: Engine) -> None:
+    """Bring the tables to :func:`head`; with tables that are there already it does nothing.
+
+    Hosts that do this at the same moment wait for each other, and the later ones find it done.
+
+    :raises SchemaError: when the tables are of a revision that this version does not know.
+    :raises DatabaseUnavailable: when the database is away.
+    """
+    with _alembic_is_ours, short_transaction(engine) as connection, _alone(connection):
+        config = _config()
+        config.attributes["connection"] = connection
+        try:
+            command.upgrade(config, "head")
+        except CommandError:
+            raise SchemaError(_unknown(_revision(connection))) from None
+
+
+def upgrade_sql(dialect: str, start: str | None = None) -> str:
+    """The SQL that :func:`upgrade` would run, for those who let nobody but themselves run DDL.
+
+    :param dialect: SQLAlchemy's name of the database, such as ``postgresql``.
+    :param start: the revision that the tables are at; None for none yet.
+    :raises SchemaError: when there is no such revision.
+    """
+    written = StringIO()
+    config = _config(output=written)
+    config.attributes["dialect"] = dialect
+    try:
+        with _alembic_is_ours:
+            command.upgrade(config, f"{start or 'base'}:head", sql=True)
+    except CommandError:
+        raise SchemaError(_unknown(start)) from None
+    return written.getvalue()
+
+
+def current(engine: Engine) -> str | None:
+    """The revision that the tables are at; None when there are none.
+
+    :raises DatabaseUnavailable: when the database is away.
+    """
+    try:
+        with engine.connect() as connection:
+            return _revision(connection)
+    except exc.DBAPIError as error:
+        raise translated(error) from error
+
+
+def head() -> str:
+    """The revision that this version of eventworker needs."""
+    revision = _scripts().get_current_head()
+    if revision is None:
+        raise SchemaError("this installation of eventworker lacks its migrations")
+    return revision
+
+
+def check(engine: Engine) -> None:
+    """Return if the tables are the ones that this version needs.
+
+    :raises SchemaError: in one line, with the command that helps.
+    :raises DatabaseUnavailable: when the database is away.
+    """
+    found, needed = current(engine), head()
+    if found == needed:
+        return
+    if found is None:
+        raise SchemaError(f"the tables are missing; run: {UPGRADE_COMMAND}")
+    if found not in {script.revision for script in _scripts().walk_revisions()}:
+        raise SchemaError(_unknown(found))
+    raise SchemaError(
+        f"the tables are at revision {found}, this version needs {needed}; run: {UPGRADE_COMMAND}"
+    )
+
+
+def is_ours(name: str | None, kind: str, parents: object) -> bool:
+    """alembic's ``include_name``: of the application's own tables we see nothing."""
+    return kind != "table" or (name or "").startswith(PREFIX)
+
+
+def _config(output: StringIO | None = None) -> Config:
+    config = Config(output_buffer=output)
+    # A percent sign in the path would be read as an interpolation.
+    location = str(Path(__file__).parent).replace("%", "%%")
+    config.set_main_option("script_location", location)
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config())
+
+
+def _revision(connection: Connection) -> str | None:
+    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+    return context.get_current_revision()
+
+
+def _unknown(revision: str | None) -> str:
+    return (
+        f"the tables are at revision {revision}, which this version of eventworker does not know "
+        f"(it needs {head()}); install the version that made them"
+    )
+
+
+@contextmanager
+def _alone(connection: Connection) -> Iterator[None]:
+    """Keep other upgrades out until the transaction ends.
+
+    On SQLite the transaction has taken the only write lock already.
+    """
+    backend = connection.dialect.name
+    if backend == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(_LOCK_NUMBER)))
+        yield
+    elif backend in ("mysql", "mariadb"):
+        # Its DDL commits, so the lock has to be the connection's.
+        if connection.scalar(select(func.get_lock(VERSION_TABLE, _LOCK_SECONDS))) != 1:
+            raise SchemaError("another upgrade of the tables is running and does not end")
+        try:
+            yield
+        finally:
+            connection.scalar(select(func.release_lock(VERSION_TABLE)))
+    else:
+        yield

@@ -1,0 +1,135 @@
+"""The first tables: registry, inbox, backlog, quarantine, outbox, subscriptions.
+
+Written out rather than taken from the table modules: those go on changing, and this revision is
+what databases in use were made with.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+from eventworker.db import UTCDateTime
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def _serial() -> sa.Column[int]:
+    # SQLite numbers rows by itself only for a key of the type INTEGER.
+    kind = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+    return sa.Column("id", kind, autoincrement=True, nullable=False)
+
+
+def upgrade() -> None:
+    _registry()
+    _inbox()
+    _backlog()
+    _quarantine()
+    _anonymous()
+    _outbox()
+
+
+def _registry() -> None:
+    op.create_table(
+        "eventworker_plugin",
+        sa.Column("number", sa.SmallInteger(), autoincrement=False, nullable=False),
+        sa.Column("key", sa.String(120), nullable=False),
+        sa.Column("name", sa.String(120), nullable=False),
+        sa.Column("state", sa.String(10), nullable=False),
+        sa.Column("since", UTCDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("number", name="pk_eventworker_plugin"),
+        sa.UniqueConstraint("key", name="uq_eventworker_plugin_key"),
+    )
+
+
+def _inbox() -> None:
+    op.create_table(
+        "eventworker_inbox",
+        sa.Column("event_id", sa.Uuid(), nullable=False),
+        sa.Column("plugin", sa.SmallInteger(), nullable=False),
+        sa.Column("outcome", sa.SmallInteger(), nullable=False),
+        sa.Column("at", UTCDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("event_id", "plugin", name="pk_eventworker_inbox"),
+    )
+    op.create_index("ix_eventworker_inbox_at", "eventworker_inbox", ["at"])
+
+
+def _backlog() -> None:
+    op.create_table(
+        "eventworker_event",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("time", UTCDateTime(), nullable=False),
+        sa.Column("source", sa.String(255), nullable=False),
+        sa.Column("resource", sa.String(120), nullable=False),
+        sa.Column("body", sa.LargeBinary(2**24), nullable=False),
+        sa.Column("stored_at", UTCDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_eventworker_event"),
+    )
+    op.create_table(
+        "eventworker_delivery",
+        _serial(),
+        sa.Column("event_id", sa.Uuid(), nullable=False),
+        sa.Column("plugin", sa.SmallInteger(), nullable=False),
+        sa.Column("state", sa.String(10), nullable=False),
+        sa.Column("attempts", sa.SmallInteger(), nullable=False),
+        sa.Column("due_at", UTCDateTime(), nullable=False),
+        sa.Column("owner", sa.String(120)),
+        sa.Column("error", sa.Text()),
+        sa.Column("traceback", sa.Text()),
+        sa.Column("created_at", UTCDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_eventworker_delivery"),
+        sa.UniqueConstraint("event_id", "plugin", name="uq_eventworker_delivery_event_id"),
+    )
+    op.create_index("ix_eventworker_delivery_due", "eventworker_delivery", ["state", "due_at"])
+
+
+def _quarantine() -> None:
+    op.create_table(
+        "eventworker_quarantine",
+        _serial(),
+        sa.Column("sha256", sa.String(64), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("properties", sa.Text(), nullable=False),
+        sa.Column("body", sa.LargeBinary(2**30), nullable=False),
+        sa.Column("received_at", UTCDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_eventworker_quarantine"),
+    )
+
+
+def _anonymous() -> None:
+    op.create_table(
+        "eventworker_anonymous",
+        _serial(),
+        sa.Column("digest", sa.LargeBinary(32), nullable=False),
+        sa.Column("event_id", sa.Uuid(), nullable=False),
+        sa.Column("at", UTCDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_eventworker_anonymous"),
+    )
+    op.create_index("ix_eventworker_anonymous_digest", "eventworker_anonymous", ["digest"])
+    op.create_index("ix_eventworker_anonymous_at", "eventworker_anonymous", ["at"])
+
+
+def _outbox() -> None:
+    op.create_table(
+        "eventworker_outbox",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("time", UTCDateTime(), nullable=False),
+        sa.Column("source", sa.String(255), nullable=False),
+        sa.Column("resource", sa.String(120), nullable=False),
+        sa.Column("body", sa.LargeBinary(2**24), nullable=False),
+        sa.Column("state", sa.SmallInteger(), nullable=False),
+        sa.Column("claims", sa.SmallInteger(), nullable=False),
+        sa.Column("leased_until", UTCDateTime()),
+        sa.Column("owner", sa.String(120)),
+        sa.Column("settled_at", UTCDateTime()),
+        sa.Column("error", sa.Text()),
+        sa.PrimaryKeyConstraint("id", name="pk_eventworker_outbox"),
+    )
+    op.create_index(
+        "ix_eventworker_outbox_ready",
+        "eventworker_outbox",
+        ["id"],
+        postgresql_where=sa.text("state = 0"),
+        sqlite_where=sa.text("state = 0"),
+    )

@@ -1,0 +1,201 @@
+"""Publishing with confirms: persistent, mandatory, many at a time.
+
+pika's blocking channel waits for each confirm before the next publish, so this one runs an
+asynchronous connection in an I/O thread of its own, separate from consuming: a broker with a memory
+alarm blocks the connections that publish, and must not block acks.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pika
+import pika.exceptions
+
+from eventworker.errors import TransportError, TransportUnavailable, Unroutable
+from eventworker.transport import Message
+from eventworker.transports.rabbit.settings import (
+    CONNECTION_ERRORS,
+    RabbitSettings,
+    connection_parameters,
+    declare_topology,
+    describe,
+)
+
+log = logging.getLogger(__name__)
+
+_UNCONFIRMED = "not confirmed by the broker"
+
+
+class _Batch:
+    """The messages of one ``publish`` call, and what became of each."""
+
+    def __init__(self, messages: Sequence[Message]) -> None:
+        self.messages = messages
+        self.results: list[TransportError | None] = [TransportUnavailable(_UNCONFIRMED)] * len(
+            messages
+        )
+        self.left = len(messages)
+        self.done = threading.Event()
+
+    def settle(self, index: int, error: TransportError | None) -> None:
+        self.results[index] = error
+        self.left -= 1
+        if self.left == 0:
+            self.done.set()
+
+
+class RabbitPublisher:
+    """A connection for publishing, opened at the first use and kept."""
+
+    def __init__(self, settings: RabbitSettings) -> None:
+        self._settings = settings
+        self._parameters = connection_parameters(settings, "publisher")
+        self._ready = threading.Event()
+        self._closing = threading.Event()
+        self._connection: Any = None
+        self._channel: Any = None
+        self._unconfirmed: dict[int, tuple[_Batch, int]] = {}
+        self._returned: set[str] = set()
+        self._next_tag = 1
+        self._last_error = "no connection yet"
+        self._thread: threading.Thread | None = None
+
+    def publish(self, messages: Sequence[Message], timeout: float) -> list[TransportError | None]:
+        """See :meth:`eventworker.transport.Transport.publish`."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="rabbit-publisher", daemon=True)
+            self._thread.start()
+        if not self._ready.wait(timeout):
+            error = TransportUnavailable(f"RabbitMQ at {self._settings.where}: {self._last_error}")
+            return [error] * len(messages)
+        batch = _Batch(messages)
+        self._call(lambda: self._send(batch))
+        batch.done.wait(timeout)
+        return list(batch.results)
+
+    def close(self) -> None:
+        """Close the connection and end the thread."""
+        self._closing.set()
+        if self._thread is not None:
+            self._call(self._close_connection)
+            self._thread.join(timeout=10)
+
+    def _call(self, function: Callable[[], None]) -> None:
+        connection = self._connection
+        if connection is not None:
+            connection.ioloop.add_callback_threadsafe(function)
+
+    # The I/O thread.
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._closing.is_set():
+            try:
+                with pika.BlockingConnection(self._parameters) as setup:
+                    declare_topology(setup, self._settings)
+                self._connection = pika.SelectConnection(
+                    self._parameters,
+                    on_open_callback=self._on_open,
+                    on_open_error_callback=self._on_closed,
+                    on_close_callback=self._on_closed,
+                )
+                self._connection.ioloop.start()
+            except (*CONNECTION_ERRORS, TransportError) as error:
+                self._last_error = describe(error)
+            was_ready = self._ready.is_set()
+            self._ready.clear()
+            self._fail_unconfirmed()
+            if not self._closing.is_set():
+                failures = 1 if was_ready else failures + 1
+                pause = self._settings.pause(failures)
+                log.warning(
+                    "RabbitMQ at %s: %s; next try in %.1f s",
+                    self._settings.where,
+                    self._last_error,
+                    pause,
+                )
+                self._closing.wait(pause)
+
+    def _on_open(self, connection: Any) -> None:
+        connection.channel(on_open_callback=self._on_channel)
+
+    def _on_channel(self, channel: Any) -> None:
+        self._channel = channel
+        self._next_tag = 1
+        channel.add_on_close_callback(self._on_channel_closed)
+        channel.add_on_return_callback(self._on_return)
+        channel.confirm_delivery(self._on_confirm, callback=lambda _frame: self._ready.set())
+
+    def _on_channel_closed(self, _channel: Any, reason: BaseException) -> None:
+        self._last_error = describe(reason)
+        self._close_connection()
+
+    def _on_closed(self, connection: Any, reason: BaseException) -> None:
+        self._last_error = describe(reason)
+        connection.ioloop.stop()
+
+    def _close_connection(self) -> None:
+        self._ready.clear()
+        if self._connection.is_open:
+            self._connection.close()
+
+    def _send(self, batch: _Batch) -> None:
+        for index, message in enumerate(batch.messages):
+            try:
+                self._channel.basic_publish(
+                    self._settings.exchange,
+                    message.resource,
+                    message.body,
+                    self._properties(message),
+                    mandatory=True,
+                )
+            except (pika.exceptions.AMQPError, ValueError, AssertionError) as error:
+                batch.settle(index, TransportUnavailable(describe(error)))
+                continue
+            self._unconfirmed[self._next_tag] = (batch, index)
+            self._next_tag += 1
+
+    def _properties(self, message: Message) -> pika.BasicProperties:
+        return pika.BasicProperties(
+            app_id=self._settings.application,
+            content_type="application/json",
+            delivery_mode=2,
+            message_id=str(message.id),
+            timestamp=int(message.time.timestamp()),
+            headers={"time": message.time.isoformat(), "source": message.source},
+        )
+
+    def _on_return(self, _channel: Any, _method: Any, properties: Any, _body: bytes) -> None:
+        # The broker returns an unroutable message first and confirms it right after.
+        self._returned.add(properties.message_id)
+
+    def _on_confirm(self, frame: Any) -> None:
+        method = frame.method
+        tag = method.delivery_tag
+        if method.multiple:
+            tags = [each for each in self._unconfirmed if tag == 0 or each <= tag]
+        else:
+            tags = [tag]
+        acked = isinstance(method, pika.spec.Basic.Ack)
+        for each in tags:
+            batch, index = self._unconfirmed.pop(each)
+            batch.settle(index, self._verdict(batch.messages[index], acked))
+
+    def _verdict(self, message: Message, acked: bool) -> TransportError | None:
+        if str(message.id) in self._returned:
+            self._returned.discard(str(message.id))
+            return Unroutable(
+                f"no queue at {self._settings.where} is bound to exchange "
+                f"{self._settings.exchange} for {message.resource}"
+            )
+        return None if acked else TransportUnavailable("the broker refused it (basic.nack)")
+
+    def _fail_unconfirmed(self) -> None:
+        unconfirmed, self._unconfirmed = self._unconfirmed, {}
+        self._returned.clear()
+        for batch, index in unconfirmed.values():
+            batch.settle(index, TransportUnavailable(f"{_UNCONFIRMED}: {self._last_error}"))

@@ -1,0 +1,209 @@
+"""Consuming a queue: an I/O thread owns the connection, so heartbeats survive a slow plugin.
+
+Only that thread touches pika. Deliveries reach the consumer's thread through a queue; acks go back
+by ``add_callback_threadsafe``. A delivery tag means something on its own channel only, so every
+delivery carries the generation of its channel, and what belongs to an earlier one is dropped on
+both ways: the broker delivers it again.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections import deque
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pika
+import pika.exceptions
+
+from eventworker.errors import TransportError
+from eventworker.transport import Delivery, Subscription
+from eventworker.transports.rabbit.settings import (
+    CONNECTION_ERRORS,
+    RabbitSettings,
+    connection_parameters,
+    declare_topology,
+    describe,
+)
+
+log = logging.getLogger(__name__)
+
+_Token = tuple[int, int]  # generation of the channel, delivery tag
+
+
+class RabbitSubscription(Subscription):
+    """A push consumer of the event queue. It reconnects by itself, for ever."""
+
+    def __init__(self, settings: RabbitSettings, prefetch: int) -> None:
+        self._settings = settings
+        self._parameters = connection_parameters(settings, "consumer")
+        self._prefetch = prefetch
+        self._arrived: queue.SimpleQueue[Delivery] = queue.SimpleQueue()
+        self._replies: deque[tuple[_Token, bool]] = deque()
+        self._connection: pika.BlockingConnection | None = None
+        self._channel: Any = None
+        self._generation = 0
+        self._cancelled = False
+        self._consumer_tag: str | None = None
+        self._wanted = True
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="rabbit-consumer", daemon=True)
+        self._thread.start()
+
+    # The consumer's thread.
+
+    def receive(self, timeout: float) -> Delivery | None:
+        try:
+            delivery = self._arrived.get(timeout=max(timeout, 0.0))
+        except queue.Empty:
+            return None
+        # One of a lost channel comes again; asking for it twice would only do its work twice.
+        return delivery if delivery.token[0] == self._generation else None
+
+    def ack(self, delivery: Delivery) -> None:
+        self._reply(delivery.token, True)
+
+    def requeue(self, delivery: Delivery) -> None:
+        self._reply(delivery.token, False)
+
+    def _reply(self, token: _Token, ack: bool) -> None:
+        # Whoever finds the deque empty calls the I/O thread; later ones join that call.
+        first = not self._replies
+        self._replies.append((token, ack))
+        if first:
+            self._call(self._send_replies)
+
+    def pause(self) -> None:
+        self._wanted = False
+        self._call(self._match_wanted)
+
+    def resume(self) -> None:
+        self._wanted = True
+        self._call(self._match_wanted)
+
+    def close(self) -> None:
+        self._closing.set()
+        self._call(lambda: None)
+        self._thread.join(timeout=10)
+
+    def _call(self, function: Any) -> None:
+        connection = self._connection
+        if connection is not None:
+            try:
+                connection.add_callback_threadsafe(function)
+            except pika.exceptions.ConnectionWrongStateError:
+                pass  # it is closing; its deliveries come again
+
+    # The I/O thread.
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._closing.is_set():
+            before = self._generation
+            try:
+                self._consume()
+            except (*CONNECTION_ERRORS, TransportError) as error:
+                failures = 1 if self._generation != before else failures + 1
+                pause = self._settings.pause(failures)
+                log.warning(
+                    "RabbitMQ at %s: %s; next try in %.1f s",
+                    self._settings.where,
+                    describe(error),
+                    pause,
+                )
+                self._closing.wait(pause)
+
+    def _consume(self) -> None:
+        connection = pika.BlockingConnection(self._parameters)
+        try:
+            declare_topology(connection, self._settings)
+            channel = connection.channel()
+            channel.basic_qos(prefetch_count=self._prefetch)
+            channel.add_on_cancel_callback(self._on_cancel)
+            self._cancelled, self._consumer_tag = False, None
+            self._replies.clear()
+            self._channel = channel
+            self._generation += 1
+            self._connection = connection
+            self._match_wanted()
+            log.info("consuming %s at %s", self._settings.queue, self._settings.where)
+            while not self._closing.is_set():
+                connection.process_data_events(time_limit=1.0)
+                if self._cancelled:
+                    raise TransportError(f"the queue {self._settings.queue} is gone")
+                if not channel.is_open:
+                    raise TransportError("the broker closed the channel")
+            self._send_replies()
+        finally:
+            self._connection = None
+            if connection.is_open:
+                connection.close()
+
+    def _match_wanted(self) -> None:
+        """Consume, or stop consuming, as the other thread wishes."""
+        if self._wanted and self._consumer_tag is None:
+            self._consumer_tag = self._channel.basic_consume(self._settings.queue, self._on_message)
+        elif not self._wanted and self._consumer_tag is not None:
+            tag, self._consumer_tag = self._consumer_tag, None
+            # pika hands back what arrived meanwhile by a nack; nothing is lost.
+            self._channel.basic_cancel(tag)
+
+    def _on_cancel(self, _frame: Any) -> None:
+        self._cancelled = True
+
+    def _on_message(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        self._arrived.put(
+            Delivery(
+                body=body,
+                event_id=_uuid(properties.message_id),
+                redelivered=method.redelivered,
+                subscription=self,
+                token=(self._generation, method.delivery_tag),
+                time=_time(properties),
+                source=_source(properties),
+                properties={
+                    "exchange": method.exchange,
+                    "routing_key": method.routing_key,
+                    "message_id": properties.message_id,
+                    "content_type": properties.content_type,
+                    "app_id": properties.app_id,
+                },
+            )
+        )
+
+    def _send_replies(self) -> None:
+        while self._replies:
+            (generation, tag), ack = self._replies.popleft()
+            if generation != self._generation or not self._channel.is_open:
+                continue
+            if ack:
+                self._channel.basic_ack(tag)
+            else:
+                self._channel.basic_nack(tag, requeue=True)
+
+
+def _uuid(text: str | None) -> UUID | None:
+    try:
+        return UUID(text) if text else None
+    except ValueError:
+        return None
+
+
+def _time(properties: Any) -> datetime | None:
+    precise = (properties.headers or {}).get("time")
+    try:
+        if isinstance(precise, str):
+            return datetime.fromisoformat(precise)
+        if properties.timestamp:
+            return datetime.fromtimestamp(properties.timestamp, UTC)
+    except (ValueError, OverflowError, OSError):
+        pass
+    return None
+
+
+def _source(properties: Any) -> str:
+    source = (properties.headers or {}).get("source")
+    return source[:255] if isinstance(source, str) else (properties.app_id or "")[:255]

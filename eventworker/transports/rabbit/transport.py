@@ -1,0 +1,30 @@
+"""RabbitMQ behind the transport contract."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from eventworker.errors import TransportError
+from eventworker.transport import Message, Subscription, Transport
+from eventworker.transports.rabbit.publisher import RabbitPublisher
+from eventworker.transports.rabbit.settings import RabbitSettings
+from eventworker.transports.rabbit.subscription import RabbitSubscription
+
+
+class RabbitTransport(Transport):
+    """Events travel through a topic exchange, with the resource as routing key."""
+
+    def __init__(self, settings: RabbitSettings) -> None:
+        self.settings = settings
+        self._publisher = RabbitPublisher(settings)
+
+    def publish(
+        self, messages: Sequence[Message], timeout: float = 30.0
+    ) -> list[TransportError | None]:
+        return self._publisher.publish(messages, timeout)
+
+    def subscribe(self, prefetch: int, owner: str = "") -> Subscription:
+        return RabbitSubscription(self.settings, prefetch)
+
+    def close(self) -> None:
+        self._publisher.close()

@@ -1,0 +1,176 @@
+"""The outbox table as the queue: no broker needed.
+
+A subscription leases a few rows at a time, hands them out, and settles them with the next look at
+the table. A row whose lease runs out, because its consumer died or lost its database, is free
+again; a consumer renews the leases of what it still holds before it hands out the next row.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, insert
+
+from eventworker.db import first_line, short_transaction
+from eventworker.errors import DatabaseUnavailable, TransportError, TransportUnavailable
+from eventworker.outbox import queue
+from eventworker.outbox.table import READY, outbox_table
+from eventworker.outbox.wakeup import bell_of
+from eventworker.transport import Delivery, Message, Subscription, Transport
+from eventworker.transports.waiting import waiter_for
+
+log = logging.getLogger(__name__)
+
+#: Seconds that a lease lasts; renewed while the rows are held, see ``_keep_leases``.
+LEASE = 60.0
+#: Settled rows are written at the latest when there are this many of them.
+SETTLE_BATCH = 64
+
+
+class SqlTransport(Transport):
+    """Events travel through ``eventworker_outbox`` of ``engine``."""
+
+    def __init__(self, engine: Engine, poll_interval: float = 1.0, lease: float = LEASE) -> None:
+        self._engine = engine
+        self._poll_interval = poll_interval
+        self._lease = lease
+
+    def publish(
+        self, messages: Sequence[Message], timeout: float = 30.0
+    ) -> list[TransportError | None]:
+        rows = [
+            {
+                "id": message.id,
+                "time": message.time,
+                "source": message.source,
+                "resource": message.resource,
+                "body": message.body,
+                "state": READY,
+                "claims": 0,
+            }
+            for message in messages
+        ]
+        try:
+            with short_transaction(self._engine) as connection:
+                connection.execute(insert(outbox_table), rows)
+        except DatabaseUnavailable as error:
+            return [TransportUnavailable(str(error)) for _ in messages]
+        if self._engine.dialect.name == "postgresql":
+            bell_of(self._engine).ring()
+        return [None] * len(messages)
+
+    def subscribe(self, prefetch: int, owner: str = "") -> Subscription:
+        return SqlSubscription(self._engine, prefetch, owner, self._poll_interval, self._lease)
+
+    def close(self) -> None:
+        pass
+
+
+class SqlSubscription(Subscription):
+    """Leases up to ``prefetch`` rows; ``owner`` is written beside them."""
+
+    def __init__(
+        self, engine: Engine, prefetch: int, owner: str, poll_interval: float, lease: float
+    ) -> None:
+        self._engine = engine
+        self._prefetch = prefetch
+        self._owner = owner or f"consumer-{id(self):x}"
+        self._poll_interval = poll_interval
+        self._lease = lease
+        self._ready: deque[queue.Row] = deque()
+        self._held: set[UUID] = set()
+        self._settled: list[UUID] = []
+        self._leased_at = 0.0
+        self._paused = False
+        self._waiter = waiter_for(engine)
+
+    def receive(self, timeout: float) -> Delivery | None:
+        deadline = time.monotonic() + timeout
+        while True:
+            if not self._ready and not self._paused:
+                self._fetch()
+            self._keep_leases()
+            if self._ready and not self._paused:
+                return self._hand_out(self._ready.popleft())
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return None
+            self._waiter.wait(min(left, self._poll_interval))
+
+    def _hand_out(self, row: queue.Row) -> Delivery:
+        return Delivery(row.body, row.id, row.claims > 1, self, row.id, row.time, row.source)
+
+    def _fetch(self) -> None:
+        """Write what is settled and lease what is next, in one transaction."""
+        room = self._prefetch - len(self._held)
+        try:
+            with short_transaction(self._engine) as connection:
+                self._write_settled(connection)
+                rows = queue.claim(connection, room, self._lease, self._owner) if room > 0 else []
+        except DatabaseUnavailable as error:
+            log.debug("no look at the outbox: %s", first_line(error))
+            return
+        self._settled.clear()
+        if rows:
+            if not self._held:
+                self._leased_at = time.monotonic()
+            self._ready.extend(rows)
+            self._held.update(row.id for row in rows)
+
+    def _write_settled(self, connection: Connection) -> None:
+        if self._settled:
+            queue.settle(connection, self._settled)
+
+    def _keep_leases(self) -> None:
+        """Renew the leases at half time; what was lost to another consumer is not handed out."""
+        if not self._ready or time.monotonic() - self._leased_at < self._lease / 2:
+            return
+        try:
+            with short_transaction(self._engine) as connection:
+                mine = queue.extend(connection, list(self._held), self._lease, self._owner)
+        except DatabaseUnavailable:
+            mine = set()
+        self._leased_at = time.monotonic()
+        self._held = mine
+        self._ready = deque(row for row in self._ready if row.id in mine)
+
+    def ack(self, delivery: Delivery) -> None:
+        self._held.discard(delivery.token)
+        self._settled.append(delivery.token)
+        if len(self._settled) >= SETTLE_BATCH:
+            self._flush()
+
+    def requeue(self, delivery: Delivery) -> None:
+        self._held.discard(delivery.token)
+        try:
+            with short_transaction(self._engine) as connection:
+                queue.give_back(connection, [delivery.token], self._owner)
+        except DatabaseUnavailable:
+            pass  # the lease runs out by itself
+
+    def _flush(self) -> None:
+        try:
+            with short_transaction(self._engine) as connection:
+                self._write_settled(connection)
+            self._settled.clear()
+        except DatabaseUnavailable:
+            pass  # they stay in the list, and the inbox knows them should they come again
+
+    def pause(self) -> None:
+        self._paused = True
+
+    def resume(self) -> None:
+        self._paused = False
+
+    def close(self) -> None:
+        self._flush()
+        try:
+            with short_transaction(self._engine) as connection:
+                queue.give_back(connection, list(self._held), self._owner)
+        except DatabaseUnavailable:
+            pass  # the leases run out by themselves
+        self._waiter.close()

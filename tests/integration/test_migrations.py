@@ -1,0 +1,207 @@
+"""The revisions make exactly the tables that the code declares, however they are started."""
+
+import importlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Column, Engine, Integer, MetaData, Table, func, inspect, select, text
+
+from eventworker import migrations
+from eventworker.db import build_engine, metadata
+from eventworker.errors import DatabaseUnavailable, SchemaError
+from tests.servers import wait_until
+
+OWNERS = (
+    "eventworker.inbox.registry",
+    "eventworker.inbox.claims",
+    "eventworker.inbox.backlog",
+    "eventworker.inbox.quarantine",
+    "eventworker.inbox.anonymous",
+    "eventworker.outbox.table",
+    "eventworker.workers.subscription.tables",
+)
+UPGRADE = """
+import sys
+from eventworker import migrations
+from eventworker.db import build_engine
+migrations.upgrade(build_engine(sys.argv[1]))
+"""
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/events.sqlite"
+    return request.getfixturevalue("postgres_url")
+
+
+@pytest.fixture
+def engine(url: str) -> Iterator[Engine]:
+    built = build_engine(url)
+    yield built
+    built.dispose()
+
+
+def differences(engine: Engine) -> list[object]:
+    for owner in OWNERS:
+        importlib.import_module(owner)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection,
+            opts={
+                "version_table": migrations.VERSION_TABLE,
+                "include_name": migrations.is_ours,
+                "compare_type": True,
+                "target_metadata": metadata,
+            },
+        )
+        return compare_metadata(context, metadata)
+
+
+def test_an_upgrade_makes_the_tables_that_the_code_declares(engine: Engine) -> None:
+    migrations.upgrade(engine)
+
+    assert differences(engine) == []
+
+
+def test_the_index_of_ready_rows_is_partial(engine: Engine) -> None:
+    migrations.upgrade(engine)
+
+    catalogue = "sqlite_master" if engine.dialect.name == "sqlite" else "pg_indexes"
+    columns = ("sql", "name") if engine.dialect.name == "sqlite" else ("indexdef", "indexname")
+    with engine.connect() as connection:
+        made = connection.scalar(
+            text(f"SELECT {columns[0]} FROM {catalogue} WHERE {columns[1]} = :name"),
+            {"name": "ix_eventworker_outbox_ready"},
+        )
+    assert "WHERE" in made
+
+
+def test_a_second_upgrade_changes_nothing(engine: Engine) -> None:
+    migrations.upgrade(engine)
+    migrations.upgrade(engine)
+
+    assert migrations.current(engine) == migrations.head()
+    migrations.check(engine)
+
+
+def test_the_applications_own_tables_are_neither_seen_nor_touched(engine: Engine) -> None:
+    theirs = MetaData()
+    Table("stories", theirs, Column("id", Integer, primary_key=True))
+    Table("alembic_version", theirs, Column("version_num", Integer, primary_key=True))
+    theirs.create_all(engine)
+
+    migrations.upgrade(engine)
+
+    assert differences(engine) == []
+    assert {"stories", "alembic_version"} <= set(inspect(engine).get_table_names())
+
+
+def test_check_names_the_command_when_the_tables_are_missing(engine: Engine) -> None:
+    with pytest.raises(SchemaError, match=r"tables are missing; run: eventworker .* db upgrade$"):
+        migrations.check(engine)
+
+
+def test_check_names_both_revisions_when_the_tables_are_old(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrations.upgrade(engine)
+    monkeypatch.setattr(migrations, "head", lambda: "0999")
+
+    with pytest.raises(SchemaError, match="at revision 0001, this version needs 0999; run: "):
+        migrations.check(engine)
+
+
+def test_tables_of_a_newer_version_are_refused_by_check_and_upgrade(engine: Engine) -> None:
+    migrations.upgrade(engine)
+    with engine.begin() as connection:
+        connection.execute(text(f"UPDATE {migrations.VERSION_TABLE} SET version_num = 'ffff'"))
+
+    with pytest.raises(SchemaError, match="revision ffff, which this version"):
+        migrations.check(engine)
+    with pytest.raises(SchemaError, match="revision ffff, which this version"):
+        migrations.upgrade(engine)
+
+
+def test_a_failing_upgrade_leaves_nothing_behind(engine: Engine) -> None:
+    with engine.begin() as connection:
+        # The last table of the revision is in the way.
+        connection.execute(text("CREATE TABLE eventworker_outbox (id INTEGER)"))
+
+    with pytest.raises(Exception, match="already exists"):
+        migrations.upgrade(engine)
+
+    assert inspect(engine).get_table_names() == ["eventworker_outbox"]
+
+
+def test_the_printed_sql_makes_the_same_tables(engine: Engine) -> None:
+    sql = migrations.upgrade_sql(engine.dialect.name)
+
+    driver = engine.raw_connection()
+    try:
+        if engine.dialect.name == "sqlite":
+            driver.driver_connection.executescript(sql)
+        else:
+            driver.driver_connection.autocommit = True
+            driver.driver_connection.execute(sql)
+            driver.driver_connection.autocommit = False
+    finally:
+        driver.close()
+
+    migrations.check(engine)
+    assert differences(engine) == []
+
+
+def test_the_printed_sql_from_the_head_is_empty_and_from_nowhere_is_refused() -> None:
+    assert "CREATE" not in migrations.upgrade_sql("postgresql", migrations.head())
+    with pytest.raises(SchemaError, match="revision nowhere"):
+        migrations.upgrade_sql("postgresql", "nowhere")
+
+
+def test_upgrades_that_start_at_once_wait_for_each_other(postgres_url: str) -> None:
+    engine = build_engine(postgres_url)
+    waiting = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+    with engine.connect() as holder, engine.connect() as observer:
+        # Holding the lock ourselves brings all four to the same point.
+        holder.execute(select(func.pg_advisory_xact_lock(migrations._LOCK_NUMBER)))
+        upgrades = [start_upgrade(postgres_url) for _ in range(4)]
+        wait_until(lambda: observer.scalar(waiting) == 4, 60, "the upgrades do not come to wait")
+        holder.rollback()
+        outputs = [upgrade.communicate(timeout=60)[0] for upgrade in upgrades]
+
+    assert [upgrade.returncode for upgrade in upgrades] == [0] * 4, outputs
+    migrations.check(engine)
+    engine.dispose()
+
+
+def test_upgrades_of_one_sqlite_file_that_start_at_once_all_succeed(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/events.sqlite"
+    upgrades = [start_upgrade(url) for _ in range(4)]
+    outputs = [upgrade.communicate(timeout=60)[0] for upgrade in upgrades]
+
+    assert [upgrade.returncode for upgrade in upgrades] == [0] * 4, outputs
+    engine = build_engine(url)
+    migrations.check(engine)
+    engine.dispose()
+
+
+def start_upgrade(url: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", UPGRADE, url],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def test_a_database_that_is_away_is_said_to_be_away() -> None:
+    engine = build_engine("postgresql+psycopg://nobody@127.0.0.1:1/nothing")
+    with pytest.raises(DatabaseUnavailable):
+        migrations.check(engine)
+    with pytest.raises(DatabaseUnavailable):
+        migrations.upgrade(engine)
