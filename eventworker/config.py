@@ -52,7 +52,7 @@ LOGGING_OPTS: list[cfg.Opt] = [
     cfg.BoolOpt("use_json", default=False, help="One JSON object per log line instead of text."),
     cfg.ListOpt(
         "default_log_levels",
-        default=["pika=WARNING", "sqlalchemy=WARNING", "stevedore=WARNING"],
+        default=["pika=CRITICAL", "sqlalchemy=WARNING", "stevedore=WARNING"],
         help="logger=LEVEL pairs for the libraries underneath.",
     ),
 ]

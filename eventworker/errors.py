@@ -8,6 +8,7 @@
     ├── EncodeError              this event cannot be put on the wire
     ├── TransportError
     │   ├── TransportUnavailable the broker or its network is away; try again
+    │   ├── Unpublishable        this message can never be published
     │   ├── Unroutable           accepted by the broker, but bound to no queue
     │   └── AlreadySettled       a delivery was acked or returned twice
     ├── DatabaseError
@@ -57,6 +58,10 @@ class TransportUnavailable(TransportError):
 
 class Unroutable(TransportError):
     """The broker took a message that no queue is bound for, and gave it back."""
+
+
+class Unpublishable(TransportError):
+    """This message can never be published, however often it is tried."""
 
 
 class AlreadySettled(TransportError):
@@ -111,7 +116,7 @@ class Reject(Verdict):
         self.reason = reason
 
 
-class HandlerTimeout(BaseException):  # noqa: N818 - like KeyboardInterrupt: an interruption
+class HandlerTimeout(BaseException):
     """Raised inside ``handle()`` when its time limit is reached.
 
     Not an :class:`Exception`, so that a plugin's ``except Exception`` around a loop does not

@@ -125,7 +125,7 @@ _IMAGES = ("resource_before", "resource_after")
 def decode(
     body: bytes,
     *,
-    id: UUID | None = None,  # noqa: A002 - the field's name
+    id: UUID | None = None,
     time: datetime | None = None,
     source: str = "",
     max_bytes: int = MAX_BODY_BYTES,

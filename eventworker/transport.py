@@ -121,14 +121,15 @@ class Transport(abc.ABC):
 
         :param timeout: seconds after which what is not confirmed counts as not published.
         :returns: for each message None, or why it was not published: TransportUnavailable (publish
-            it again, which may duplicate it) or Unroutable (bound to no queue).
+            it again, which may duplicate it), Unroutable (bound to no queue) or Unpublishable.
         """
 
     @abc.abstractmethod
-    def subscribe(self, prefetch: int, owner: str = "") -> Subscription:
+    def subscribe(self, prefetch: int, owner: str = "", hold: float = 60.0) -> Subscription:
         """Start taking deliveries, at most ``prefetch`` unsettled at a time.
 
         :param owner: name of the consumer, by which its leases can be given back when it dies.
+        :param hold: seconds that the consumer may work on one delivery before it settles it.
         """
 
     @abc.abstractmethod

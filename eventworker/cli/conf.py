@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import re
-from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from oslo_config import cfg
 
 from eventworker import config
+from eventworker.cli import logs
 from eventworker.errors import ConfigError
 
 #: Whose configuration is looked for (``/etc/NAME/NAME.conf`` and the like), the first found wins:
@@ -16,13 +18,14 @@ from eventworker.errors import ConfigError
 PROJECTS = ("eventworker", "storyboard")
 
 
-def add_arguments(parser: ArgumentParser) -> None:
+def add_arguments(parser: argparse._ActionsContainer, default: Any = None) -> None:
     """Give a parser the two options by which a configuration is named."""
+    default = [] if default is None else default
     parser.add_argument(
         "--config-file",
         metavar="FILE",
         action="append",
-        default=[],
+        default=default,
         help="configuration file; may be given several times, later ones win (default: "
         "/etc/eventworker/eventworker.conf, else /etc/storyboard/storyboard.conf)",
     )
@@ -30,7 +33,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--config-dir",
         metavar="DIR",
         action="append",
-        default=[],
+        default=default,
         help="folder whose *.conf files are read after the configuration files",
     )
 
@@ -48,6 +51,25 @@ def load(
     :param projects: whose standard places are searched where no files, or no folders, are given.
     :raises ConfigError: in one line, naming file and option.
     """
+    conf = read(config_files, config_dirs, projects)
+    for error in value_errors(conf):
+        raise error
+    return conf
+
+
+def of(arguments: argparse.Namespace) -> cfg.ConfigOpts:
+    """The configuration that a command line names, with the command's logging set up."""
+    loaded = load(arguments.config_file, arguments.config_dir)
+    logs.setup_command(loaded, arguments.debug)
+    return loaded
+
+
+def read(
+    config_files: Sequence[str] = (),
+    config_dirs: Sequence[str] = (),
+    projects: Sequence[str] = PROJECTS,
+) -> cfg.ConfigOpts:
+    """As :func:`load`, without a look at the values: oslo.config complains at their first use."""
     conf = cfg.ConfigOpts()
     config.register(conf)
     arguments = [f"--config-file={path}" for path in config_files]
@@ -66,30 +88,31 @@ def load(
         raise ConfigError(f"{error.filename} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{', '.join(config_files)}: a configuration file is UTF-8") from None
-    check_values(conf)
     return conf
-
-
-def check_values(conf: cfg.ConfigOpts) -> None:
-    """Read every registered option once; oslo.config itself complains only at its first use.
-
-    :raises ConfigError: for the first value that cannot be used.
-    """
-    for error in value_errors(conf):
-        raise error
 
 
 def value_errors(conf: cfg.ConfigOpts) -> Iterator[ConfigError]:
     """One error for each registered option whose value cannot be used."""
-    for group in (None, *conf._groups):
-        names = conf._groups[group]._opts if group else conf._opts
-        for name in names:
-            if group is None and name in ("config_file", "config_dir"):
-                continue
-            try:
-                conf[group][name] if group else conf[name]
-            except (cfg.Error, ValueError) as error:
-                yield _value_error(group or "DEFAULT", name, error)
+    for group, name in options(conf):
+        try:
+            conf[name] if group == "DEFAULT" else conf[group][name]
+        except (cfg.Error, ValueError) as error:
+            yield _value_error(group, name, error)
+
+
+def options(conf: cfg.ConfigOpts) -> Iterator[tuple[str, str]]:
+    """Group and name of every option that is registered."""
+    groups = dict.fromkeys(name for name in conf if _is_group(conf, name))
+    yield from (("DEFAULT", name) for name in conf if name not in groups)
+    for group in groups:
+        yield from ((group, name) for name in conf[group])
+
+
+def _is_group(conf: cfg.ConfigOpts, name: str) -> bool:
+    try:
+        return isinstance(conf[name], cfg.ConfigOpts.GroupAttr)
+    except (cfg.Error, ValueError):
+        return False
 
 
 def as_config_error(error: cfg.Error) -> ConfigError:

@@ -11,6 +11,7 @@ import json
 import logging
 import logging.config
 import logging.handlers
+import os
 import re
 import sys
 from datetime import UTC, datetime
@@ -21,6 +22,8 @@ from oslo_config import cfg
 
 from eventworker.errors import ConfigError
 
+#: Logger of what operators change.
+AUDIT = "eventworker.audit"
 _HANDLER = "eventworker"
 MAX_MESSAGE = 16 * 1024
 MAX_FIELD = 1024
@@ -39,19 +42,47 @@ def setup(conf: cfg.ConfigOpts, stream: TextIO | None = None, program: str = "ev
     if conf.log_config_append:
         _use_file_config(conf.log_config_append)
         return
-    levels = dict(_level_pair(pair) for pair in conf.default_log_levels)
+    levels = library_levels(conf)
     handler = _handler(conf, stream, program)
-    handler.set_name(_HANDLER)
     handler.setFormatter(JSONFormatter() if conf.use_json else TextFormatter(conf.log_date_format))
     root = logging.getLogger()
-    for old in [old for old in root.handlers if old.get_name() == _HANDLER]:
-        root.removeHandler(old)
-        old.close()
-    root.addHandler(handler)
+    _replace_handler(root, handler)
     root.setLevel(logging.DEBUG if conf.debug else logging.INFO)
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)
     logging.captureWarnings(True)
+
+
+def setup_command(conf: cfg.ConfigOpts, debug: bool) -> None:
+    """Logging of a command: warnings to standard error, and what an operator changed to the log.
+
+    The log is the configured file if it is there and may be written; it is never made here, where
+    it would belong to whoever ran the command. Otherwise changes go to standard error, too.
+    """
+    formatter = TextFormatter(conf.log_date_format)
+    to_user = logging.StreamHandler(sys.stderr)
+    to_user.setFormatter(formatter)
+    to_user.setLevel(logging.DEBUG if debug else logging.WARNING)
+    path = _log_path(conf, "storyboard-worker-daemon")
+    kept: logging.Handler = logging.StreamHandler(sys.stderr)
+    if path is not None and path.is_file() and os.access(path, os.W_OK):
+        kept = logging.handlers.WatchedFileHandler(path, encoding="utf-8")
+    kept.setFormatter(JSONFormatter() if conf.use_json else formatter)
+    audit = logging.getLogger(AUDIT)
+    audit.setLevel(logging.INFO)
+    audit.propagate = False
+    _replace_handler(audit, kept)
+    root = logging.getLogger()
+    root.setLevel(logging.DEBUG if debug else logging.WARNING)
+    _replace_handler(root, to_user)
+
+
+def _replace_handler(logger: logging.Logger, handler: logging.Handler) -> None:
+    for old in [old for old in logger.handlers if old.get_name() == _HANDLER]:
+        logger.removeHandler(old)
+        old.close()
+    handler.set_name(_HANDLER)
+    logger.addHandler(handler)
 
 
 def _use_file_config(path: str) -> None:
@@ -60,6 +91,14 @@ def _use_file_config(path: str) -> None:
     except Exception as error:  # whatever the file makes logging construct
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ConfigError(f"[DEFAULT] log_config_append: {path} cannot be used: {reason}") from None
+
+
+def library_levels(conf: cfg.ConfigOpts) -> dict[str, int]:
+    """Logger to level, from ``default_log_levels``.
+
+    :raises ConfigError: when an entry is no such pair.
+    """
+    return dict(_level_pair(pair) for pair in conf.default_log_levels)
 
 
 def _level_pair(pair: str) -> tuple[str, int]:
@@ -73,10 +112,9 @@ def _level_pair(pair: str) -> tuple[str, int]:
 
 
 def _handler(conf: cfg.ConfigOpts, stream: TextIO | None, program: str) -> logging.Handler:
-    name = conf.log_file or (f"{program}.log" if conf.log_dir else None)
-    if name is None:
+    path = _log_path(conf, program)
+    if path is None:
         return logging.StreamHandler(stream or sys.stderr)
-    path = Path(conf.log_dir or "", name)
     try:
         return logging.handlers.WatchedFileHandler(
             path, encoding="utf-8", errors="backslashreplace"
@@ -85,6 +123,11 @@ def _handler(conf: cfg.ConfigOpts, stream: TextIO | None, program: str) -> loggi
         raise ConfigError(
             f"[DEFAULT] log_file: {path} cannot be written: {error.strerror}"
         ) from None
+
+
+def _log_path(conf: cfg.ConfigOpts, program: str) -> Path | None:
+    name = conf.log_file or (f"{program}.log" if conf.log_dir else None)
+    return None if name is None else Path(conf.log_dir or "", name)
 
 
 #: C0, DEL and C1 controls; the separators that some viewers take for a line's end; and the

@@ -17,8 +17,8 @@ from sqlalchemy import Connection, Engine, String, Transaction, event, exc
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from eventworker.db.failures import is_unavailable, translated
-from eventworker.errors import DatabaseError, TransactionLost
+from eventworker.db.failures import first_line, is_transient, is_unavailable, translated
+from eventworker.errors import DatabaseError, DatabaseUnavailable, TransactionLost
 
 _OWNER = "eventworker.owner"
 
@@ -220,7 +220,8 @@ def guard_owned_transactions(engine: Engine) -> None:
 def short_transaction(engine: Engine) -> Iterator[Connection]:
     """A transaction of the framework's own; on SQLite it takes the write lock at once.
 
-    :raises DatabaseUnavailable: when the database is away.
+    :raises DatabaseUnavailable: when the database is away, or asks to try again (a deadlock, a lock
+        that was not given in time): for the framework's own work that is the same.
     """
     try:
         with engine.connect() as connection:
@@ -229,4 +230,6 @@ def short_transaction(engine: Engine) -> Iterator[Connection]:
             with connection.begin():
                 yield connection
     except exc.DBAPIError as error:
-        raise translated(error) from error
+        if is_transient(error):
+            raise DatabaseUnavailable(f"the database says not now: {first_line(error)}") from error
+        raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import itertools
 import logging
 import random
 import time
@@ -10,7 +11,7 @@ import traceback
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, inspect
+from sqlalchemy import Engine, inspect, text
 
 from eventworker.db import EventSession, first_line, is_stale_snapshot, is_transient
 from eventworker.engine.loader import Loaded
@@ -65,31 +66,44 @@ class Caller:
         :raises DatabaseUnavailable: when the database is away; nothing happened then, or nobody can
             tell yet, and the same call has to be made again.
         """
-        redo, immediate = 0, loaded.transactional
-        while True:
+        immediate = loaded.transactional
+        for redo in itertools.count(1):
             try:
-                return Result(
-                    End.DONE if self._run(loaded, number, event, claim, immediate) else End.SEEN
-                )
-            except DatabaseUnavailable:
-                raise
+                done = self._run(loaded, number, event, claim, immediate)
+                return Result(End.DONE if done else End.SEEN)
             except Retry as verdict:
                 return Result(End.FAILED, self._again(loaded, attempt, verdict, verdict.delay))
             except Reject as verdict:
                 return Result(End.FAILED, Failure(f"rejected: {verdict.reason}"))
+            except DatabaseUnavailable as error:
+                if not self._answers():
+                    raise
+                # The database is there, so it was this call that lost its connection.
+                if redo > _REDO:
+                    return Result(End.FAILED, self._again(loaded, attempt, error))
+                reason: BaseException = error
             except BaseException as error:  # SystemExit and its like are the plugin's, not ours
                 if not is_transient(error):
                     return Result(End.FAILED, self._again(loaded, attempt, error))
-                redo += 1
-                immediate = immediate or is_stale_snapshot(error)
                 if redo > _REDO:
                     return Result(End.POSTPONED, Failure(first_line(error), delay=1.0))
-                log.info(
-                    "the database asks to do it again: %s",
-                    first_line(error),
-                    extra={"event": str(event.id), "plugin": loaded.name},
-                )
-                time.sleep(random.uniform(0, 0.01 * 2**redo))
+                immediate = immediate or is_stale_snapshot(error)
+                reason = error
+            log.info(
+                "the database asks to do it again: %s",
+                first_line(reason),
+                extra={"event": str(event.id), "plugin": loaded.name},
+            )
+            time.sleep(random.uniform(0, 0.01 * 2**redo))
+        raise AssertionError("the loop has no end")
+
+    def _answers(self) -> bool:
+        try:
+            with self._engine.connect() as connection:
+                connection.execute(text("SELECT 1"))
+        except Exception:
+            return False
+        return True
 
     def _run(
         self, loaded: Loaded, number: int, event: Event, claim: Claim, immediate: bool
@@ -120,17 +134,17 @@ class Caller:
         self, loaded: Loaded, attempt: int, error: BaseException, delay: float | None = None
     ) -> Failure:
         described = f"{type(error).__name__}: {first_line(error)}"
-        text = "".join(traceback.format_exception(error))
-        return failure_after(loaded, attempt, described, text, delay)
+        trace = "".join(traceback.format_exception(error))
+        return failure_after(loaded, attempt, described, trace, delay)
 
 
 def failure_after(
-    loaded: Loaded, attempt: int, error: str, text: str = "", delay: float | None = None
+    loaded: Loaded, attempt: int, error: str, trace: str = "", delay: float | None = None
 ) -> Failure:
     """What follows a failed attempt: the next one after a pause, or a dead letter."""
     if attempt >= loaded.max_attempts:
-        return Failure(error, text, None)
-    return Failure(error, text, pause(loaded, attempt) if delay is None else delay)
+        return Failure(error, trace, None)
+    return Failure(error, trace, pause(loaded, attempt) if delay is None else delay)
 
 
 def pause(loaded: Loaded, attempt: int) -> float:

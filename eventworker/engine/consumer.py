@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import random
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Engine, text
@@ -20,7 +22,7 @@ from eventworker.engine.attempt import Caller
 from eventworker.engine.backlog import BacklogRunner
 from eventworker.engine.child import Child
 from eventworker.engine.dispatch import Dispatcher
-from eventworker.engine.loader import discover
+from eventworker.engine.loader import Loaded, discover
 from eventworker.engine.registered import RegistryView
 from eventworker.errors import DatabaseUnavailable
 from eventworker.transport import Delivery, Subscription
@@ -46,16 +48,27 @@ def consume(conf: Any, child: Child, lane: str) -> None:
         Consumer(engine, child, backlog, None, None, _LANE_EVERY).run()
         return
     options = conf.notifications
-    dispatcher = Dispatcher(
-        engine, caller, registry, options.max_event_bytes, options.rabbit_ack_timeout / 2
-    )
+    hold = _hold(conf, found.loaded)
+    dispatcher = Dispatcher(engine, caller, registry, options.max_event_bytes, hold)
     transport = transports.build(conf, engine)
-    subscription = transport.subscribe(options.prefetch, child.name)
+    subscription = transport.subscribe(options.prefetch, child.name, hold)
     try:
         Consumer(engine, child, backlog, dispatcher, subscription, _BACKLOG_EVERY).run()
     finally:
         subscription.close()
         transport.close()
+
+
+def _hold(conf: Any, loaded: list[Loaded]) -> float:
+    """Seconds that one delivery may be in hand.
+
+    The broker closes the channel of a consumer that sits on a delivery for longer than its ack
+    timeout. The embedded queue has no such limit, but a dead host's events wait for their leases.
+    """
+    if conf.notifications.driver == "rabbit":
+        return float(conf.notifications.rabbit_ack_timeout) / 2
+    limits = (each.handler_timeout for each in loaded if each.lane == MAIN_LANE)
+    return max(limits, default=0.0) + 30.0
 
 
 class Consumer:
@@ -82,13 +95,19 @@ class Consumer:
         """Work until the child is told to stop; what is in hand is finished first."""
         while not self._child.stopping:
             delivery = self._next()
-            while True:
-                try:
-                    self._work(delivery)
-                    break
-                except DatabaseUnavailable as error:
-                    if not self._wait_for_database(error):
-                        return  # stopping; what is not acked comes again
+            if delivery is not None:
+                self._insist(partial(self._dispatch, delivery))
+            if time.monotonic() >= self._backlog_at:
+                self._insist(self._run_backlog)
+
+    def _insist(self, work: Callable[[], None]) -> None:
+        """Do ``work`` once, waiting for the database as often as it is away."""
+        while True:
+            try:
+                return work()
+            except DatabaseUnavailable as error:
+                if not self._wait_for_database(error):
+                    return None  # stopping; what is not acked comes again
 
     def _next(self) -> Delivery | None:
         wait = min(max(self._backlog_at - time.monotonic(), 0.0), 0.5)
@@ -97,18 +116,15 @@ class Consumer:
         self._child.wait(wait)
         return None
 
-    def _work(self, delivery: Delivery | None) -> None:
-        if (
-            delivery is not None
-            and self._dispatcher is not None
-            and self._dispatcher.dispatch(delivery)
-        ):
+    def _dispatch(self, delivery: Delivery) -> None:
+        if self._dispatcher is not None and self._dispatcher.dispatch(delivery):
             self._backlog_at = 0.0  # it left something to us; do it next
-        if time.monotonic() >= self._backlog_at:
-            busy = self._backlog.run_due()
-            # Jittered, so that the consumers of a host do not look all at once.
-            pause = 0.0 if busy else self._backlog_every * random.uniform(0.75, 1.25)
-            self._backlog_at = time.monotonic() + pause
+
+    def _run_backlog(self) -> None:
+        busy = self._backlog.run_due()
+        # Jittered, so that the consumers of a host do not look all at once.
+        pause = 0.0 if busy else self._backlog_every * random.uniform(0.75, 1.25)
+        self._backlog_at = time.monotonic() + pause
 
     def _wait_for_database(self, error: DatabaseUnavailable) -> bool:
         """Pause until the database answers; False when told to stop before."""

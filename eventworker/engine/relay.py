@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Engine
 
@@ -15,7 +16,7 @@ from eventworker import transports
 from eventworker.db import build_engine, first_line, short_transaction
 from eventworker.engine.child import Child
 from eventworker.engine.service import Service
-from eventworker.errors import DatabaseUnavailable, TransportError, Unroutable
+from eventworker.errors import DatabaseUnavailable, TransportError, Unpublishable, Unroutable
 from eventworker.outbox import queue
 from eventworker.outbox.queue import Row
 from eventworker.transport import Message, Transport
@@ -58,27 +59,30 @@ class Relay:
     def _settle(
         self, rows: list[Row], results: list[TransportError | None]
     ) -> TransportError | None:
-        sent = [row.id for row, error in zip(rows, results, strict=True) if error is None]
-        unroutable = [
-            row.id
-            for row, error in zip(rows, results, strict=True)
-            if isinstance(error, Unroutable)
-        ]
-        failed = [
-            row.id
-            for row, error in zip(rows, results, strict=True)
-            if error is not None and not isinstance(error, Unroutable)
-        ]
+        """Write down what became of each row; returns the error if the broker is away."""
+        sent: list[UUID] = []
+        unroutable: list[UUID] = []
+        unsent: list[UUID] = []
+        away: TransportError | None = None
         with short_transaction(self._engine) as connection:
-            if sent:
-                queue.settle(connection, sent)
-            if unroutable:
-                queue.give_back(connection, unroutable, self._owner, _UNROUTABLE_PAUSE)
-            if failed:
-                queue.give_back(connection, failed, self._owner, _AWAY_PAUSE)
-        for error in {str(error) for error in results if isinstance(error, Unroutable)}:
-            log.error("%d events wait in the outbox: %s", len(unroutable), error)
-        return next((e for e in results if e is not None and not isinstance(e, Unroutable)), None)
+            for row, error in zip(rows, results, strict=True):
+                if error is None:
+                    sent.append(row.id)
+                elif isinstance(error, Unpublishable):
+                    # One bad row must not hold up those behind it.
+                    log.error("never published: %s", error, extra={"event": str(row.id)})
+                    queue.bury(connection, row.id, str(error))
+                elif isinstance(error, Unroutable):
+                    unroutable.append(row.id)
+                else:
+                    unsent.append(row.id)
+                    away = error
+            queue.settle(connection, sent)
+            queue.give_back(connection, unroutable, self._owner, _UNROUTABLE_PAUSE)
+            queue.give_back(connection, unsent, self._owner, _AWAY_PAUSE)
+        for reason in {str(error) for error in results if isinstance(error, Unroutable)}:
+            log.error("%d events wait in the outbox: %s", len(unroutable), reason)
+        return away
 
 
 def run(conf: Any, child: Child) -> None:

@@ -7,7 +7,8 @@ the event is owed to has its row; a second delivery finds the row and skips.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
@@ -21,6 +22,7 @@ from sqlalchemy import (
     Table,
     Uuid,
     bindparam,
+    exc,
     select,
     update,
 )
@@ -31,10 +33,13 @@ from eventworker.db import (
     Superseded,
     UTCDateTime,
     clock,
+    first_line,
     insert_ignore,
     metadata,
     transaction_identity,
+    translated,
 )
+from eventworker.errors import DatabaseUnavailable
 
 
 class Outcome(enum.IntEnum):
@@ -129,8 +134,10 @@ def run_once(
     :returns: False when the event was handled already; the call's effects are then undone, or it
         was not called.
     :raises TransactionLost: when the commit cannot be proven.
+    :raises DatabaseUnavailable: when the database is away, or the connection was lost: whether the
+        COMMIT was carried out, the inbox row will tell at the next try.
     """
-    with engine.connect() as connection:
+    with _connected(engine) as connection:
         if engine.dialect.name == "sqlite":
             # There the claim comes last, so this look is what spares the call.
             taken = claim.is_taken(connection)
@@ -154,6 +161,25 @@ def run_once(
             return False
         finally:
             owned.release()
+
+
+@contextmanager
+def _connected(engine: Engine) -> Iterator[Connection]:
+    """A connection, whose own loss, and only that, is reported as the database's: a plugin may
+    talk to other databases, and their troubles are the plugin's."""
+    try:
+        connection = engine.connect()
+    except exc.DBAPIError as error:
+        raise translated(error) from error
+    with connection:
+        try:
+            yield connection
+        except exc.DBAPIError as error:
+            if connection.invalidated:
+                raise DatabaseUnavailable(
+                    f"the connection was lost: {first_line(error)}"
+                ) from error
+            raise
 
 
 def set_outcome(connection: Connection, event_id: UUID, plugin: int, outcome: Outcome) -> None:

@@ -71,6 +71,8 @@ def extend(connection: Connection, ids: Sequence[UUID], lease: float, owner: str
 
 def settle(connection: Connection, ids: Sequence[UUID]) -> None:
     """These are done with: handled, or confirmed by the broker."""
+    if not ids:
+        return
     connection.execute(
         update(outbox_table)
         .where(_outbox.id.in_(ids), _outbox.state == READY)
@@ -89,6 +91,8 @@ def bury(connection: Connection, event_id: UUID, error: str) -> None:
 
 def give_back(connection: Connection, ids: Sequence[UUID], owner: str, delay: float = 0.0) -> None:
     """Return rows unhandled; they are free again after ``delay`` seconds."""
+    if not ids:
+        return
     connection.execute(
         update(outbox_table)
         .where(_mine(ids, owner))  # type: ignore[arg-type]

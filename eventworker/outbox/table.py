@@ -8,7 +8,7 @@ are given out before the commit, so a slow transaction commits an id that such a
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, LargeBinary, SmallInteger, String, Table, Text, Uuid
+from sqlalchemy import Column, Index, Integer, LargeBinary, SmallInteger, String, Table, Text, Uuid
 
 from eventworker.db import UTCDateTime, metadata
 
@@ -23,7 +23,7 @@ outbox_table = Table(
     Column("resource", String(120), nullable=False),
     Column("body", LargeBinary(2**24), nullable=False),
     Column("state", SmallInteger, nullable=False, default=READY),
-    Column("claims", SmallInteger, nullable=False, default=0),
+    Column("claims", Integer, nullable=False, default=0),
     Column("leased_until", UTCDateTime),
     Column("owner", String(120)),
     Column("settled_at", UTCDateTime),

@@ -25,7 +25,7 @@ class MemoryTransport(Transport):
             self._changed.notify_all()
         return [None] * len(messages)
 
-    def subscribe(self, prefetch: int, owner: str = "") -> Subscription:
+    def subscribe(self, prefetch: int, owner: str = "", hold: float = 60.0) -> Subscription:
         return _MemorySubscription(self, prefetch)
 
     def close(self) -> None:

@@ -25,8 +25,8 @@ from eventworker.transports.waiting import waiter_for
 
 log = logging.getLogger(__name__)
 
-#: Seconds that a lease lasts; renewed while the rows are held, see ``_keep_leases``.
-LEASE = 60.0
+#: Seconds by which a lease outlasts the work on one delivery; see ``_keep_leases``.
+MARGIN = 60.0
 #: Settled rows are written at the latest when there are this many of them.
 SETTLE_BATCH = 64
 
@@ -34,10 +34,9 @@ SETTLE_BATCH = 64
 class SqlTransport(Transport):
     """Events travel through ``eventworker_outbox`` of ``engine``."""
 
-    def __init__(self, engine: Engine, poll_interval: float = 1.0, lease: float = LEASE) -> None:
+    def __init__(self, engine: Engine, poll_interval: float = 1.0) -> None:
         self._engine = engine
         self._poll_interval = poll_interval
-        self._lease = lease
 
     def publish(
         self, messages: Sequence[Message], timeout: float = 30.0
@@ -63,8 +62,9 @@ class SqlTransport(Transport):
             bell_of(self._engine).ring()
         return [None] * len(messages)
 
-    def subscribe(self, prefetch: int, owner: str = "") -> Subscription:
-        return SqlSubscription(self._engine, prefetch, owner, self._poll_interval, self._lease)
+    def subscribe(self, prefetch: int, owner: str = "", hold: float = 60.0) -> Subscription:
+        lease = hold + MARGIN
+        return SqlSubscription(self._engine, prefetch, owner, self._poll_interval, lease)
 
     def close(self) -> None:
         pass
@@ -126,8 +126,9 @@ class SqlSubscription(Subscription):
             queue.settle(connection, self._settled)
 
     def _keep_leases(self) -> None:
-        """Renew the leases at half time; what was lost to another consumer is not handed out."""
-        if not self._ready or time.monotonic() - self._leased_at < self._lease / 2:
+        """Renew the leases when less than a delivery's time is left; what was lost to another
+        consumer is not handed out."""
+        if not self._ready or time.monotonic() - self._leased_at < MARGIN / 2:
             return
         try:
             with short_transaction(self._engine) as connection:

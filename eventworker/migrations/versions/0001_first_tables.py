@@ -119,7 +119,7 @@ def _outbox() -> None:
         sa.Column("resource", sa.String(120), nullable=False),
         sa.Column("body", sa.LargeBinary(2**24), nullable=False),
         sa.Column("state", sa.SmallInteger(), nullable=False),
-        sa.Column("claims", sa.SmallInteger(), nullable=False),
+        sa.Column("claims", sa.Integer(), nullable=False),
         sa.Column("leased_until", UTCDateTime()),
         sa.Column("owner", sa.String(120)),
         sa.Column("settled_at", UTCDateTime()),

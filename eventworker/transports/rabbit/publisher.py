@@ -15,7 +15,12 @@ from typing import Any
 import pika
 import pika.exceptions
 
-from eventworker.errors import TransportError, TransportUnavailable, Unroutable
+from eventworker.errors import (
+    TransportError,
+    TransportUnavailable,
+    Unpublishable,
+    Unroutable,
+)
 from eventworker.transport import Message
 from eventworker.transports.rabbit.settings import (
     CONNECTION_ERRORS,
@@ -27,6 +32,8 @@ from eventworker.transports.rabbit.settings import (
 
 log = logging.getLogger(__name__)
 
+#: Bytes of a routing key (a short string of AMQP 0-9-1, section 4.2.5.3).
+_LONGEST_KEY = 255
 _UNCONFIRMED = "not confirmed by the broker"
 
 
@@ -103,7 +110,10 @@ class RabbitPublisher:
                     on_open_error_callback=self._on_closed,
                     on_close_callback=self._on_closed,
                 )
-                self._connection.ioloop.start()
+                try:
+                    self._connection.ioloop.start()
+                finally:
+                    self._connection.ioloop.close()
             except (*CONNECTION_ERRORS, TransportError) as error:
                 self._last_error = describe(error)
             was_ready = self._ready.is_set()
@@ -121,7 +131,10 @@ class RabbitPublisher:
                 self._closing.wait(pause)
 
     def _on_open(self, connection: Any) -> None:
-        connection.channel(on_open_callback=self._on_channel)
+        if self._closing.is_set():
+            connection.close()
+        else:
+            connection.channel(on_open_callback=self._on_channel)
 
     def _on_channel(self, channel: Any) -> None:
         self._channel = channel
@@ -145,6 +158,9 @@ class RabbitPublisher:
 
     def _send(self, batch: _Batch) -> None:
         for index, message in enumerate(batch.messages):
+            if len(message.resource.encode()) > _LONGEST_KEY:
+                batch.settle(index, Unpublishable(f"{message.resource!r} is no routing key"))
+                continue
             try:
                 self._channel.basic_publish(
                     self._settings.exchange,

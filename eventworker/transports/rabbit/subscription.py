@@ -8,9 +8,10 @@ both ways: the broker delivers it again.
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import queue
 import threading
+import time
 from collections import deque
 from datetime import UTC, datetime
 from typing import Any
@@ -35,13 +36,19 @@ _Token = tuple[int, int]  # generation of the channel, delivery tag
 
 
 class RabbitSubscription(Subscription):
-    """A push consumer of the event queue. It reconnects by itself, for ever."""
+    """A push consumer of the event queue. It reconnects by itself, for ever.
 
-    def __init__(self, settings: RabbitSettings, prefetch: int) -> None:
+    :param patience: seconds that a delivery may wait here for its turn. Behind a slow plugin it is
+        given back then, for another consumer, long before the broker's ack timeout.
+    """
+
+    def __init__(self, settings: RabbitSettings, prefetch: int, patience: float = 60.0) -> None:
         self._settings = settings
         self._parameters = connection_parameters(settings, "consumer")
         self._prefetch = prefetch
-        self._arrived: queue.SimpleQueue[Delivery] = queue.SimpleQueue()
+        self._patience = patience
+        self._arrived: deque[tuple[Delivery, float]] = deque()
+        self._arrival = threading.Condition()
         self._replies: deque[tuple[_Token, bool]] = deque()
         self._connection: pika.BlockingConnection | None = None
         self._channel: Any = None
@@ -56,10 +63,10 @@ class RabbitSubscription(Subscription):
     # The consumer's thread.
 
     def receive(self, timeout: float) -> Delivery | None:
-        try:
-            delivery = self._arrived.get(timeout=max(timeout, 0.0))
-        except queue.Empty:
-            return None
+        with self._arrival:
+            if not self._arrival.wait_for(lambda: self._arrived, max(timeout, 0.0)):
+                return None
+            delivery, _ = self._arrived.popleft()
         # One of a lost channel comes again; asking for it twice would only do its work twice.
         return delivery if delivery.token[0] == self._generation else None
 
@@ -124,9 +131,11 @@ class RabbitSubscription(Subscription):
             channel.basic_qos(prefetch_count=self._prefetch)
             channel.add_on_cancel_callback(self._on_cancel)
             self._cancelled, self._consumer_tag = False, None
-            self._replies.clear()
-            self._channel = channel
-            self._generation += 1
+            with self._arrival:
+                self._arrived.clear()  # of the lost channel; it all comes again
+                self._replies.clear()
+                self._channel = channel
+                self._generation += 1
             self._connection = connection
             self._match_wanted()
             log.info("consuming %s at %s", self._settings.queue, self._settings.where)
@@ -136,6 +145,7 @@ class RabbitSubscription(Subscription):
                     raise TransportError(f"the queue {self._settings.queue} is gone")
                 if not channel.is_open:
                     raise TransportError("the broker closed the channel")
+                self._return_impatient()
             self._send_replies()
         finally:
             self._connection = None
@@ -155,24 +165,34 @@ class RabbitSubscription(Subscription):
         self._cancelled = True
 
     def _on_message(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
-        self._arrived.put(
-            Delivery(
-                body=body,
-                event_id=_uuid(properties.message_id),
-                redelivered=method.redelivered,
-                subscription=self,
-                token=(self._generation, method.delivery_tag),
-                time=_time(properties),
-                source=_source(properties),
-                properties={
-                    "exchange": method.exchange,
-                    "routing_key": method.routing_key,
-                    "message_id": properties.message_id,
-                    "content_type": properties.content_type,
-                    "app_id": properties.app_id,
-                },
-            )
+        delivery = Delivery(
+            body=body,
+            event_id=_uuid(properties.message_id),
+            redelivered=method.redelivered,
+            subscription=self,
+            token=(self._generation, method.delivery_tag),
+            time=_time(properties),
+            source=_source(properties),
+            properties={
+                "exchange": method.exchange,
+                "routing_key": method.routing_key,
+                "message_id": properties.message_id,
+                "content_type": properties.content_type,
+                "app_id": properties.app_id,
+            },
         )
+        with self._arrival:
+            self._arrived.append((delivery, time.monotonic()))
+            self._arrival.notify()
+
+    def _return_impatient(self) -> None:
+        """Give back what has waited too long; the broker delivers it elsewhere, or here again."""
+        while True:
+            with self._arrival:
+                if not self._arrived or time.monotonic() - self._arrived[0][1] < self._patience:
+                    return
+                delivery, _ = self._arrived.popleft()
+            delivery.requeue()
 
     def _send_replies(self) -> None:
         while self._replies:

@@ -23,8 +23,8 @@ class RabbitTransport(Transport):
     ) -> list[TransportError | None]:
         return self._publisher.publish(messages, timeout)
 
-    def subscribe(self, prefetch: int, owner: str = "") -> Subscription:
-        return RabbitSubscription(self.settings, prefetch)
+    def subscribe(self, prefetch: int, owner: str = "", hold: float = 60.0) -> Subscription:
+        return RabbitSubscription(self.settings, prefetch, patience=min(60.0, hold / 2))
 
     def close(self) -> None:
         self._publisher.close()

@@ -11,6 +11,7 @@ from eventworker_audit import AuditWorker
 from eventworker_audit.table import audit_table
 from sqlalchemy import Engine, select
 
+from eventworker.engine.loader import Loaded, handle_arguments
 from eventworker.event import Event
 from eventworker.inbox.claims import FirstClaim, run_once
 
@@ -34,17 +35,12 @@ def a_change(**fields: Any) -> Event:
 
 def hand_over(engine: Engine, plugin: AuditWorker, event: Event) -> bool:
     """Give the plugin an event as the daemon does: once, in one transaction with the inbox row."""
-
-    def call(session: Any) -> None:
-        plugin.handle(
-            session=session,
-            event=event,
-            resource=event.resource,
-            resource_before=event.resource_before,
-            resource_after=event.resource_after,
-        )
-
-    return run_once(engine, FirstClaim(event.id, PLUGIN_NUMBER), call)
+    loaded = Loaded("audit", plugin, handle_arguments(plugin))
+    return run_once(
+        engine,
+        FirstClaim(event.id, PLUGIN_NUMBER),
+        lambda session: loaded.call(session, None, event),
+    )
 
 
 def entries(engine: Engine) -> list[dict[str, Any]]:

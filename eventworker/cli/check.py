@@ -1,0 +1,122 @@
+"""What ``eventworker config check`` looks at."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from oslo_config import cfg
+
+from eventworker import config, migrations
+from eventworker.cli import conf as configuration
+from eventworker.cli import logs
+from eventworker.cli.database import engine_of
+from eventworker.db import build_engine
+from eventworker.engine.loader import Discovery, discover
+from eventworker.engine.preflight import check_retention
+from eventworker.errors import EventworkerError
+from eventworker.plugin import resource_class
+
+
+@dataclass(slots=True)
+class Findings:
+    """What the daemon would refuse, and what is merely odd."""
+
+    errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def error(self, text: str) -> None:
+        """Note an error, once."""
+        if text not in self.errors:
+            self.errors.append(text)
+
+    @contextlib.contextmanager
+    def collecting(self) -> Iterator[None]:
+        """Note the error that ends the block."""
+        try:
+            yield
+        except EventworkerError as error:
+            self.error(str(error))
+
+
+def values(conf: cfg.ConfigOpts, findings: Findings) -> None:
+    """Every registered option has a value of its type."""
+    for error in configuration.value_errors(conf):
+        findings.error(str(error))
+
+
+def everything(conf: cfg.ConfigOpts, findings: Findings) -> None:
+    """All that can be seen without a connection; the values are good."""
+    if not conf.enable_notifications:
+        findings.warnings.append(
+            "[DEFAULT] enable_notifications is False: the daemon will end at once"
+        )
+    found = Discovery()
+    with findings.collecting():
+        found = discover(conf)
+    for name, reason in found.broken.items():
+        findings.warnings.append(f"plugin {name} cannot be loaded: {reason}")
+    for lane in {each.lane for each in found.loaded} - {"main"}:
+        config.lane_group(conf, lane)
+    values(conf, findings)  # once more: the groups of plugins and lanes are known now
+    findings.warnings.extend(_unknown(conf))
+    with findings.collecting():
+        build_engine(conf.database.connection).dispose()
+    for name in conf.plugins.resource_classes:
+        with findings.collecting():
+            resource_class(conf, name)
+    with findings.collecting():
+        check_retention(conf, found)
+    with findings.collecting():
+        logs.library_levels(conf)
+    if conf.notifications.driver == "rabbit":
+        from eventworker.transports.rabbit.settings import connection_parameters, settings_from
+
+        with findings.collecting():
+            connection_parameters(settings_from(conf.notifications), "check")
+
+
+def connections(conf: cfg.ConfigOpts, findings: Findings) -> None:
+    """The database can be reached and has its tables; so can the broker, if one is configured."""
+    with findings.collecting(), engine_of(conf, tables=False) as engine:
+        migrations.check(engine)
+    if conf.notifications.driver == "rabbit":
+        from eventworker.transports.rabbit.probe import probe
+        from eventworker.transports.rabbit.settings import settings_from
+
+        with findings.collecting():
+            probe(settings_from(conf.notifications))
+
+
+def _unknown(conf: cfg.ConfigOpts) -> Iterator[str]:
+    known: dict[str, set[str]] = {}
+    for group, name in configuration.options(conf):
+        known.setdefault(group.lower(), set()).add(name)
+    for path in _files(conf):
+        sections: dict[str, dict[str, Any]] = {}
+        cfg.ConfigParser(str(path), sections).parse()
+        for section, assigned in sections.items():
+            if section.lower() not in known:
+                yield f"{path}: [{section}] is no section of eventworker's{_hint(section)}"
+                continue
+            for name in assigned:
+                if name.replace("-", "_") not in known[section.lower()]:
+                    yield f"{path}: [{section}] {name} is no option of eventworker's"
+
+
+def _hint(section: str) -> str:
+    kind, _, name = section.lower().partition(":")
+    if kind == "plugin":
+        return f", as no plugin {name} is loaded here"
+    if kind == "lane":
+        return f", as no plugin loaded here has the lane {name}"
+    return ""
+
+
+def _files(conf: cfg.ConfigOpts) -> Iterator[Path]:
+    yield from (Path(path) for path in conf.config_file or ())
+    for folder in conf.config_dir or ():
+        yield from sorted(Path(folder).glob("*.conf"))

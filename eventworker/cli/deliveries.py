@@ -1,0 +1,167 @@
+"""``eventworker deliveries``: what is not done, and what to do about it."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from typing import Any
+
+from eventworker.cli import conf, output, replaying
+from eventworker.cli.arguments import Verbs, add_group, add_verb, positive, since
+from eventworker.cli.database import engine_of
+from eventworker.db import short_transaction
+from eventworker.errors import DecodeError, EventworkerError
+from eventworker.event import WIRE_FIELDS, decode
+from eventworker.inbox.operations import listing, quarantined
+
+_COLUMNS = ("id", "state", "plugin", "resource", "attempts", "due_at", "error")
+_ALL = ("pending", "retry", "dead", "quarantined", "all")
+
+
+def add(verbs: Verbs) -> None:
+    """The verbs of ``eventworker deliveries``."""
+    group = add_group(verbs, "deliveries", "look at deliveries that are not done, and replay them")
+    listed = add_verb(
+        group,
+        "list",
+        _list,
+        help="list deliveries that are not done, newest first: pending (owed, not called yet), "
+        "retry (failed, due again), dead (given up), quarantined (bytes that are no event; their "
+        "ids begin with q)",
+        example="eventworker deliveries list --state dead --plugin audit --since 2d",
+    )
+    _add_filters(listed, _ALL)
+    listed.add_argument(
+        "--limit",
+        type=positive,
+        default=100,
+        metavar="N",
+        help="longest list (default: 100)",
+    )
+    show = add_verb(
+        group,
+        "show",
+        _show,
+        help="show one delivery with its event, its error and the traceback",
+        example="eventworker deliveries show 17",
+    )
+    show.add_argument("id", metavar="ID", type=replaying.identifier, help="17, or q12")
+    retry = add_verb(
+        group,
+        "retry",
+        replaying.retry,
+        help="call again at once, with all attempts: dead and retrying deliveries; quarantined "
+        "bytes are read again and, if they are an event now, owed to every plugin. Choose by id or "
+        "by filters; all of it happens or nothing",
+        example="eventworker deliveries retry --state dead --plugin audit --dry-run",
+    )
+    _add_choice(retry, ("retry", "dead", "quarantined", "all"))
+    discard = add_verb(
+        group,
+        "discard",
+        replaying.discard,
+        help="give up for good: the deliveries are deleted, and their events will not be handled "
+        "again by these plugins. Choose by id or by filters; all of it happens or nothing",
+        example="eventworker deliveries discard 17 q12 --reason 'test data'",
+    )
+    _add_choice(discard, _ALL)
+    discard.add_argument("--reason", metavar="TEXT", help="why; it goes into the log")
+    discard.add_argument(
+        "--yes", action="store_true", help="do not ask back when filters choose more than one"
+    )
+
+
+def _add_filters(parser: argparse.ArgumentParser, states: tuple[str, ...]) -> None:
+    parser.add_argument("--state", choices=states, help="only in this state")
+    parser.add_argument("--plugin", metavar="NAME", help="only of this plugin")
+    parser.add_argument("--resource", metavar="NAME", help="only of events about this resource")
+    parser.add_argument(
+        "--since",
+        type=since,
+        metavar="WHEN",
+        help="only of that age or younger: 30m, 2h, 7d, or a time such as 2026-11-21T07:00:00Z",
+    )
+
+
+def _add_choice(parser: argparse.ArgumentParser, states: tuple[str, ...]) -> None:
+    parser.add_argument(
+        "ids", nargs="*", metavar="ID", type=replaying.identifier, help="17, or q12"
+    )
+    _add_filters(parser, states)
+    parser.add_argument("--dry-run", action="store_true", help="only say how many it would be")
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    loaded = conf.of(arguments)
+    chosen = replaying.chosen(arguments, _ALL)
+    rows: list[dict[str, Any]] = []
+    with engine_of(loaded) as engine, short_transaction(engine) as connection:
+        if chosen.deliveries is not None:
+            found = listing.deliveries(connection, chosen.deliveries, arguments.limit)
+            rows += [asdict(each) for each in found]
+        if chosen.quarantine and len(rows) < arguments.limit:
+            rows += [
+                _quarantine_row(each)
+                for each in quarantined.quarantined(
+                    connection, chosen.since, arguments.limit - len(rows)
+                )
+            ]
+    output.show_list(rows, _COLUMNS, arguments.output)
+    return 0
+
+
+def _quarantine_row(entry: quarantined.Quarantined) -> dict[str, Any]:
+    return {
+        "id": f"q{entry.id}",
+        "state": "quarantined",
+        "plugin": None,
+        "event_id": None,
+        "resource": None,
+        "attempts": None,
+        "in_call": False,
+        "due_at": None,
+        "created_at": entry.received_at,
+        "error": entry.reason,
+        "bytes": entry.size,
+    }
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    loaded = conf.of(arguments)
+    with engine_of(loaded) as engine, short_transaction(engine) as connection:
+        if arguments.id.quarantined:
+            entry = quarantined.contents(connection, arguments.id.number)
+            shown = None if entry is None else _quarantine_detail(entry)
+        else:
+            delivery = listing.delivery(connection, arguments.id.number)
+            shown = None if delivery is None else _detail(delivery)
+    if shown is None:
+        raise EventworkerError(f"there is no delivery {arguments.id}")
+    output.show_one(shown, arguments.output)
+    return 0
+
+
+def _detail(delivery: listing.Detailed) -> dict[str, Any]:
+    fields = asdict(delivery)
+    body, traceback = fields.pop("body"), fields.pop("traceback")
+    return {**fields, "traceback": traceback, "event": None if body is None else _event(body)}
+
+
+def _event(body: bytes) -> Any:
+    try:
+        event = decode(body, max_bytes=2**24)
+    except DecodeError:
+        return _readable(body)
+    return {name: getattr(event, name) for name in WIRE_FIELDS}
+
+
+def _quarantine_detail(entry: quarantined.Contents) -> dict[str, Any]:
+    return {
+        **_quarantine_row(entry),
+        "properties": entry.properties,
+        "body": _readable(entry.body),
+    }
+
+
+def _readable(body: bytes) -> str:
+    return body.decode("utf-8", errors="backslashreplace")

@@ -1,0 +1,57 @@
+"""The options for oslo.config's generator and validator (entry points ``oslo.config.opts``)."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from functools import cache
+from importlib.metadata import entry_points
+
+from oslo_config import cfg
+
+from eventworker import config
+from eventworker.cli.logs import escaped
+from eventworker.engine.loader import import_entry_point
+from eventworker.plugin import ENTRY_POINT_GROUP
+
+_OURS = "eventworker"
+
+
+def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    """Eventworker's options and those of its built-in plugins; namespace ``eventworker``."""
+    return config.list_opts() + _plugin_opts(built_in=True)
+
+
+def list_plugin_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    """The options of the other installed plugins; namespace ``eventworker.plugins``.
+
+    Apart from :func:`list_opts`, since they differ from host to host.
+    """
+    return _plugin_opts(built_in=False)
+
+
+@cache
+def distributions() -> dict[str, str]:
+    """Plugin name in lower case to the distribution that brings it."""
+    return {
+        each.name.lower(): each.dist.name
+        for each in entry_points(group=ENTRY_POINT_GROUP)
+        if each.dist is not None
+    }
+
+
+def _plugin_opts(built_in: bool) -> list[tuple[str, list[cfg.Opt]]]:
+    found = []
+    for name, distribution in sorted(distributions().items()):
+        if (distribution == _OURS) != built_in:
+            continue
+        try:
+            own = import_entry_point(ENTRY_POINT_GROUP, name).options
+        except AttributeError:  # an object with the two methods needs no options
+            own = ()
+        except Exception as error:
+            print(f"eventworker: plugin {name}: {escaped(str(error))}", file=sys.stderr)
+            continue
+        if options := [*([] if built_in else config.PLUGIN_OPTS), *own]:
+            found.append((f"plugin:{name}", copy.deepcopy(options)))
+    return found

@@ -1,0 +1,139 @@
+"""``eventworker plugins``: whom events are owed to."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from datetime import timedelta
+from typing import Any
+
+from eventworker.cli import conf, output
+from eventworker.cli.arguments import Verbs, add_group, add_verb, since
+from eventworker.cli.database import engine_of
+from eventworker.cli.logs import AUDIT
+from eventworker.cli.options import distributions
+from eventworker.db import short_transaction
+from eventworker.engine.loader import Discovery, discover
+from eventworker.errors import PluginError
+from eventworker.inbox import registry
+from eventworker.inbox.operations import backfill
+from eventworker.inbox.operations.selection import Selection, count
+from eventworker.outbox.past import past_events
+
+audit = logging.getLogger(AUDIT)
+
+_COLUMNS = ("name", "state", "here", "lane", "distribution", "since")
+
+
+def add(verbs: Verbs) -> None:
+    """The verbs of ``eventworker plugins``."""
+    group = add_group(verbs, "plugins", "show and change whom events are owed to")
+    add_verb(
+        group,
+        "list",
+        _list,
+        help="list the plugins: their state in the database (on: events are owed to it; off; "
+        "retired; new: no daemon has started with it yet), and what became of them when they were "
+        "loaded here",
+        example="eventworker plugins list -O json",
+    )
+    retire = add_verb(
+        group,
+        "retire",
+        _retire,
+        help="end the debt to a plugin that is gone for good: no further event is owed to it. "
+        "Uninstall or disable it first, since a daemon that starts with it turns it on again",
+        example="eventworker plugins retire audit",
+    )
+    retire.add_argument("name", metavar="NAME")
+    past = add_verb(
+        group,
+        "backfill",
+        _backfill,
+        help="owe past events to a plugin that was added later: those that are still in the outbox "
+        "or referred to by deliveries. What it has an outcome for is left out, so running it twice "
+        "does no harm",
+        example="eventworker plugins backfill audit --since 2d --dry-run",
+    )
+    past.add_argument("name", metavar="NAME")
+    past.add_argument(
+        "--since",
+        type=since,
+        required=True,
+        metavar="WHEN",
+        help="events of that age or younger: 30m, 2h, 7d, or a time such as 2026-11-21T07:00:00Z",
+    )
+    past.add_argument("--dry-run", action="store_true", help="only say how many events it would be")
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    loaded = conf.of(arguments)
+    found = discover(loaded)
+    with engine_of(loaded) as engine, short_transaction(engine) as connection:
+        known = registry.read(connection)
+    rows = [_row(each.name, each.state, each.since, found) for each in known]
+    registered = {each.name.lower() for each in known}
+    installed = (*(each.name for each in found.loaded), *found.off, *found.broken)
+    rows += [
+        _row(name, "new", None, found)
+        for name in sorted(installed)
+        if name.lower() not in registered
+    ]
+    output.show_list(rows, _COLUMNS, arguments.output)
+    return 0
+
+
+def _row(name: str, state: str, since: Any, found: Discovery) -> dict[str, Any]:
+    key = name.lower()
+    loaded = next((each for each in found.loaded if each.name.lower() == key), None)
+    here = "loaded" if loaded else "not installed"
+    for word, reasons in (("off", found.off), ("broken", found.broken)):
+        for other, reason in reasons.items():
+            if other.lower() == key:
+                here = f"{word}: {reason}"
+    return {
+        "name": name,
+        "state": state,
+        "here": here,
+        "lane": loaded.lane if loaded else None,
+        "distribution": distributions().get(key),
+        "since": since,
+    }
+
+
+def _retire(arguments: argparse.Namespace) -> int:
+    name = arguments.name
+    with engine_of(conf.of(arguments)) as engine, short_transaction(engine) as connection:
+        if not registry.retire(connection, name):
+            raise PluginError(f"no plugin {name} is registered; see: eventworker plugins list")
+        waiting = count(connection, Selection(plugin=name))
+    audit.info("plugin retired", extra={"plugin": name})
+    text = f"plugin {name} is retired"
+    if waiting:
+        text += (
+            f"; {output.plural(waiting, 'delivery', 'deliveries')} of it stay, to be dropped with: "
+            f"eventworker deliveries discard --plugin {name}"
+        )
+    output.say(text, {"retired": name, "deliveries": waiting}, arguments.output)
+    return 0
+
+
+def _backfill(arguments: argparse.Namespace) -> int:
+    loaded = conf.of(arguments)
+    request = backfill.Backfill(
+        plugin=arguments.name,
+        since=arguments.since,
+        remembered=timedelta(days=loaded.retention.inbox_days),
+        past=past_events(),
+    )
+    with engine_of(loaded) as engine:
+        owed = (backfill.count if arguments.dry_run else backfill.run)(engine, request)
+    if not arguments.dry_run:
+        audit.info("plugin backfilled", extra={"plugin": arguments.name, "events": owed})
+    verb = "would be owed" if arguments.dry_run else "owed"
+    output.say(
+        f"{output.plural(owed, 'past event')} {verb} to {arguments.name}",
+        {"plugin": arguments.name, "owed": owed, "dry_run": arguments.dry_run},
+        arguments.output,
+    )
+    return 0

@@ -1,0 +1,136 @@
+"""Bytes in quarantine: looking at them, trying them again, dropping them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, delete, func, select
+
+from eventworker.errors import DecodeError, PluginError
+from eventworker.event import Event, decode
+from eventworker.inbox import backlog, registry
+from eventworker.inbox.claims import Outcome, note
+from eventworker.inbox.operations.selection import Since, moment
+from eventworker.inbox.quarantine import quarantine_table
+
+_quarantine = quarantine_table.c
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """Bytes that were no event when they came."""
+
+    id: int
+    reason: str
+    size: int
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Contents(Quarantined):
+    """The bytes themselves, and what their publisher said beside them."""
+
+    properties: dict[str, Any]
+    body: bytes
+
+
+def quarantined(connection: Connection, since: Since | None, limit: int) -> list[Quarantined]:
+    """The newest ``limit`` entries, newest first."""
+    rows = connection.execute(
+        select(
+            _quarantine.id,
+            _quarantine.reason,
+            func.length(_quarantine.body),
+            _quarantine.received_at,
+        )
+        .where(*_newer(since))
+        .order_by(_quarantine.id.desc())
+        .limit(limit)
+    )
+    return [Quarantined(*row) for row in rows]
+
+
+def contents(connection: Connection, number: int, *, lock: bool = False) -> Contents | None:
+    """Everything about one entry."""
+    found = select(quarantine_table).where(_quarantine.id == number)
+    row = connection.execute(found.with_for_update() if lock else found).one_or_none()
+    if row is None:
+        return None
+    return Contents(
+        row.id, row.reason, len(row.body), row.received_at, _properties(row.properties), row.body
+    )
+
+
+def ids(connection: Connection, since: Since | None) -> list[int]:
+    """The ids of all entries, oldest first."""
+    return list(
+        connection.scalars(select(_quarantine.id).where(*_newer(since)).order_by(_quarantine.id))
+    )
+
+
+def event_of(entry: Contents, max_bytes: int) -> Event:
+    """The event that these bytes are, if they are one now.
+
+    :raises DecodeError: when they still are none.
+    """
+    return decode(
+        entry.body,
+        id=_uuid(entry.properties.get("message_id")),
+        time=entry.received_at,
+        source=str(entry.properties.get("app_id") or "")[:255],
+        max_bytes=max_bytes,
+    )
+
+
+def retry(connection: Connection, number: int, max_bytes: int) -> str | None:
+    """Owe the event to every registered plugin and end its quarantine.
+
+    :returns: None, or why it stays where it is.
+    :raises PluginError: when no plugin is registered, so that the event would be owed to nobody.
+    """
+    entry = contents(connection, number, lock=True)
+    if entry is None:
+        return "there is no such entry (any more)"
+    try:
+        event = event_of(entry, max_bytes)
+    except DecodeError as error:
+        return f"it still is no event: {error.reason}"
+    known = registry.read(connection)
+    on = [each.number for each in known if each.state == registry.ON]
+    if not on:
+        raise PluginError("no plugin is registered, so the event would be owed to nobody")
+    off = [each.number for each in known if each.state == registry.OFF]
+    backlog.park(connection, event, on)
+    note(connection, event.id, off, Outcome.SKIPPED)
+    discard(connection, [number])
+    return None
+
+
+def discard(connection: Connection, numbers: Sequence[int]) -> int:
+    """Drop the bytes; returns the number of entries that were there."""
+    gone = connection.execute(delete(quarantine_table).where(_quarantine.id.in_(numbers)))
+    return gone.rowcount
+
+
+def _newer(since: Since | None) -> list[Any]:
+    return [] if since is None else [_quarantine.received_at >= moment(since)]
+
+
+def _properties(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError:  # it was cut off at its largest length
+        return {"text": text}
+    return value if isinstance(value, dict) else {"text": text}
+
+
+def _uuid(text: object) -> UUID | None:
+    try:
+        return UUID(str(text)) if text else None
+    except ValueError:
+        return None

@@ -1,0 +1,52 @@
+"""Calling again, or agreeing not to."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, delete, tuple_, update
+
+from eventworker.db import clock
+from eventworker.inbox.backlog import DEAD, PENDING, RETRY, delivery_table
+from eventworker.inbox.claims import Outcome, inbox_table
+from eventworker.inbox.operations.selection import Pair, Selection, locked
+
+_delivery = delivery_table.c
+_inbox = inbox_table.c
+
+#: States that the verbs act on. A pending delivery is called anyway.
+RETRYABLE = (DEAD, RETRY)
+DISCARDABLE = (DEAD, RETRY, PENDING)
+
+
+def retry(connection: Connection, selection: Selection) -> int:
+    """Make dead and retrying deliveries due now, with all their attempts; returns their number."""
+    changed = 0
+    for pairs in locked(connection, selection, RETRYABLE):
+        connection.execute(
+            update(delivery_table)
+            .where(_delivery.id.in_([pair.id for pair in pairs]))
+            .values(state=RETRY, attempts=0, due_at=clock(), owner=None)
+        )
+        _set_outcomes(connection, pairs, Outcome.RETRY)
+        changed += len(pairs)
+    return changed
+
+
+def discard(connection: Connection, selection: Selection) -> int:
+    """Give deliveries up for good; returns their number."""
+    changed = 0
+    for pairs in locked(connection, selection, DISCARDABLE):
+        connection.execute(
+            delete(delivery_table).where(_delivery.id.in_([pair.id for pair in pairs]))
+        )
+        _set_outcomes(connection, pairs, Outcome.DISCARDED)
+        changed += len(pairs)
+    return changed
+
+
+def _set_outcomes(connection: Connection, pairs: list[Pair], outcome: Outcome) -> None:
+    these = [(pair.event_id, pair.plugin) for pair in pairs]
+    connection.execute(
+        update(inbox_table)
+        .where(tuple_(_inbox.event_id, _inbox.plugin).in_(these))
+        .values(outcome=int(outcome), at=clock())
+    )

@@ -1,0 +1,1 @@
+"""Constants and errors that plugins share with StoryBoard."""

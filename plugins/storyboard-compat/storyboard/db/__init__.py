@@ -1,0 +1,1 @@
+"""StoryBoard's tables and the functions that plugins reach them with."""

@@ -1,0 +1,1 @@
+"""The contract of StoryBoard's plugins, as eventworker keeps it."""
