@@ -33,7 +33,7 @@ Image = dict[str, Any] | None
 
 
 def uuid7() -> UUID:
-    """A time-ordered UUID (RFC 9562, section 5.7): neighbours in time are neighbours in the index."""
+    """A time-ordered UUID (RFC 9562, section 5.7), so neighbours in time are so in an index."""
     milliseconds = clock.time_ns() // 1_000_000
     noise = int.from_bytes(os.urandom(10), "big")
     high, low = noise >> 68, noise & ((1 << 62) - 1)

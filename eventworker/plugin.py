@@ -21,7 +21,7 @@ __all__ = ["ENTRY_POINT_GROUP", "PluginBase", "Reject", "Retry", "WorkerTaskBase
 ENTRY_POINT_GROUP = "storyboard.plugin.worker"
 
 
-class PluginBase(abc.ABC):
+class PluginBase(abc.ABC):  # noqa: B024 - StoryBoard's: a base for plugins of several kinds
     """What every plugin has: the configuration, and a say in whether it takes part."""
 
     #: Options of the plugin; they are registered in its group ``[plugin:NAME]`` before it is
@@ -39,11 +39,12 @@ class PluginBase(abc.ABC):
 class WorkerTaskBase(PluginBase):
     """Base class of worker plugins.
 
-    ``handle()`` is called by keyword with those arguments that its signature names, all of them for
-    ``**kwargs``, and also ``event``, the whole :class:`~eventworker.event.Event`, where it is named.
+    ``handle()`` is called by keyword with those arguments that its signature names (all of them
+    for ``**kwargs``), and also ``event``, the whole :class:`~eventworker.event.Event`, where named.
 
-    Returning says done. ``raise Retry(delay)`` says later, ``raise Reject(reason)`` never; any other
-    exception is a failed attempt, tried again with a growing pause, and a dead letter in the end.
+    Returning says done. ``raise Retry(delay)`` says later, ``raise Reject(reason)`` never; any
+    other exception is a failed attempt, tried again with a growing pause, and in the end a dead
+    letter.
     """
 
     #: All effects of this plugin go through its session, so that after a rollback it may be called

@@ -9,10 +9,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from eventworker.cli import conf, output
+from eventworker.errors import EventworkerError
 from eventworker.inbox.operations.selection import Since
 
 Verbs = Any  # argparse does not name the type of add_subparsers()
 Run = Callable[[argparse.Namespace], int]
+
+
+class UsageError(EventworkerError):
+    """The command line contradicts itself, in a way that argparse cannot see."""
+
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>[smhdw])")

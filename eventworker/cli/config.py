@@ -66,5 +66,7 @@ def _check(arguments: argparse.Namespace) -> int:
         for kind, texts in (("error", findings.errors), ("warning", findings.warnings)):
             for text in texts:
                 print(f"{kind}: {logs.escaped(text)}")
-        print("the configuration cannot be used" if findings.errors else "the configuration is good")
+        print(
+            "the configuration cannot be used" if findings.errors else "the configuration is good"
+        )
     return 2 if findings.errors else 0

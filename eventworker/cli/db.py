@@ -26,7 +26,9 @@ def add(verbs: Verbs) -> None:
         example="eventworker --config-file /etc/eventworker/eventworker.conf db upgrade",
     )
     upgrade.add_argument(
-        "--sql", action="store_true", help="print the SQL instead of running it; connects to nothing"
+        "--sql",
+        action="store_true",
+        help="print the SQL instead of running it; connects to nothing",
     )
     upgrade.add_argument(
         "--from",

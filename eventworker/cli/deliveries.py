@@ -93,13 +93,13 @@ def _add_choice(parser: argparse.ArgumentParser, states: tuple[str, ...]) -> Non
 
 def _list(arguments: argparse.Namespace) -> int:
     loaded = conf.of(arguments)
-    chosen = replaying.chosen(arguments, _ALL)
+    chosen = replaying.by_filters(arguments, quarantine=True)
     rows: list[dict[str, Any]] = []
     with engine_of(loaded) as engine, short_transaction(engine) as connection:
         if chosen.deliveries is not None:
             found = listing.deliveries(connection, chosen.deliveries, arguments.limit)
             rows += [asdict(each) for each in found]
-        if chosen.quarantine and len(rows) < arguments.limit:
+        if chosen.entries is None and len(rows) < arguments.limit:
             rows += [
                 _quarantine_row(each)
                 for each in quarantined.quarantined(

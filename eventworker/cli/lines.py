@@ -33,9 +33,7 @@ def chunks(stream: BinaryIO) -> Iterator[list[Line]]:
     number, rest = 0, b""
     while data := stream.read1(64 * 1024):  # type: ignore[attr-defined]
         *whole, rest = (rest + data).split(b"\n")
-        yield [
-            Line(number + index, text) for index, text in enumerate(whole, 1) if text.strip()
-        ]
+        yield [Line(number + index, text) for index, text in enumerate(whole, 1) if text.strip()]
         number += len(whole)
     if rest.strip():
         yield [Line(number + 1, rest)]

@@ -16,7 +16,7 @@ from oslo_config import cfg
 
 from eventworker import __version__
 from eventworker.cli import config, db, deliveries, plugins, publish
-from eventworker.cli.arguments import add_common
+from eventworker.cli.arguments import UsageError, add_common
 from eventworker.cli.conf import as_config_error
 from eventworker.cli.logs import escaped
 from eventworker.errors import ConfigError, EventworkerError
@@ -71,7 +71,7 @@ def _refuse(error: EventworkerError, debug: bool) -> int:
     if debug:
         traceback.print_exception(error)
     print(f"eventworker: {escaped(' '.join(str(error).split()))}", file=sys.stderr)
-    return 2 if isinstance(error, ConfigError) else 1
+    return 2 if isinstance(error, ConfigError | UsageError) else 1
 
 
 if __name__ == "__main__":

@@ -5,18 +5,18 @@ from __future__ import annotations
 import argparse
 import getpass
 import logging
+import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
 from eventworker.cli import conf, output
+from eventworker.cli.arguments import UsageError
 from eventworker.cli.database import engine_of
 from eventworker.cli.logs import AUDIT, escaped
 from eventworker.db import short_transaction
-from eventworker.errors import ConfigError, EventworkerError
 from eventworker.inbox.operations import quarantined, replay
 from eventworker.inbox.operations.selection import Selection, Since, count, refusals
 
@@ -47,28 +47,181 @@ class Chosen:
     """What ids or filters choose.
 
     :ivar deliveries: None for no delivery at all.
-    :ivar quarantine: whether entries in quarantine are chosen: ``entries``, or those since then.
+    :ivar entries: entries in quarantine; None for all of them since ``since``.
     """
 
     deliveries: Selection | None
-    quarantine: bool
+    entries: tuple[int, ...] | None
     since: Since | None = None
-    entries: tuple[int, ...] = ()
     by_id: bool = False
 
 
-def chosen(arguments: argparse.Namespace, states: tuple[str, ...]) -> Chosen:
-    """What the filters of a command line choose among the states that a verb takes."""
-    state = arguments.state
-    about_events = arguments.plugin is not None or arguments.resource is not None
+def by_filters(arguments: argparse.Namespace, *, quarantine: bool) -> Chosen:
+    """What the filters of a command line choose.
+
+    :param quarantine: whether the quarantine belongs to it when no state is given.
+    """
+    state, plugin, resource = arguments.state, arguments.plugin, arguments.resource
     # Bytes that are no event have neither a plugin nor a resource.
-    quarantine = state == "quarantined" or (state in (None, "all") and not about_events)
+    about_events = plugin is not None or resource is not None
     if state == "quarantined" and about_events:
-        raise ConfigError("what is quarantined has no plugin and no resource to choose by")
-    selection = Selection(
-        states=(state,) if state not in (None, "all") else states,
-        plugin=arguments.plugin,
-        resource=arguments.resource,
+        raise UsageError("what is quarantined has no plugin and no resource to choose by")
+    states = () if state in (None, "all") else (state,)
+    with_entries = (quarantine and state is None) or state in ("quarantined", "all")
+    return Chosen(
+        deliveries=None
+        if state == "quarantined"
+        else Selection(states=states, plugin=plugin, resource=resource, since=arguments.since),
+        entries=None if with_entries and not about_events else (),
         since=arguments.since,
     )
-    return Chosen(None if state == "quarantined" else selection, quarantine, arguments.since)
+
+
+def _chosen(arguments: argparse.Namespace) -> Chosen:
+    filters = (arguments.state, arguments.plugin, arguments.resource, arguments.since)
+    filtered = any(each is not None for each in filters)
+    if arguments.ids and filtered:
+        raise UsageError("choose either by id or by filters, not by both")
+    if not arguments.ids:
+        if not filtered:
+            raise UsageError(
+                "name deliveries by id, or choose them by --state, --plugin, --resource or --since"
+            )
+        return by_filters(arguments, quarantine=False)
+    numbers = tuple(each.number for each in arguments.ids if not each.quarantined)
+    entries = tuple(each.number for each in arguments.ids if each.quarantined)
+    return Chosen(Selection(ids=numbers) if numbers else None, entries, by_id=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Verb:
+    """What is done to deliveries at rest in ``states``, and to entries in quarantine.
+
+    ``entry`` and ``entry_refusal`` answer why they leave, or would leave, an entry alone.
+    """
+
+    done: str
+    would: str
+    states: tuple[str, ...]
+    deliveries: Callable[[Connection, Selection], int]
+    entry: Callable[[Connection, int, int], str | None]
+    entry_refusal: Callable[[Connection, int, int], str | None]
+
+
+_RETRY = _Verb(
+    done="due now",
+    would="would be due now",
+    states=replay.RETRYABLE,
+    deliveries=replay.retry,
+    entry=quarantined.retry,
+    entry_refusal=quarantined.refusal,
+)
+_DISCARD = _Verb(
+    done="discarded",
+    would="would be discarded",
+    states=replay.DISCARDABLE,
+    deliveries=replay.discard,
+    entry=lambda connection, number, _: (
+        None if quarantined.discard(connection, [number]) else quarantined.GONE
+    ),
+    entry_refusal=lambda connection, number, _: (
+        None if quarantined.contents(connection, number) else quarantined.GONE
+    ),
+)
+
+
+def retry(arguments: argparse.Namespace) -> int:
+    """Run ``deliveries retry``."""
+    return _run(arguments, _RETRY, careful=False)
+
+
+def discard(arguments: argparse.Namespace) -> int:
+    """Run ``deliveries discard``."""
+    return _run(arguments, _DISCARD, careful=not arguments.yes and sys.stdin.isatty())
+
+
+def _run(arguments: argparse.Namespace, verb: _Verb, *, careful: bool) -> int:
+    choice = _chosen(arguments)
+    loaded = conf.of(arguments)
+    with engine_of(loaded) as engine, short_transaction(engine) as connection:
+        replaying = _Replaying(connection, verb, choice, loaded.notifications.max_event_bytes)
+        if careful and not choice.by_id and not arguments.dry_run and replaying.size > 1:
+            raise UsageError(f"{_many(replaying.size)} {verb.would}; add --yes if that is meant")
+        changed = replaying.rehearse() if arguments.dry_run else replaying.run()
+    for name, reason in replaying.refused.items():
+        print(f"eventworker: {name}: {escaped(reason)}", file=sys.stderr)
+    if not arguments.dry_run:
+        _log(arguments, verb, changed)
+    is_are = "" if arguments.dry_run else "is " if changed == 1 else "are "
+    output.say(
+        f"{_many(changed)} {is_are}{verb.would if arguments.dry_run else verb.done}",
+        {"changed": changed, "refused": replaying.refused, "dry_run": arguments.dry_run},
+        arguments.output,
+    )
+    return 1 if replaying.refused else 0
+
+
+class _Replaying:
+    """One verb on what was chosen, inside one transaction."""
+
+    def __init__(self, connection: Connection, verb: _Verb, choice: Chosen, max_bytes: int) -> None:
+        self._connection = connection
+        self._verb = verb
+        self._deliveries = choice.deliveries
+        self._max_bytes = max_bytes
+        self._entries = choice.entries
+        if self._entries is None:
+            self._entries = tuple(quarantined.ids(connection, choice.since))
+        self.refused: dict[str, str] = {}
+        if choice.by_id and self._deliveries:
+            reasons = refusals(connection, self._deliveries.ids, verb.states)
+            self.refused = {str(number): reason for number, reason in reasons.items()}
+
+    @property
+    def size(self) -> int:
+        """How many are chosen; those that are refused count only among the entries."""
+        return self._count() + len(self._entries or ())
+
+    def rehearse(self) -> int:
+        """How many :meth:`run` would change."""
+        return self._count() + self._each_entry(self._verb.entry_refusal)
+
+    def run(self) -> int:
+        """Do it; returns how many were changed."""
+        changed = self._each_entry(self._verb.entry)
+        if self._deliveries is not None:
+            changed += self._verb.deliveries(self._connection, self._deliveries)
+        return changed
+
+    def _count(self) -> int:
+        if self._deliveries is None:
+            return 0
+        return count(self._connection, self._deliveries, self._verb.states)
+
+    def _each_entry(self, action: Callable[[Connection, int, int], str | None]) -> int:
+        changed = 0
+        for number in self._entries or ():
+            if reason := action(self._connection, number, self._max_bytes):
+                self.refused[f"q{number}"] = reason
+            else:
+                changed += 1
+        return changed
+
+
+def _many(number: int) -> str:
+    return output.plural(number, "delivery", "deliveries")
+
+
+def _log(arguments: argparse.Namespace, verb: _Verb, changed: int) -> None:
+    names = ("ids", "state", "plugin", "resource", "since", "reason")
+    given = {f"chosen_{name}": getattr(arguments, name, None) or None for name in names}
+    given["chosen_ids"] = " ".join(str(each) for each in arguments.ids) or None
+    given["reason"] = given.pop("chosen_reason")
+    audit.info("deliveries %s: %d", verb.done, changed, extra={"user": _user(), **given})
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return str(os.getuid())

@@ -187,8 +187,8 @@ _NOT_OURS = ("25P02", "22012")
 #: What would end the transaction (or, on MySQL, DDL, which commits it).
 _CONTROL = re.compile(
     r"(?:^|;)(?:\s|--[^\n]*\n|/\*.*?\*/|\()*"
-    r"(?P<word>COMMIT|ROLLBACK(?!\s+(?:WORK\s+|TRANSACTION\s+)?TO\b)|ABORT|END|BEGIN|START|PREPARE"
-    r"|CREATE|ALTER|DROP|TRUNCATE|RENAME|GRANT|REVOKE|LOCK\s+TABLES|VACUUM)\b",
+    r"(?P<word>COMMIT|ROLLBACK(?!\s+(?:WORK\s+|TRANSACTION\s+)?TO\b)|ABORT|END|BEGIN"
+    r"|START\s+TRANSACTION|PREPARE\s+TRANSACTION|CREATE|ALTER|DROP|TRUNCATE|RENAME|GRANT|REVOKE|LOCK\s+TABLES|VACUUM)\b",
     re.IGNORECASE | re.DOTALL,
 )
 

@@ -37,11 +37,13 @@ from eventworker.event import decode
 from eventworker.inbox import registry
 from eventworker.inbox.backlog import PENDING, delivery_table, event_table
 from eventworker.inbox.claims import Outcome, inbox_table
-from eventworker.inbox.operations.selection import BITE, Since, moment, plugin_number
+from eventworker.inbox.operations.selection import Since, moment, plugin_number
 
 _inbox = inbox_table.c
 _delivery = delivery_table.c
 
+#: Events per transaction; their bodies are held in memory.
+_BITE = 100
 #: Tries of one bite: a consumer that claims the same events in another order is a deadlock, which
 #: the database resolves by failing one of the two.
 _TRIES = 5
@@ -127,7 +129,7 @@ def _bite(
 ) -> tuple[UUID, int] | None:
     """The last event looked at and the number of new debts; None when there are no more events."""
     after = [] if last is None else [source.c.id > last]
-    chosen = select(source).where(missing, *after).order_by(source.c.id).limit(BITE)
+    chosen = select(source).where(missing, *after).order_by(source.c.id).limit(_BITE)
     for tries_left in reversed(range(_TRIES)):
         try:
             with short_transaction(engine) as connection:

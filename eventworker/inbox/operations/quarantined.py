@@ -20,6 +20,8 @@ from eventworker.inbox.quarantine import quarantine_table
 
 _quarantine = quarantine_table.c
 
+GONE = "there is no such entry (any more)"
+
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
@@ -73,42 +75,46 @@ def ids(connection: Connection, since: Since | None) -> list[int]:
     )
 
 
-def event_of(entry: Contents, max_bytes: int) -> Event:
-    """The event that these bytes are, if they are one now.
-
-    :raises DecodeError: when they still are none.
-    """
-    return decode(
-        entry.body,
-        id=_uuid(entry.properties.get("message_id")),
-        time=entry.received_at,
-        source=str(entry.properties.get("app_id") or "")[:255],
-        max_bytes=max_bytes,
-    )
+def refusal(connection: Connection, number: int, max_bytes: int) -> str | None:
+    """Why :func:`retry` would leave the entry where it is; None if it would not."""
+    return _reread(contents(connection, number), max_bytes)[1]
 
 
 def retry(connection: Connection, number: int, max_bytes: int) -> str | None:
-    """Owe the event to every registered plugin and end its quarantine.
+    """Read the bytes again; if they are an event now, owe it to every registered plugin and end
+    the quarantine.
 
-    :returns: None, or why it stays where it is.
+    :returns: None, or why the entry stays where it is.
     :raises PluginError: when no plugin is registered, so that the event would be owed to nobody.
     """
-    entry = contents(connection, number, lock=True)
-    if entry is None:
-        return "there is no such entry (any more)"
-    try:
-        event = event_of(entry, max_bytes)
-    except DecodeError as error:
-        return f"it still is no event: {error.reason}"
+    event, reason = _reread(contents(connection, number, lock=True), max_bytes)
+    if event is None:
+        return reason
     known = registry.read(connection)
     on = [each.number for each in known if each.state == registry.ON]
     if not on:
-        raise PluginError("no plugin is registered, so the event would be owed to nobody")
+        raise PluginError("no plugin is on, so the event would be owed to nobody")
     off = [each.number for each in known if each.state == registry.OFF]
     backlog.park(connection, event, on)
     note(connection, event.id, off, Outcome.SKIPPED)
     discard(connection, [number])
     return None
+
+
+def _reread(entry: Contents | None, max_bytes: int) -> tuple[Event | None, str | None]:
+    if entry is None:
+        return None, GONE
+    try:
+        event = decode(
+            entry.body,
+            id=_uuid(entry.properties.get("message_id")),
+            time=entry.received_at,
+            source=str(entry.properties.get("app_id") or "")[:255],
+            max_bytes=max_bytes,
+        )
+    except DecodeError as error:
+        return None, f"it still is no event: {error.reason}"
+    return event, None
 
 
 def discard(connection: Connection, numbers: Sequence[int]) -> int:

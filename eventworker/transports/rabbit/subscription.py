@@ -99,10 +99,9 @@ class RabbitSubscription(Subscription):
     def _call(self, function: Any) -> None:
         connection = self._connection
         if connection is not None:
-            try:
+            # A connection that is closing cannot be told; its deliveries come again.
+            with contextlib.suppress(pika.exceptions.ConnectionWrongStateError):
                 connection.add_callback_threadsafe(function)
-            except pika.exceptions.ConnectionWrongStateError:
-                pass  # it is closing; its deliveries come again
 
     # The I/O thread.
 
