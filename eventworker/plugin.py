@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
+from functools import cache
 from importlib import import_module
 from typing import Any, ClassVar
 
 from oslo_config import cfg
+from sqlalchemy import inspect
 
 from eventworker.errors import ConfigError, Reject, Retry
 
@@ -80,11 +82,11 @@ class WorkerTaskBase(PluginBase):
         """
 
     def resolve_resource_by_name(self, session: Any, resource_name: str, resource_id: Any) -> Any:
-        """The record of a resource, by ``[plugins] resource_classes``; None if unknown or gone."""
-        mapped_class = resource_class(self.config, resource_name)
-        if mapped_class is None or resource_id is None:
-            return None
-        return session.get(mapped_class, resource_id)
+        """The record of a resource, by ``[plugins] resource_classes``; None if unknown or gone.
+
+        ``handle()`` is given as ``author`` what this returns for ``"user"`` and the author's id.
+        """
+        return find_resource(self.config, session, resource_name, resource_id)
 
     def get_changed_properties(
         self, original: dict[str, Any] | None, new: dict[str, Any] | None
@@ -108,6 +110,21 @@ class WorkerTaskBase(PluginBase):
         )
 
 
+def find_resource(conf: cfg.ConfigOpts, session: Any, name: str, resource_id: Any) -> Any:
+    """The record of a resource, by the class that ``[plugins] resource_classes`` names.
+
+    None when no class is named, the id is no id of that class, or the record is gone.
+    """
+    mapped_class = resource_class(conf, name)
+    if mapped_class is None or resource_id is None:
+        return None
+    key: Any = inspect(mapped_class).primary_key[0].type.python_type
+    try:
+        return session.get(mapped_class, key(resource_id))
+    except ValueError:
+        return None
+
+
 def resource_class(conf: cfg.ConfigOpts, name: str) -> type | None:
     """The mapped class that ``[plugins] resource_classes`` names for a resource, or None.
 
@@ -116,11 +133,16 @@ def resource_class(conf: cfg.ConfigOpts, name: str) -> type | None:
     path = conf.plugins.resource_classes.get(name)
     if path is None:
         return None
-    module, _, attribute = path.replace(":", ".").rpartition(".")
     try:
-        return getattr(import_module(module), attribute)  # type: ignore[no-any-return]
+        return _imported(path)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(
             f"[plugins] resource_classes: {name}:{path} cannot be imported: {error}; "
             "write package.module:Class"
         ) from error
+
+
+@cache
+def _imported(path: str) -> type:
+    module, _, attribute = path.replace(":", ".").rpartition(".")
+    return getattr(import_module(module), attribute)  # type: ignore[no-any-return]

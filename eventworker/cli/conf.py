@@ -42,6 +42,7 @@ def load(
     config_files: Sequence[str] = (),
     config_dirs: Sequence[str] = (),
     projects: Sequence[str] = PROJECTS,
+    into: cfg.ConfigOpts | None = None,
 ) -> cfg.ConfigOpts:
     """The configuration with eventworker's options registered and their values checked.
 
@@ -49,9 +50,10 @@ def load(
     ``OS_DATABASE__CONNECTION``.
 
     :param projects: whose standard places are searched where no files, or no folders, are given.
+    :param into: the object to fill; None for a new one.
     :raises ConfigError: in one line, naming file and option.
     """
-    conf = read(config_files, config_dirs, projects)
+    conf = read(config_files, config_dirs, projects, into)
     for error in value_errors(conf):
         raise error
     return conf
@@ -68,9 +70,10 @@ def read(
     config_files: Sequence[str] = (),
     config_dirs: Sequence[str] = (),
     projects: Sequence[str] = PROJECTS,
+    into: cfg.ConfigOpts | None = None,
 ) -> cfg.ConfigOpts:
     """As :func:`load`, without a look at the values: oslo.config complains at their first use."""
-    conf = cfg.ConfigOpts()
+    conf = cfg.ConfigOpts() if into is None else into
     config.register(conf)
     arguments = [f"--config-file={path}" for path in config_files]
     arguments += [f"--config-dir={path}" for path in config_dirs]

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from oslo_config import cfg
+
 from eventworker import __version__
 from eventworker.cli import conf as configuration
 from eventworker.cli import logs
@@ -52,7 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the daemon; returns its exit code."""
     options = _parser().parse_args(arguments)
     try:
-        conf = configuration.load(options.config_file, options.config_dir)
+        # The global object: plugins written for StoryBoard register their options on cfg.CONF, and
+        # expect self.config to be that one.
+        conf = configuration.load(options.config_file, options.config_dir, into=cfg.CONF)
         if options.debug:
             conf.set_override("debug", True)
         logs.setup(conf, program=_PROGRAM)

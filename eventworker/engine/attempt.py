@@ -11,7 +11,7 @@ import traceback
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Engine, text
 
 from eventworker.db import EventSession, first_line, is_stale_snapshot, is_transient
 from eventworker.engine.loader import Loaded
@@ -21,7 +21,7 @@ from eventworker.errors import DatabaseUnavailable, Reject, Retry
 from eventworker.event import Event
 from eventworker.inbox.backlog import Failure
 from eventworker.inbox.claims import Claim, run_once
-from eventworker.plugin import resource_class
+from eventworker.plugin import find_resource
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class Caller:
     def __init__(self, engine: Engine, conf: Any, slot: Slot) -> None:
         self._engine = engine
         self._slot = slot
-        self._author_class = resource_class(conf, "user")
+        self._conf = conf
 
     def call(self, loaded: Loaded, number: int, event: Event, claim: Claim, attempt: int) -> Result:
         """Call the plugin in a transaction of its own.
@@ -112,7 +112,11 @@ class Caller:
             self._slot.enter(event.id, number, loaded.handler_timeout)
             try:
                 with time_limit(loaded.handler_timeout):
-                    author = self._author(session, event) if "author" in loaded.arguments else None
+                    author = (
+                        self._author(loaded, session, event)
+                        if "author" in loaded.arguments
+                        else None
+                    )
                     loaded.call(session, author, event)
                     session.flush()
             finally:
@@ -120,15 +124,12 @@ class Caller:
 
         return run_once(self._engine, claim, call, immediate=immediate)
 
-    def _author(self, session: EventSession, event: Event) -> Any:
-        """The author's record, or None: anonymous, gone, or no class configured."""
-        if self._author_class is None or event.author_id is None:
-            return None
-        key: Any = inspect(self._author_class).primary_key[0].type.python_type
-        try:
-            return session.get(self._author_class, key(event.author_id))
-        except ValueError:
-            return None
+    def _author(self, loaded: Loaded, session: EventSession, event: Event) -> Any:
+        """The author's record, as the plugin itself resolves a user where it can."""
+        resolve = getattr(loaded.plugin, "resolve_resource_by_name", None)
+        if resolve is not None:
+            return resolve(session, "user", event.author_id)
+        return find_resource(self._conf, session, "user", event.author_id)
 
     def _again(
         self, loaded: Loaded, attempt: int, error: BaseException, delay: float | None = None

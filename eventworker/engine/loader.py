@@ -173,7 +173,6 @@ def import_entry_point(group: str, name: str) -> Any:
         group,
         [name],
         on_load_failure_callback=lambda _manager, _entry_point, error: errors.append(error),
-        warn_on_missing_entrypoint=False,
     )
     if errors:
         raise errors[0]

@@ -16,6 +16,7 @@ from storyboard.db import models
 from storyboard.plugin.base import PluginBase
 from storyboard.plugin.event_worker import WorkerTaskBase
 
+from eventworker import config
 from eventworker import plugin as eventworker_plugin
 from eventworker.engine.loader import Loaded, handle_arguments
 from eventworker.event import Event
@@ -170,6 +171,18 @@ def test_a_class_from_the_configuration_goes_before_storyboards(
     conf.set_override("resource_classes", {"user": "storyboard.db.models:Team"}, group="plugins")
 
     assert Worker(conf).resolve_resource_by_name(session, "user", 7) is team
+
+
+def test_the_setting_of_the_readme_makes_the_author_a_storyboard_user(tmp_path: Path) -> None:
+    readme = (Path(__file__).parents[1] / "README.rst").read_text()
+    (line,) = [line for line in readme.splitlines() if "resource_classes =" in line]
+    file = tmp_path / "eventworker.conf"
+    file.write_text(f"[plugins]\n{line.strip()}\n")
+    conf = cfg.ConfigOpts()
+    config.register(conf)
+    conf([f"--config-file={file}"], default_config_dirs=[])
+
+    assert eventworker_plugin.resource_class(conf, "user") is models.User
 
 
 def test_changed_properties_leave_out_what_changes_with_everything(conf: cfg.ConfigOpts) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class StoryboardException(Exception):  # noqa: N818 - StoryBoard's name
+class StoryboardException(Exception):
     """Root of the errors raised here."""
 
     def __init__(self, message: str | None = None) -> None:
