@@ -288,5 +288,5 @@ def lane_group(conf: cfg.ConfigOpts, name: str) -> Any:
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
     """Copies of all options by group, for the sample file (oslo.config's ``oslo.config.opts``)."""
-    sections = {**GROUPS, "plugin:NAME": PLUGIN_OPTS, "lane:NAME": LANE_OPTS}
+    sections = {**GROUPS, "plugin:name": PLUGIN_OPTS, "lane:name": LANE_OPTS}
     return [(group, copy.deepcopy(opts)) for group, opts in sections.items()]

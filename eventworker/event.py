@@ -33,11 +33,15 @@ Image = dict[str, Any] | None
 
 
 def uuid7() -> UUID:
-    """A time-ordered UUID (RFC 9562, section 5.7), so neighbours in time are so in an index."""
-    milliseconds = clock.time_ns() // 1_000_000
-    noise = int.from_bytes(os.urandom(10), "big")
-    high, low = noise >> 68, noise & ((1 << 62) - 1)
-    return UUID(int=milliseconds << 80 | 0x7 << 76 | (high & 0xFFF) << 64 | 0b10 << 62 | low)
+    """A time-ordered UUID (RFC 9562, section 5.7), so neighbours in time are so in an index.
+
+    The twelve bits behind the milliseconds are a fraction of them (section 6.2, method 3), steps of
+    a quarter of a microsecond: the outbox is read in the order of its ids, and so two events that
+    one request makes keep their order.
+    """
+    ticks = clock.time_ns() * 4096 // 1_000_000
+    noise = int.from_bytes(os.urandom(8), "big") >> 2
+    return UUID(int=ticks >> 12 << 80 | 0x7 << 76 | (ticks & 0xFFF) << 64 | 0b10 << 62 | noise)
 
 
 def _now() -> datetime:

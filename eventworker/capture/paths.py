@@ -1,6 +1,6 @@
 """Reading what a request is about from its path, as StoryBoard does::
 
-    [/api]/v1/<resources>[/<id>[/<sub-resources>[/<id>]]]
+[/api]/v1/<resources>[/<id>[/<sub-resources>[/<id>]]]
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,119}")
 #: What an :class:`~eventworker.event.Event` takes for an id: no control characters, 255 at most.
-_TEXT_ID = re.compile(r"[^\x00-\x1f\x7f]{1,255}")
+_TEXT_ID = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,255}")
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
 _IRREGULAR = MappingProxyType(
@@ -35,7 +35,7 @@ class PathRules:
     """How an application lays out its paths.
 
     :param prefixes: what stands before the resource; the first that fits counts.
-    :param singular: plural to singular, for what the English rule gets wrong; it wins over the rule.
+    :param singular: plural to singular, where the English rule is wrong; it wins over the rule.
     :param only: the plural names that are resources; None for every name.
     """
 
@@ -48,7 +48,7 @@ class PathRules:
         parts = self._parts(path)
         if parts is None or not 1 <= len(parts) <= 4:
             return None
-        names, ids = parts[::2], [_id(part) for part in parts[1::2]]
+        names, ids = parts[::2], [id_of(part) for part in parts[1::2]]
         if None in ids or not all(_NAME.fullmatch(name) for name in names):
             return None
         if self.only is not None and names[0] not in self.only:
@@ -94,7 +94,8 @@ def _singular_word(word: str) -> str:
     return word
 
 
-def _id(text: str) -> int | str | None:
+def id_of(text: str) -> int | str | None:
+    """An id as it stands in a path: a number if it is digits, else text; None if it is no id."""
     if _NUMBER.fullmatch(text):
         return int(text)
     return text if _TEXT_ID.fullmatch(text) else None

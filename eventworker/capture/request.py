@@ -85,7 +85,7 @@ def entered(facts: RequestFacts) -> Iterator[None]:
 
 
 def _fitting(text: str | None) -> str | None:
-    """What an event can carry: a client's overlong or ill-encoded header must not break a commit."""
+    """What an event can carry: a client's overlong or ill-encoded header breaks no commit."""
     if text is None:
         return None
     return text[:MAX_TEXT].encode("utf-8", "replace").decode("utf-8")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import textwrap
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,17 +21,21 @@ class UsageError(EventworkerError):
     """The command line contradicts itself, in a way that argparse cannot see."""
 
 
+_WIDTH = 79
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+#: Longer ones would leave the calendars of some databases.
+_LONGEST = timedelta(days=36500)
 _DURATION = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>[smhdw])")
 
 
 def since(text: str) -> Since:
     """``2h``, ``7d``: so long ago; or an ISO date or time, in UTC where it names no zone."""
-    if match := _DURATION.fullmatch(text):
-        return timedelta(**{_UNITS[match["unit"]]: float(match["number"])})
     try:
+        if match := _DURATION.fullmatch(text):
+            ago = timedelta(**{_UNITS[match["unit"]]: float(match["number"])})
+            return min(ago, _LONGEST)
         moment = datetime.fromisoformat(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(
             f"{text!r} is neither a duration such as 30m, 2h or 7d "
             "nor a time such as 2026-11-21T07:00:00Z"
@@ -71,13 +76,24 @@ def add_common(parser: argparse.ArgumentParser, *, verb: bool = True) -> None:
 
 
 def add_verb(
-    verbs: Verbs, name: str, run: Run, *, help: str, example: str
+    verbs: Verbs,
+    name: str,
+    run: Run,
+    *,
+    help: str,
+    example: str,
+    more: str = "",
 ) -> argparse.ArgumentParser:
-    """A verb's parser; ``example`` is shown at the end of its help."""
+    """A verb's parser.
+
+    :param help: what it does, in a line.
+    :param more: sentences that its own help adds; ``example`` ends it.
+    """
+    about = f"{help[0].upper()}{help[1:]}. {more}"
     parser: argparse.ArgumentParser = verbs.add_parser(
         name,
         help=help,
-        description=f"{help[0].upper()}{help[1:]}.",
+        description=textwrap.fill(about, _WIDTH),
         epilog=f"example:\n  {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

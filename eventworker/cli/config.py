@@ -18,17 +18,19 @@ def add(verbs: Verbs) -> None:
         group,
         "sample",
         _sample,
-        help="print a configuration file with every option, its meaning and its default, those of "
-        "the installed plugins included",
+        help="print a sample configuration file",
+        more="It has every option with its meaning and its default, those of the installed plugins "
+        "included.",
         example="eventworker config sample > eventworker.conf",
     )
     checking = add_verb(
         group,
         "check",
         _check,
-        help="check the configuration: values, the database's driver, the classes it names, the "
-        "retention times; exit code 2 if the daemon would refuse it. Unknown options are only "
-        "warned of, since an application's file has many",
+        help="check the configuration",
+        more="Values, the database's driver, the classes it names, the retention times. Exit code "
+        "2 if the daemon would refuse it. Unknown options are only warned of, since an "
+        "application's file has many.",
         example="eventworker --config-file /etc/storyboard/storyboard.conf config check --connect",
     )
     checking.add_argument(

@@ -13,6 +13,7 @@ from oslo_config import cfg
 from eventworker import __version__
 from eventworker.cli import conf as configuration
 from eventworker.cli import logs
+from eventworker.engine.child import signals_held
 from eventworker.engine.preflight import preflight
 from eventworker.engine.supervisor import Supervisor
 from eventworker.errors import ConfigError
@@ -66,12 +67,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not conf.enable_notifications:
         _say("enable_notifications is False in [DEFAULT], so there is nothing to do")
         return 0
-    report = preflight(conf)
-    if report.error:
-        return _refuse(report.error, report.exit_code)
-    count = options.worker_count or conf.worker_count
-    log.info("%s %s: plugins %s", _PROGRAM, __version__, ", ".join(report.plugins) or "none here")
-    return Supervisor(conf, report, count).run()
+    with signals_held():  # the preflight looks for them itself, then the supervisor takes over
+        report = preflight(conf)
+        if report.error:
+            return _refuse(report.error, report.exit_code)
+        names = ", ".join(report.plugins) or "none here"
+        log.info("%s %s: plugins %s", _PROGRAM, __version__, names)
+        return Supervisor(conf, report, options.worker_count or conf.worker_count).run()
 
 
 def _apply_log_level(conf: Any, _fresh: Any) -> None:

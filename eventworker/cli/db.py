@@ -21,14 +21,15 @@ def add(verbs: Verbs) -> None:
         group,
         "upgrade",
         _upgrade,
-        help="make the tables, or bring them to what this version needs; run it before the daemon "
-        "of a new version starts. Doing it twice, or on two hosts at once, does no harm",
+        help="make the tables, or bring them to what this version needs",
+        more="Run it before the daemon of a new version starts. Doing it twice, or on two hosts at "
+        "once, does no harm.",
         example="eventworker --config-file /etc/eventworker/eventworker.conf db upgrade",
     )
     upgrade.add_argument(
         "--sql",
         action="store_true",
-        help="print the SQL instead of running it; connects to nothing",
+        help="print the SQL, and neither connect nor run it",
     )
     upgrade.add_argument(
         "--from",
@@ -40,8 +41,8 @@ def add(verbs: Verbs) -> None:
         group,
         "current",
         _current,
-        help="show the revision of the tables and the one that this version needs; exit code 1 if "
-        "they differ",
+        help="show the revision of the tables and the one that this version needs",
+        more="Exit code 1 if they differ.",
         example="eventworker db current -O json",
     )
 

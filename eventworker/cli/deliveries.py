@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import asdict
 from typing import Any
 
@@ -25,9 +26,9 @@ def add(verbs: Verbs) -> None:
         group,
         "list",
         _list,
-        help="list deliveries that are not done, newest first: pending (owed, not called yet), "
-        "retry (failed, due again), dead (given up), quarantined (bytes that are no event; their "
-        "ids begin with q)",
+        help="list deliveries that are not done, newest first",
+        more="A delivery is pending (owed, not called yet), retry (failed, due again) or dead "
+        "(given up). Bytes that are no event are quarantined; their ids begin with q.",
         example="eventworker deliveries list --state dead --plugin audit --since 2d",
     )
     _add_filters(listed, _ALL)
@@ -50,9 +51,10 @@ def add(verbs: Verbs) -> None:
         group,
         "retry",
         replaying.retry,
-        help="call again at once, with all attempts: dead and retrying deliveries; quarantined "
-        "bytes are read again and, if they are an event now, owed to every plugin. Choose by id or "
-        "by filters; all of it happens or nothing",
+        help="call again at once, with all attempts",
+        more="For dead and retrying deliveries. Quarantined bytes are read again and, if they are "
+        "an event now, owed to every plugin. Choose by id or by filters; all is done in one "
+        "transaction.",
         example="eventworker deliveries retry --state dead --plugin audit --dry-run",
     )
     _add_choice(retry, ("retry", "dead", "quarantined", "all"))
@@ -60,8 +62,9 @@ def add(verbs: Verbs) -> None:
         group,
         "discard",
         replaying.discard,
-        help="give up for good: the deliveries are deleted, and their events will not be handled "
-        "again by these plugins. Choose by id or by filters; all of it happens or nothing",
+        help="give up for good",
+        more="The deliveries are deleted, and their events will not be handled again by these "
+        "plugins. Choose by id or by filters; all is done in one transaction.",
         example="eventworker deliveries discard 17 q12 --reason 'test data'",
     )
     _add_choice(discard, _ALL)
@@ -107,6 +110,8 @@ def _list(arguments: argparse.Namespace) -> int:
                 )
             ]
     output.show_list(rows, _COLUMNS, arguments.output)
+    if len(rows) == arguments.limit:
+        print(f"eventworker: --limit {arguments.limit}: there may be more", file=sys.stderr)
     return 0
 
 

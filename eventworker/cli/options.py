@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import sys
-from functools import cache
 from importlib.metadata import entry_points
 
 from oslo_config import cfg
@@ -30,7 +29,6 @@ def list_plugin_opts() -> list[tuple[str, list[cfg.Opt]]]:
     return _plugin_opts(built_in=False)
 
 
-@cache
 def distributions() -> dict[str, str]:
     """Plugin name in lower case to the distribution that brings it."""
     return {

@@ -32,17 +32,19 @@ def add(verbs: Verbs) -> None:
         group,
         "list",
         _list,
-        help="list the plugins: their state in the database (on: events are owed to it; off; "
-        "retired; new: no daemon has started with it yet), and what became of them when they were "
-        "loaded here",
+        help="list the plugins",
+        more="The state is the database's: on (events are owed to it), off, retired, or new (no "
+        "daemon has started with it yet); beside it stands what became of it when it was loaded "
+        "on this host.",
         example="eventworker plugins list -O json",
     )
     retire = add_verb(
         group,
         "retire",
         _retire,
-        help="end the debt to a plugin that is gone for good: no further event is owed to it. "
-        "Uninstall or disable it first, since a daemon that starts with it turns it on again",
+        help="end the debt to a plugin that is gone for good",
+        more="No further event is owed to it. Uninstall or disable it first, since a daemon that "
+        "starts with it turns it on again.",
         example="eventworker plugins retire audit",
     )
     retire.add_argument("name", metavar="NAME")
@@ -50,9 +52,9 @@ def add(verbs: Verbs) -> None:
         group,
         "backfill",
         _backfill,
-        help="owe past events to a plugin that was added later: those that are still in the outbox "
-        "or referred to by deliveries. What it has an outcome for is left out, so running it twice "
-        "does no harm",
+        help="owe past events to a plugin that was added later",
+        more="These are the events still in the outbox or referred to by deliveries. What it has "
+        "an outcome for is left out, so running it twice does no harm.",
         example="eventworker plugins backfill audit --since 2d --dry-run",
     )
     past.add_argument("name", metavar="NAME")
@@ -71,11 +73,12 @@ def _list(arguments: argparse.Namespace) -> int:
     found = discover(loaded)
     with engine_of(loaded) as engine, short_transaction(engine) as connection:
         known = registry.read(connection)
-    rows = [_row(each.name, each.state, each.since, found) for each in known]
+    brought_by = distributions()
+    rows = [_row(each.name, each.state, each.since, found, brought_by) for each in known]
     registered = {each.name.lower() for each in known}
     installed = (*(each.name for each in found.loaded), *found.off, *found.broken)
     rows += [
-        _row(name, "new", None, found)
+        _row(name, "new", None, found, brought_by)
         for name in sorted(installed)
         if name.lower() not in registered
     ]
@@ -83,7 +86,9 @@ def _list(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _row(name: str, state: str, since: Any, found: Discovery) -> dict[str, Any]:
+def _row(
+    name: str, state: str, since: Any, found: Discovery, brought_by: dict[str, str]
+) -> dict[str, Any]:
     key = name.lower()
     loaded = next((each for each in found.loaded if each.name.lower() == key), None)
     here = "loaded" if loaded else "not installed"
@@ -96,7 +101,7 @@ def _row(name: str, state: str, since: Any, found: Discovery) -> dict[str, Any]:
         "state": state,
         "here": here,
         "lane": loaded.lane if loaded else None,
-        "distribution": distributions().get(key),
+        "distribution": brought_by.get(key),
         "since": since,
     }
 

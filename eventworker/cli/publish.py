@@ -36,9 +36,10 @@ def add(verbs: Verbs) -> None:
         verbs,
         "publish",
         _publish,
-        help="publish events, one JSON object per line, with StoryBoard's fields (method and "
-        "resource are needed) and, if they are known, id (a UUID), time (ISO, with zone) and "
-        "source. Every line is checked before the first event is sent",
+        help="publish events from a file or a pipe",
+        more="Each line is a JSON object with StoryBoard's fields (method and resource are needed) "
+        "and, if they are known, id (a UUID), time (ISO, with zone) and source. Every line is "
+        "checked before the first event is sent. Give ids if the same file may be published twice.",
         example="""echo '{"method": "POST", "resource": "story", "resource_id": 1}' """
         "| eventworker publish -",
     )

@@ -150,7 +150,7 @@ def _run(arguments: argparse.Namespace, verb: _Verb, *, careful: bool) -> int:
         changed = replaying.rehearse() if arguments.dry_run else replaying.run()
     for name, reason in replaying.refused.items():
         print(f"eventworker: {name}: {escaped(reason)}", file=sys.stderr)
-    if not arguments.dry_run:
+    if changed and not arguments.dry_run:
         _log(arguments, verb, changed)
     is_are = "" if arguments.dry_run else "is " if changed == 1 else "are "
     output.say(

@@ -4,6 +4,7 @@ from eventworker.db.clock import UTCDateTime, clock
 from eventworker.db.engine import build_engine, metadata
 from eventworker.db.failures import (
     first_line,
+    is_doomed_by,
     is_stale_snapshot,
     is_transient,
     is_unavailable,
@@ -27,6 +28,7 @@ __all__ = [
     "clock",
     "first_line",
     "insert_ignore",
+    "is_doomed_by",
     "is_stale_snapshot",
     "is_transient",
     "is_unavailable",

@@ -18,7 +18,8 @@ _TRANSIENT_STATES = (*_UNAVAILABLE_STATES, "40", "55P03", "25006", "57")
 #: MySQL: cannot connect, gone away, lost connection, too many connections.
 _MYSQL_UNAVAILABLE = {2002, 2003, 2006, 2013, 1040, 1053}
 #: MySQL: lock wait timeout, deadlock, read-only.
-_MYSQL_TRANSIENT = _MYSQL_UNAVAILABLE | {1205, 1213, 1290}
+_MYSQL_DEADLOCK = 1213
+_MYSQL_TRANSIENT = _MYSQL_UNAVAILABLE | {1205, _MYSQL_DEADLOCK, 1290}
 _SQLITE_BUSY, _SQLITE_LOCKED, _SQLITE_FULL, _SQLITE_CANTOPEN = 5, 6, 13, 14
 _SQLITE_BUSY_SNAPSHOT = 517
 
@@ -79,6 +80,15 @@ def is_stale_snapshot(error: BaseException) -> bool:
     the write lock at its start can.
     """
     return _sqlite_code(error) == _SQLITE_BUSY_SNAPSHOT
+
+
+def is_doomed_by(error: BaseException) -> bool:
+    """Whether the transaction is lost with the statement, though the database lets it go on.
+
+    MySQL and MariaDB roll the whole transaction back on a deadlock, and what follows begins another
+    one in silence. PostgreSQL refuses what follows, so there nobody has to remember.
+    """
+    return is_stale_snapshot(error) or _mysql_code(error) == _MYSQL_DEADLOCK
 
 
 def _is_sqlite(driver: Any) -> bool:

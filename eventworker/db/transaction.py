@@ -64,16 +64,19 @@ class OwnedTransaction:
         self._claim_last = connection.dialect.name == "sqlite"
         self._changes_before = 0
         self._ending = False
+        self._dangling = False
         self._lost: str | None = None
+        self._doomed: BaseException | None = None
         self._transaction: Transaction | None = None
         self._identity: str | None = None
 
     def begin(self) -> bool:
         """BEGIN and claim; False when the claim belongs to somebody else."""
         self.connection.info.pop(_OWNER, None)  # our own BEGIN is not to be refused
+        self._end_dangling()
         self._transaction = self.connection.begin()
         self.connection.info[_OWNER] = self
-        self._lost = None
+        self._lost = self._doomed = None
         if self._claim_last:
             self._changes_before = self._driver.total_changes
             return True
@@ -85,15 +88,21 @@ class OwnedTransaction:
 
         :raises Superseded: when the claim went to somebody else in between.
         """
+        if self._transaction is not None and self._transaction.is_active:
+            return  # nothing was sent through the session yet, so nothing was rolled back
         if not self.begin():
             raise Superseded()
 
     def commit(self) -> None:
         """COMMIT, with proof.
 
+        An error that took the transaction with it is raised again here if the plugin swallowed it.
+
         :raises TransactionLost: when this is not, or not only, the transaction that was begun.
         :raises Superseded: on SQLite, when somebody else finished the same work meanwhile.
         """
+        if self._doomed is not None:
+            raise self._doomed
         if self._lost or self._transaction is None or not self._transaction.is_active:
             raise TransactionLost(self._lost or "the plugin ended its transaction itself")
         self._ending = True
@@ -109,9 +118,7 @@ class OwnedTransaction:
         try:
             if self.connection.in_transaction():
                 self.connection.rollback()
-            if self._claim_last and not self.connection.invalidated and self._driver.in_transaction:
-                # A refused commit has already closed SQLAlchemy's side of the transaction.
-                self._driver.rollback()
+            self._end_dangling()
         except exc.DBAPIError:
             self.connection.invalidate()
         finally:
@@ -126,9 +133,24 @@ class OwnedTransaction:
                 "in a migration"
             )
 
+    def refuse_commit(self) -> None:
+        """Called for a commit of the connection; ours is the only one."""
+        # SQLAlchemy closes its side of the transaction even so, and the database's side stays open.
+        self._dangling = not self._ending
+        self.refuse("the connection's own commit()")
+
+    def _end_dangling(self) -> None:
+        if self._dangling and not self.connection.invalidated:
+            self._driver.rollback()
+        self._dangling = False
+
     def note_rollback(self) -> None:
         if not self._ending:
             self._lost = "the plugin rolled the connection back underneath its session"
+
+    def note_error(self, error: BaseException) -> None:
+        if is_doomed_by(error):
+            self._doomed = error
 
     @property
     def _driver(self) -> Any:
@@ -152,13 +174,13 @@ class OwnedTransaction:
     def _prove_and_commit(self) -> None:
         """PostgreSQL: proof and COMMIT in one simple query, so one round trip.
 
-        In an aborted transaction the SELECT fails, in another transaction than ours it divides by
-        zero, and neither reaches the COMMIT.
+        In an aborted transaction the SELECT fails, in another transaction than ours (or in one that
+        has no id yet) it divides by zero, and neither reaches the COMMIT.
         """
         cursor = self._driver.cursor()
         try:
             cursor.execute(
-                "SELECT 1/(pg_current_xact_id_if_assigned()::text = "
+                "SELECT 1/(pg_current_xact_id_if_assigned()::text IS NOT DISTINCT FROM "
                 f"'{self._identity}')::int; COMMIT"
             )
             while cursor.nextset():
@@ -203,11 +225,17 @@ def guard_owned_transactions(engine: Engine) -> None:
         if match := _CONTROL.search(statement):
             connection.info[_OWNER].refuse(match["word"].upper())
 
+    @event.listens_for(engine, "handle_error")
+    def note_error(context: Any) -> None:
+        owner = context.connection.info.get(_OWNER) if context.connection is not None else None
+        if owner is not None:
+            owner.note_error(context.sqlalchemy_exception or context.original_exception)
+
     @event.listens_for(engine, "commit")
     def refuse_commit(connection: Connection) -> None:
         owner = connection.info.get(_OWNER)
         if owner is not None:
-            owner.refuse("the connection's own commit()")
+            owner.refuse_commit()
 
     @event.listens_for(engine, "rollback")
     def note_rollback(connection: Connection) -> None:

@@ -8,7 +8,8 @@ import os
 import platform
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from eventworker.engine.slot import Slot
@@ -16,6 +17,21 @@ from eventworker.engine.slot import Slot
 log = logging.getLogger(__name__)
 
 _PR_SET_PDEATHSIG = 1
+#: What the daemon is told things by.
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Keep the daemon's signals waiting until the end of the block.
+
+    Without it, one that comes between a fork and the note of it is not passed on to the child.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def host_name() -> str:
@@ -59,14 +75,22 @@ def fork(run: Callable[[Child], None], slot: Slot, conf: Any) -> int:
     The parent has no thread, no connection and no lock that a child could inherit half-done.
     """
     parent = os.getpid()
-    pid = os.fork()
-    if pid:
-        return pid
+    # Until the child has handlers of its own, a signal would run the daemon's in it.
+    with signals_held():
+        pid = os.fork()
+        if pid:
+            return pid
+        _become_child(parent, run, slot, conf)
+    raise AssertionError("a child does not come back")
+
+
+def _become_child(parent: int, run: Callable[[Child], None], slot: Slot, conf: Any) -> None:
     code = 1
     try:
         _die_with(parent)
         child = Child(slot)
         _set_signals(child, conf)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         run(child)
         code = 0
     except SystemExit as error:
@@ -80,8 +104,12 @@ def fork(run: Callable[[Child], None], slot: Slot, conf: Any) -> int:
 
 
 def _die_with(parent: int) -> None:
-    """Have the kernel send SIGTERM when the daemon dies, however it dies."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    """Have the kernel kill this process when the daemon dies, however it dies.
+
+    A child inside a plugin's call would not hear a milder signal until the call ends, and nobody is
+    left to end one that hangs. What a killed child had in hand is delivered again.
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import select
+import signal
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -54,7 +56,8 @@ class Report:
 def preflight(conf: Any) -> Report:
     """Run :func:`look` in a child and return its report.
 
-    The child ends with an empty report if it is told to stop while it waits for the database.
+    Called with the daemon's signals held. SIGTERM or SIGINT ends it: nothing is in hand yet, and a
+    plugin that hangs in its import would not hear of a mild request.
     """
     read_end, write_end = os.pipe()
 
@@ -67,16 +70,22 @@ def preflight(conf: Any) -> Report:
     pid = fork(run, Slot(), conf)
     os.close(write_end)
     with os.fdopen(read_end) as pipe:
-        text = _read(pipe, pid)
+        stopped = _stopped_before_answer(pipe, pid)
+        text = pipe.read()
+    os.waitpid(pid, 0)
+    if stopped:
+        return Report(error="stopped before anything was started", exit_code=0)
     if not text:
         return Report(error="a plugin ended the process while it was loaded", exit_code=1)
     return Report(**json.loads(text))
 
 
-def _read(pipe: Any, pid: int) -> str:
-    text: str = pipe.read()
-    os.waitpid(pid, 0)
-    return text
+def _stopped_before_answer(pipe: Any, pid: int) -> bool:
+    while not select.select([pipe], [], [], 0.2)[0]:
+        if signal.sigtimedwait([signal.SIGTERM, signal.SIGINT], 0):
+            os.kill(pid, signal.SIGKILL)
+            return True
+    return False
 
 
 def look(conf: Any, wait: Callable[[float], None], stopping: Callable[[], bool]) -> Report:

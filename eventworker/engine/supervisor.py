@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from eventworker.engine.blame import settle_estate
-from eventworker.engine.child import Child, fork, host_name
+from eventworker.engine.child import SIGNALS, Child, fork, host_name, signals_held
 from eventworker.engine.consumer import MAIN_LANE, consume
 from eventworker.engine.loader import services
 from eventworker.engine.preflight import Report, look
@@ -51,6 +51,7 @@ class _Post:
     started: float = 0.0
     start_at: float = 0.0
     short_lives: int = 0
+    replaced: bool = False
     overrun: Call | None = None
 
 
@@ -103,6 +104,7 @@ class Supervisor:
         signal.signal(signal.SIGTERM, self._on_stop)
         signal.signal(signal.SIGINT, self._on_stop)
         signal.signal(signal.SIGHUP, self._on_reload)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # what came during the preflight
         return read_end
 
     def _on_stop(self, number: int, _frame: Any) -> None:
@@ -138,6 +140,7 @@ class Supervisor:
         """Have the consumers finish what is in hand; their successors load the plugins anew."""
         for post in self._posts:
             if post.pid and not post.title.startswith("service"):
+                post.replaced = True
                 os.kill(post.pid, signal.SIGTERM)
 
     def _signal_all(self, number: int) -> None:
@@ -148,12 +151,19 @@ class Supervisor:
     def _start_due(self) -> None:
         now = time.monotonic()
         for post in self._posts:
-            if post.pid is None and now >= post.start_at and self._order is _Order.RUN:
-                post.slot.leave()
-                post.overrun = None
-                post.started = now
-                post.pid = fork(post.run, post.slot, self._conf)
-                log.debug("%s is process %d", post.title, post.pid)
+            if post.pid is None and now >= post.start_at:
+                with signals_held():
+                    self._start(post, now)
+
+    def _start(self, post: _Post, now: float) -> None:
+        if self._order is not _Order.RUN:
+            return
+        post.slot.leave()
+        post.overrun = None
+        post.replaced = False
+        post.started = now
+        post.pid = fork(post.run, post.slot, self._conf)
+        log.debug("%s is process %d", post.title, post.pid)
 
     def _kill_overrunning(self) -> None:
         """Kill a child whose call did not end at its limit, nor at the interruption after it."""
@@ -207,9 +217,11 @@ class Supervisor:
                     self._conf,
                 )
             )
-        lived = time.monotonic() - post.started
-        # A call that is blamed cannot repeat itself at once, so its crash is no crash loop.
-        post.short_lives = post.short_lives + 1 if lived < _SHORT_LIFE and call is None else 0
+        short = time.monotonic() - post.started < _SHORT_LIFE
+        # A call that is blamed cannot repeat itself at once, so its crash is no crash loop; nor is
+        # an end that we asked for.
+        unasked = call is None and not post.replaced
+        post.short_lives = post.short_lives + 1 if short and unasked else 0
         pause = min(2.0 ** (post.short_lives - 1), _LONGEST_PAUSE) if post.short_lives > 1 else 0.0
         post.start_at = time.monotonic() + pause
         if pause and self._order is _Order.RUN:

@@ -53,6 +53,8 @@ class SqlTransport(Transport):
             }
             for message in messages
         ]
+        if not rows:
+            return []
         try:
             with short_transaction(self._engine) as connection:
                 connection.execute(insert(outbox_table), rows)

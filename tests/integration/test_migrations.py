@@ -3,8 +3,7 @@
 import importlib
 import subprocess
 import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -12,7 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Column, Engine, Integer, MetaData, Table, func, inspect, select, text
 
 from eventworker import migrations
-from eventworker.db import build_engine, metadata
+from eventworker.db import metadata
 from eventworker.errors import DatabaseUnavailable, SchemaError
 from tests.servers import wait_until
 
@@ -33,18 +32,10 @@ migrations.upgrade(build_engine(sys.argv[1]))
 """
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/events.sqlite"
-    return request.getfixturevalue("postgres_url")
-
-
 @pytest.fixture
-def engine(url: str) -> Iterator[Engine]:
-    built = build_engine(url)
-    yield built
-    built.dispose()
+def engine(database_url: str, new_engine: Callable[[str], Engine]) -> Engine:
+    """A database without any table."""
+    return new_engine(database_url)
 
 
 def differences(engine: Engine) -> list[object]:
@@ -163,8 +154,10 @@ def test_the_printed_sql_from_the_head_is_empty_and_from_nowhere_is_refused() ->
         migrations.upgrade_sql("postgresql", "nowhere")
 
 
-def test_upgrades_that_start_at_once_wait_for_each_other(postgres_url: str) -> None:
-    engine = build_engine(postgres_url)
+def test_upgrades_that_start_at_once_wait_for_each_other(
+    postgres_url: str, new_engine: Callable[[str], Engine]
+) -> None:
+    engine = new_engine(postgres_url)
     waiting = text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
     with engine.connect() as holder, engine.connect() as observer:
         # Holding the lock ourselves brings all four to the same point.
@@ -176,18 +169,16 @@ def test_upgrades_that_start_at_once_wait_for_each_other(postgres_url: str) -> N
 
     assert [upgrade.returncode for upgrade in upgrades] == [0] * 4, outputs
     migrations.check(engine)
-    engine.dispose()
 
 
-def test_upgrades_of_one_sqlite_file_that_start_at_once_all_succeed(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path}/events.sqlite"
-    upgrades = [start_upgrade(url) for _ in range(4)]
+def test_upgrades_of_one_sqlite_file_that_start_at_once_all_succeed(
+    sqlite_url: str, new_engine: Callable[[str], Engine]
+) -> None:
+    upgrades = [start_upgrade(sqlite_url) for _ in range(4)]
     outputs = [upgrade.communicate(timeout=60)[0] for upgrade in upgrades]
 
     assert [upgrade.returncode for upgrade in upgrades] == [0] * 4, outputs
-    engine = build_engine(url)
-    migrations.check(engine)
-    engine.dispose()
+    migrations.check(new_engine(sqlite_url))
 
 
 def start_upgrade(url: str) -> subprocess.Popen[str]:
@@ -199,8 +190,10 @@ def start_upgrade(url: str) -> subprocess.Popen[str]:
     )
 
 
-def test_a_database_that_is_away_is_said_to_be_away() -> None:
-    engine = build_engine("postgresql+psycopg://nobody@127.0.0.1:1/nothing")
+def test_a_database_that_is_away_is_said_to_be_away(
+    new_engine: Callable[[str], Engine],
+) -> None:
+    engine = new_engine("postgresql+psycopg://nobody@127.0.0.1:1/nothing")
     with pytest.raises(DatabaseUnavailable):
         migrations.check(engine)
     with pytest.raises(DatabaseUnavailable):

@@ -194,7 +194,8 @@ def _owe(connection: Connection, ids: Sequence[UUID], number: int) -> int:
                 clock(),
                 clock(),
             ).where(new),
-        )
+        ),
+        execution_options={"preserve_rowcount": True},
     )
     return inserted.rowcount
 

@@ -73,6 +73,8 @@ class RabbitPublisher:
 
     def publish(self, messages: Sequence[Message], timeout: float) -> list[TransportError | None]:
         """See :meth:`eventworker.transport.Transport.publish`."""
+        if not messages:
+            return []
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="rabbit-publisher", daemon=True)
             self._thread.start()

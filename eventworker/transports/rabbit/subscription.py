@@ -64,7 +64,8 @@ class RabbitSubscription(Subscription):
 
     def receive(self, timeout: float) -> Delivery | None:
         with self._arrival:
-            if not self._arrival.wait_for(lambda: self._arrived, max(timeout, 0.0)):
+            # What arrived before the broker heard of a pause waits for its end.
+            if not self._arrival.wait_for(lambda: self._wanted and self._arrived, max(timeout, 0)):
                 return None
             delivery, _ = self._arrived.popleft()
         # One of a lost channel comes again; asking for it twice would only do its work twice.
@@ -77,10 +78,10 @@ class RabbitSubscription(Subscription):
         self._reply(delivery.token, False)
 
     def _reply(self, token: _Token, ack: bool) -> None:
-        # Whoever finds the deque empty calls the I/O thread; later ones join that call.
-        first = not self._replies
+        # The first in the deque calls the I/O thread, later ones join that call. A look before the
+        # append would be wrong: the I/O thread may take the last one in between, and be done.
         self._replies.append((token, ack))
-        if first:
+        if len(self._replies) == 1:
             self._call(self._send_replies)
 
     def pause(self) -> None:
@@ -140,6 +141,8 @@ class RabbitSubscription(Subscription):
             log.info("consuming %s at %s", self._settings.queue, self._settings.where)
             while not self._closing.is_set():
                 connection.process_data_events(time_limit=1.0)
+                # A reply that was given while there was no connection has called nobody.
+                self._send_replies()
                 if self._cancelled:
                     raise TransportError(f"the queue {self._settings.queue} is gone")
                 if not channel.is_open:

@@ -1,0 +1,25 @@
+"""Sphinx: ``make docs`` builds the pages into docs/_build/html."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from eventworker import __version__
+
+project = "eventworker"
+copyright = "eventworker developers, Apache License 2.0"
+version = release = __version__
+
+extensions = ["option_table"]
+exclude_patterns = ["_build"]
+highlight_language = "python3"
+nitpicky = True
+
+html_theme = "alabaster"
+html_theme_options = {
+    "description": "Reliable asynchronous work from the changes made through a web API",
+    "fixed_sidebar": True,
+    "page_width": "1080px",
+}
+html_show_sourcelink = False

@@ -1,0 +1,123 @@
+"""One installation for all tests; a site of its own for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance import installation as sources
+from tests.acceptance.installation import Installation, build_wheels
+from tests.acceptance.probe import TABLE, Probe
+from tests.acceptance.site import Site, declare_queue
+from tests.servers import PostgresServer, Vhost
+
+SITES = pytest.StashKey[list[Site]]()
+TEMPLATE = "acceptance_template"
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A wheel of eventworker, of everything under plugins/, and of the tests' own plugins."""
+    workshop = tmp_path_factory.mktemp("wheels")
+    copy = sources.copy_of_eventworker(workshop / "eventworker-source")
+    trees = {
+        "eventworker": copy,
+        **sources.plugin_sources(),
+        "my-storyboard-plugin": sources.SAMPLE_PLUGIN,
+        "eventworker-probes": sources.PROBES,
+        "eventworker-twin": sources.TWIN,
+    }
+    return build_wheels(trees, workshop)
+
+
+@pytest.fixture(scope="session")
+def installation(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    """An environment with all of them but the twin, which nobody can live with."""
+    made = Installation(tmp_path_factory.mktemp("installation") / "venv")
+    made.link_dependencies()
+    wanted = [wheel for name, wheel in wheels.items() if name != "eventworker-twin"]
+    made.install("--no-deps", *wanted)
+    return made
+
+
+def make_tables(installation: Installation, url: str, folder: Path) -> None:
+    """eventworker's tables, made as an operator makes them, and the one for effects."""
+    site = Site(installation, folder, url)
+    site.command("db", "upgrade")
+    site.probe.execute(TABLE)
+
+
+@pytest.fixture(scope="session")
+def template_database(
+    postgres_server: PostgresServer,
+    installation: Installation,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> str:
+    """The name of a database that the others are copies of."""
+    url = postgres_server.createdb(TEMPLATE)
+    make_tables(installation, url, tmp_path_factory.mktemp("template"))
+    return TEMPLATE
+
+
+@pytest.fixture
+def database(postgres_server: PostgresServer, template_database: str) -> Iterator[str]:
+    """The URL of a fresh PostgreSQL database with all tables."""
+    url = postgres_server.createdb(template=template_database)
+    yield url
+    postgres_server.dropdb(url.rpartition("/")[2])
+
+
+@pytest.fixture
+def sqlite_database(installation: Installation, tmp_path: Path) -> str:
+    """The URL of a fresh SQLite database with all tables."""
+    url = f"sqlite:///{tmp_path}/site.sqlite"
+    make_tables(installation, url, tmp_path)
+    return url
+
+
+@pytest.fixture
+def make_site(
+    request: pytest.FixtureRequest, installation: Installation, tmp_path: Path
+) -> Iterator[Callable[..., Site]]:
+    """Makes sites whose daemons end with the test; a failing test shows their logs."""
+    sites: list[Site] = request.node.stash.setdefault(SITES, [])
+
+    def make(url: str, vhost: Vhost | None = None) -> Site:
+        if vhost:
+            declare_queue(vhost)
+        sites.append(Site(installation, tmp_path, url, vhost))
+        return sites[-1]
+
+    yield make
+    for site in sites:
+        site.close()
+
+
+@pytest.fixture
+def site(make_site: Callable[..., Site], database: str, vhost: Vhost) -> Site:
+    """A site on RabbitMQ and PostgreSQL."""
+    return make_site(database, vhost)
+
+
+@pytest.fixture(params=["postgresql", "sqlite"])
+def sql_site(request: pytest.FixtureRequest, make_site: Callable[..., Site]) -> Site:
+    """A site without a broker, on PostgreSQL and on SQLite."""
+    name = {"postgresql": "database", "sqlite": "sqlite_database"}[request.param]
+    return make_site(request.getfixturevalue(name))
+
+
+@pytest.fixture
+def probe(site: Site) -> Probe:
+    return site.probe
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    report = yield
+    if report.failed:
+        for site in item.stash.get(SITES, []):
+            for daemon in site.daemons:
+                report.sections.append((daemon.log.name, daemon.tail()))
+    return report

@@ -1,0 +1,94 @@
+"""What the probe plugins left behind: effects in the database, calls in a file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import NullPool, create_engine, text
+
+#: No key of any kind: what is done twice shall be there twice.
+TABLE = """CREATE TABLE probe_effect (
+    event_id VARCHAR(36) NOT NULL,
+    plugin VARCHAR(20) NOT NULL,
+    pid INTEGER NOT NULL,
+    at DOUBLE PRECISION NOT NULL
+)"""
+
+Pair = tuple[str, str]  # event id, plugin
+
+
+class Probe:
+    """A look at one database and one folder."""
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.url = url
+        self.folder = folder
+        folder.mkdir(exist_ok=True)
+        self._engine = create_engine(url, poolclass=NullPool)
+
+    def rows(self, statement: str, **values: Any) -> list[Any]:
+        with self._engine.begin() as connection:
+            return list(connection.execute(text(statement), values))
+
+    def execute(self, *statements: str) -> None:
+        with self._engine.begin() as connection:
+            for statement in statements:
+                connection.execute(text(statement))
+
+    def number(self, statement: str, **values: Any) -> int:
+        ((found,),) = self.rows(statement, **values)
+        return int(found)
+
+    def effects(self) -> Counter[Pair]:
+        """How often each plugin's effect of each event is in the database."""
+        found = self.rows("SELECT event_id, plugin, count(*) FROM probe_effect GROUP BY 1, 2")
+        return Counter({(event_id, plugin): times for event_id, plugin, times in found})
+
+    def effect_count(self) -> int:
+        return self.number("SELECT count(*) FROM probe_effect")
+
+    def effect_pids(self, event_id: object) -> list[int]:
+        found = self.rows("SELECT pid FROM probe_effect WHERE event_id = :id", id=str(event_id))
+        return [pid for (pid,) in found]
+
+    def calls(self) -> Counter[Pair]:
+        """How often each plugin was called with each event, whatever came of it."""
+        return Counter((event_id, plugin) for event_id, plugin, _ in self._call_lines())
+
+    def call_pids(self, event_id: object) -> list[int]:
+        return [int(pid) for event, _, pid in self._call_lines() if event == str(event_id)]
+
+    def _call_lines(self) -> list[list[str]]:
+        file = self.folder / "calls"
+        return [line.split() for line in file.read_text().splitlines()] if file.exists() else []
+
+    def give_sign(self, name: str) -> None:
+        """`released` and `repaired` change what the behaviours do."""
+        (self.folder / name).touch()
+
+    def deliveries(self) -> dict[Pair, tuple[str, int, str]]:
+        """State, attempts and error of what is not done."""
+        # SQLite keeps an id as 32 hexadecimal digits, PostgreSQL as a uuid.
+        found = self.rows(
+            "SELECT replace(CAST(event_id AS VARCHAR(36)), '-', ''), p.name, d.state, d.attempts,"
+            " d.error FROM eventworker_delivery d JOIN eventworker_plugin p ON p.number = d.plugin"
+        )
+        return {
+            (_dashed(event_id), name): (state, attempts, error)
+            for event_id, name, state, attempts, error in found
+        }
+
+    def dead(self) -> list[Pair]:
+        return sorted(pair for pair, row in self.deliveries().items() if row[0] == "dead")
+
+
+def _dashed(digits: str) -> str:
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
+def once(events: Iterable[Any], *plugins: str) -> Counter[Pair]:
+    """One effect, or call, of each of these plugins for each of these events."""
+    return Counter((str(event.id), plugin) for event in events for plugin in plugins)

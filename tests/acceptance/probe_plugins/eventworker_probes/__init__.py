@@ -1,0 +1,1 @@
+"""Worker plugins for the acceptance tests, found like everybody's: through entry points."""

@@ -1,0 +1,14 @@
+"""A module that cannot be imported while the environment says so, like one with a missing library."""
+
+from __future__ import annotations
+
+import os
+
+from eventworker_probes.probe import Probe
+
+if os.environ.get("PROBE_UNIMPORTABLE"):
+    raise ImportError("unimportable lacks a library")
+
+
+class Unimportable(Probe):
+    name = "unimportable"

@@ -1,0 +1,95 @@
+"""Fixtures for all tests. Servers start when the first test asks for one; see `servers`."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from oslo_config import cfg
+from sqlalchemy import Engine
+
+from eventworker.db import build_engine
+from tests.helpers.configuration import configuration
+from tests.helpers.databases import empty_tables, make_tables
+from tests.servers import PostgresServer
+
+pytest_plugins = ["tests.servers.fixtures"]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database, once on SQLite and once on PostgreSQL."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/events.sqlite"
+    url: str = request.getfixturevalue("postgres_url")
+    return url
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """The URL of an empty SQLite database, for what concerns SQLite alone."""
+    return f"sqlite:///{tmp_path}/events.sqlite"
+
+
+@pytest.fixture
+def new_engine() -> Iterator[Callable[[str], Engine]]:
+    """Builds engines that are disposed of at the end: a second one is like a second process."""
+    built: list[Engine] = []
+
+    def build(url: str) -> Engine:
+        built.append(build_engine(url, pool_size=5))
+        return built[-1]
+
+    yield build
+    for engine in built:
+        engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with all tables: copying it is faster than making them for every test."""
+    path = tmp_path_factory.mktemp("template") / "events.sqlite"
+    engine = make_tables(build_engine(f"sqlite:///{path}"))
+    engine.dispose()
+    return path
+
+
+@pytest.fixture(scope="session")
+def shared_postgres_url(postgres_server: PostgresServer) -> str:
+    """A database with all tables, emptied by `postgres_engine` and used by nobody else."""
+    url = postgres_server.createdb("shared")
+    engine = make_tables(build_engine(url))
+    engine.dispose()
+    return url
+
+
+@pytest.fixture
+def sqlite_engine(
+    sqlite_url: str, sqlite_template: Path, new_engine: Callable[[str], Engine]
+) -> Engine:
+    """A SQLite database with eventworker's tables and those of `tests.helpers.databases`."""
+    engine = new_engine(sqlite_url)
+    shutil.copyfile(sqlite_template, str(engine.url.database))
+    return engine
+
+
+@pytest.fixture
+def postgres_engine(shared_postgres_url: str, new_engine: Callable[[str], Engine]) -> Engine:
+    """The same on PostgreSQL."""
+    engine = new_engine(shared_postgres_url)
+    empty_tables(engine)
+    return engine
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """A database with all tables, once on SQLite and once on PostgreSQL."""
+    name = "sqlite_engine" if request.param == "sqlite" else "postgres_engine"
+    made: Engine = request.getfixturevalue(name)
+    return made
+
+
+@pytest.fixture
+def conf() -> cfg.ConfigOpts:
+    """A configuration with every option at its default, of no file."""
+    return configuration()

@@ -1,0 +1,215 @@
+"""What every transport promises; the engine relies on nothing else."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from threading import Timer
+
+import pytest
+
+from eventworker.errors import AlreadySettled
+from eventworker.event import MAX_BODY_BYTES
+from eventworker.transport import Delivery, Subscription, Transport
+from tests.helpers.deliveries import nothing_comes, take
+from tests.helpers.events import make_message, number_of, numbered
+
+Subscribe = Callable[..., Subscription]
+SETTLING = {"ack": Delivery.ack, "requeue": Delivery.requeue}
+
+
+def ids(deliveries: list[Delivery]) -> list[object]:
+    return [delivery.event_id for delivery in deliveries]
+
+
+def test_a_message_arrives_as_it_was_published(
+    transport: Transport, subscribe: Subscribe
+) -> None:
+    message = make_message(source="tracker")
+    assert transport.publish([message]) == [None]
+    (delivery,) = take(subscribe())
+    assert delivery.event_id == message.id
+    assert delivery.body == message.body
+    assert delivery.time == message.time
+    assert delivery.source == "tracker"
+    assert not delivery.redelivered
+
+
+def test_a_body_is_carried_byte_for_byte(transport: Transport, subscribe: Subscribe) -> None:
+    message = make_message(resource_after={"title": "Grüße, 世界 \U0001f40d \x00 'quoted\\"})
+    transport.publish([message])
+    (delivery,) = take(subscribe())
+    assert delivery.body == message.body
+
+
+def test_the_largest_body_that_is_allowed_arrives(
+    transport: Transport, subscribe: Subscribe
+) -> None:
+    room = MAX_BODY_BYTES - len(make_message(resource_after={"a": ""}).body)
+    message = make_message(resource_after={"a": "x" * room})
+    assert len(message.body) == MAX_BODY_BYTES
+    assert transport.publish([message]) == [None]
+    (delivery,) = take(subscribe())
+    assert delivery.body == message.body
+
+
+def test_publishing_nothing_takes_no_time_and_does_nothing(
+    transport: Transport, subscribe: Subscribe
+) -> None:
+    started = time.monotonic()
+    assert transport.publish([]) == []
+    assert time.monotonic() - started < 5
+    assert nothing_comes(subscribe())
+
+
+def test_messages_arrive_in_the_order_of_their_publication(
+    transport: Transport, subscribe: Subscribe
+) -> None:
+    subscription = subscribe()
+    transport.publish(numbered(30))
+    numbers = []
+    for _ in range(30):
+        (delivery,) = take(subscription)
+        numbers.append(number_of(delivery.body))
+        delivery.ack()
+    assert numbers == list(range(30))
+
+
+def test_an_acked_message_never_comes_again(transport: Transport, subscribe: Subscribe) -> None:
+    transport.publish([make_message()])
+    first = subscribe()
+    take(first)[0].ack()
+    assert nothing_comes(first)
+    first.close()
+    assert nothing_comes(subscribe())
+
+
+def test_what_was_not_acked_comes_again_after_the_close_and_says_so(
+    transport: Transport, subscribe: Subscribe
+) -> None:
+    messages = numbered(2)
+    transport.publish(messages)
+    first = subscribe()
+    done, _unsettled = take(first, 2)
+    done.ack()
+    first.close()
+    (again,) = take(subscribe())
+    assert again.event_id == messages[1].id
+    assert again.redelivered
+
+
+def test_settling_after_the_close_harms_nobody(transport: Transport, subscribe: Subscribe) -> None:
+    transport.publish(numbered(2))
+    first = subscribe()
+    one, two = take(first, 2)
+    first.close()
+    one.ack()
+    two.requeue()
+    again = take(subscribe(), 1)
+    assert again[0].redelivered
+
+
+def test_a_returned_message_comes_again_and_says_so(
+    transport: Transport, subscribe: Subscribe
+) -> None:
+    message = make_message()
+    transport.publish([message])
+    subscription = subscribe()
+    take(subscription)[0].requeue()
+    (again,) = take(subscription)
+    assert again.event_id == message.id
+    assert again.body == message.body
+    assert again.redelivered
+    again.ack()
+    assert nothing_comes(subscription)
+
+
+@pytest.mark.parametrize("first", SETTLING)
+@pytest.mark.parametrize("second", SETTLING)
+def test_a_delivery_is_settled_once(
+    transport: Transport, subscribe: Subscribe, first: str, second: str
+) -> None:
+    transport.publish([make_message()])
+    (delivery,) = take(subscribe())
+    SETTLING[first](delivery)
+    with pytest.raises(AlreadySettled):
+        SETTLING[second](delivery)
+
+
+def test_no_more_than_prefetch_is_in_hand(transport: Transport, subscribe: Subscribe) -> None:
+    transport.publish(numbered(3))
+    subscription = subscribe(prefetch=2)
+    one, _two = take(subscription, 2)
+    assert nothing_comes(subscription)
+    one.ack()
+    (third,) = take(subscription)
+    assert number_of(third.body) == 2
+
+
+def test_what_one_consumer_may_not_hold_is_left_to_another(
+    transport: Transport, subscribe: Subscribe
+) -> None:
+    transport.publish(numbered(3))
+    take(subscribe(prefetch=2), 2)
+    (third,) = take(subscribe(prefetch=2))
+    assert number_of(third.body) == 2
+
+
+def test_two_subscriptions_share_the_messages_and_none_comes_twice(
+    transport: Transport, subscribe: Subscribe
+) -> None:
+    one, two = subscribe(prefetch=5), subscribe(prefetch=5)
+    messages = numbered(60)
+    transport.publish(messages)
+    seen: list[Delivery] = []
+    by_whom: Counter[int] = Counter()
+    deadline = time.monotonic() + 20
+    while len(seen) < 60 and time.monotonic() < deadline:
+        for subscription in (one, two):
+            if (delivery := subscription.receive(0.05)) is not None:
+                seen.append(delivery)
+                by_whom[id(subscription)] += 1
+                delivery.ack()
+    assert Counter(ids(seen)) == Counter(message.id for message in messages)
+    assert len(by_whom) == 2
+    assert nothing_comes(one)
+    assert nothing_comes(two)
+
+
+def test_a_paused_subscription_hands_nothing_out_until_it_is_resumed(
+    transport: Transport, subscribe: Subscribe
+) -> None:
+    subscription = subscribe()
+    messages = numbered(3)
+    transport.publish(messages)
+    (in_hand,) = take(subscription)
+    subscription.pause()
+    assert nothing_comes(subscription)
+    in_hand.ack()
+    transport.publish([make_message(resource_id=3)])
+    assert nothing_comes(subscription)
+    subscription.resume()
+    assert sorted(number_of(each.body) for each in take(subscription, 3)) == [1, 2, 3]
+
+
+def test_receive_gives_up_after_its_timeout_and_not_before(
+    transport: Transport, subscribe: Subscribe
+) -> None:
+    subscription = subscribe()
+    subscription.receive(0.0)
+    started = time.monotonic()
+    assert subscription.receive(0.2) is None
+    assert 0.19 <= time.monotonic() - started < 5
+
+
+def test_a_message_ends_the_wait_for_it(transport: Transport, subscribe: Subscribe) -> None:
+    subscription = subscribe()
+    subscription.receive(0.0)
+    message = make_message()
+    publishing = Timer(0.1, transport.publish, [[message]])
+    publishing.start()
+    started = time.monotonic()
+    delivery = subscription.receive(20.0)
+    assert delivery is not None
+    assert delivery.event_id == message.id
+    assert time.monotonic() - started < 10
+    publishing.join()

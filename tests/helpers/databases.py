@@ -1,0 +1,103 @@
+"""Tables for effects, and a look at eventworker's own."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    Column,
+    Engine,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    delete,
+    func,
+    insert,
+    inspect,
+    select,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from eventworker.db import metadata
+from eventworker.inbox import anonymous, quarantine, registry  # noqa: F401 - their tables
+from eventworker.inbox.backlog import delivery_table
+from eventworker.inbox.claims import Outcome, inbox_table
+from eventworker.outbox.table import outbox_table
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Author(Base):
+    """What `[plugins] resource_classes` calls a user; the name is unique and must be there."""
+
+    __tablename__ = "author"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(50), unique=True)
+
+
+#: Effects are counted here, so nothing in it may make a second one impossible.
+effect_table = Table(
+    "effect",
+    MetaData(),
+    Column("event_id", String(36)),
+    Column("what", String(200), index=True),
+)
+#: A row without `number` is refused.
+strict_table = Table("strict", effect_table.metadata, Column("number", Integer, nullable=False))
+METADATA = (metadata, effect_table.metadata, Base.metadata)
+
+
+def make_tables(engine: Engine) -> Engine:
+    for each in METADATA:
+        each.create_all(engine)
+    return engine
+
+
+def empty_tables(engine: Engine) -> None:
+    """Those that are there: a module with tables may have been imported since they were made."""
+    with engine.begin() as connection:
+        there = set(inspect(connection).get_table_names())
+        for each in METADATA:
+            for name in there & set(each.tables):
+                connection.execute(delete(each.tables[name]))
+
+
+def write(session: Any, what: str, event_id: object = "") -> None:
+    """One effect."""
+    session.execute(insert(effect_table).values(event_id=str(event_id), what=what))
+
+
+def break_rule(session: Session) -> None:
+    """A statement that every database refuses."""
+    session.execute(insert(strict_table).values(number=None))
+
+
+def effects(engine: Engine) -> list[str]:
+    """What was written and committed, sorted."""
+    with engine.connect() as connection:
+        return sorted(connection.scalars(select(effect_table.c.what)))
+
+
+def rows(engine: Engine, table: Table) -> list[Any]:
+    with engine.connect() as connection:
+        return list(connection.execute(select(table).order_by(*table.primary_key.columns)))
+
+
+def count(engine: Engine, table: Table) -> int:
+    with engine.connect() as connection:
+        return connection.scalar(select(func.count()).select_from(table)) or 0
+
+
+def outcomes(engine: Engine) -> dict[tuple[UUID, int], Outcome]:
+    """The inbox: (event, plugin) to outcome."""
+    return {(row.event_id, row.plugin): Outcome(row.outcome) for row in rows(engine, inbox_table)}
+
+
+def deliveries(engine: Engine) -> list[Any]:
+    return rows(engine, delivery_table)
+
+
+def outbox_states(engine: Engine) -> list[int]:
+    return [row.state for row in rows(engine, outbox_table)]

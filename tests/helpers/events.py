@@ -1,0 +1,41 @@
+"""Events and messages with no more said than the test is about."""
+
+import json
+from typing import Any
+
+from eventworker.event import Event
+from eventworker.transport import Message
+
+
+def make_event(**fields: Any) -> Event:
+    return Event(**{"method": "POST", "resource": "story", "resource_id": 7, **fields})
+
+
+def make_message(**fields: Any) -> Message:
+    return Message.of(make_event(**fields))
+
+
+def numbered(count: int) -> list[Message]:
+    """Messages whose resource_id counts from 0."""
+    return [make_message(resource_id=number) for number in range(count)]
+
+
+def number_of(body: bytes) -> Any:
+    return json.loads(body)["resource_id"]
+
+
+#: What StoryBoard's publisher sends today; `url` and `query_string` are ours to add.
+STORYBOARD_FIELDS: dict[str, Any] = {
+    "author_id": 1,
+    "method": "PUT",
+    "url": "http://localhost:9000/#!/story/12",
+    "path": "/v1/stories/12",
+    "query_string": "",
+    "status": 200,
+    "resource": "story",
+    "resource_id": 12,
+    "sub_resource": None,
+    "sub_resource_id": None,
+    "resource_before": {"id": 12, "title": "before"},
+    "resource_after": {"id": 12, "title": "after"},
+}
