@@ -1,4 +1,4 @@
-"""The directive ``option-table``: eventworker's options, read from :mod:`eventworker.config`.
+"""The directive ``option-table``: eventworker's options and those of its built-in plugins.
 
 Without an argument all groups, else the one that it names::
 
@@ -15,7 +15,7 @@ from docutils.parsers.rst import Directive
 from oslo_config import cfg
 from sphinx.application import Sphinx
 
-from eventworker import config
+from eventworker.cli.options import list_opts
 
 
 class OptionTable(Directive):
@@ -26,9 +26,7 @@ class OptionTable(Directive):
     def run(self) -> list[nodes.Node]:
         wanted = self.arguments[0] if self.arguments else None
         groups = [
-            (_shown(name), opts)
-            for name, opts in config.list_opts()
-            if wanted in (None, _shown(name))
+            (_shown(name), opts) for name, opts in list_opts() if wanted in (None, _shown(name))
         ]
         if not groups:
             raise self.error(f"eventworker has no group [{wanted}]")
@@ -36,9 +34,8 @@ class OptionTable(Directive):
 
 
 def _shown(group: str) -> str:
-    """The group's name, with the placeholder of ``plugin:name`` in capitals."""
-    kind, colon, name = group.partition(":")
-    return kind + colon + name.upper()
+    """The group's name; the placeholder of ``plugin:name`` in capitals."""
+    return group.replace(":name", ":NAME")
 
 
 def _group(name: str, opts: list[cfg.Opt]) -> Iterator[nodes.Node]:

@@ -24,7 +24,7 @@ MAX_DEPTH = 64
 
 #: No control characters: a name is a routing key, a log word and a text column, and PostgreSQL's
 #: text cannot hold NUL.
-_PLAIN = r"^[^\x00-\x1f\x7f]*$"
+_PLAIN = r"\A[^\x00-\x1f\x7f]*\Z"
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=120, pattern=_PLAIN)]
 Text = Annotated[str, msgspec.Meta(max_length=8192)]
 Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
@@ -86,6 +86,11 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
                 f"{self.method} {self.resource}: the body has {len(body)} bytes, "
                 f"the limit is {max_bytes}"
             )
+        if _may_be_deep(body):
+            try:
+                _strict_object(body, max_bytes)
+            except DecodeError as error:
+                raise EncodeError(f"{self.method} {self.resource}: {error}") from None
         return body
 
 
@@ -120,10 +125,22 @@ def checked(event: Event) -> Event:
         )
     except msgspec.ValidationError as error:
         raise EncodeError(str(error)) from error
+    for name in _IMAGES:
+        if not isinstance(getattr(event, name), dict | None):
+            raise EncodeError(f"{name} has to be a dict or None")
+    if len(event.resource.encode(errors="replace")) > _ROUTING_KEY_BYTES:
+        raise EncodeError(f"resource has more than {_ROUTING_KEY_BYTES} bytes")
+    if len(event.source) > _SOURCE_LENGTH or not _is_plain(event.source):
+        raise EncodeError(f"source has more than {_SOURCE_LENGTH} characters, or control characters")
     return event
 
 
+_is_plain = re.compile(_PLAIN).match
 _IMAGES = ("resource_before", "resource_after")
+#: AMQP's limit.
+_ROUTING_KEY_BYTES = 255
+#: That of the column.
+_SOURCE_LENGTH = 255
 
 
 def decode(
@@ -169,10 +186,14 @@ def _strict_object(body: bytes, max_bytes: int) -> dict[str, Any]:
         raise DecodeError(f"not strict JSON: {error}", body) from None
     if not isinstance(value, dict):
         raise DecodeError(f"a JSON object is expected, not {type(value).__name__}", body)
-    # Two cheap counts spare almost every body the walk over its values.
-    if body.count(b"{") + body.count(b"[") > MAX_DEPTH or _SURROGATE_ESCAPE.search(body):
+    # Two cheap looks spare almost every body the walk over its values.
+    if _may_be_deep(body) or _SURROGATE_ESCAPE.search(body):
         _check_values(value, body)
     return value
+
+
+def _may_be_deep(body: bytes) -> bool:
+    return body.count(b"{") + body.count(b"[") > MAX_DEPTH
 
 
 def _check_values(value: Any, body: bytes) -> None:

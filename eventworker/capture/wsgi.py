@@ -173,14 +173,15 @@ class _Watched:
         return chunk
 
     def close(self) -> None:
+        finished, self._finished = self._finished, None
+        if finished is None:
+            return
         try:
             if hasattr(self._chunks, "close"):
                 with entered(self._facts):
                     self._chunks.close()
         finally:
-            finished, self._finished = self._finished, None
-            if finished is not None:
-                finished()
+            finished()
 
 
 def _is_new(method: str, target: ResourcePath) -> bool:

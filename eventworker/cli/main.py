@@ -21,7 +21,8 @@ from eventworker.cli.conf import as_config_error
 from eventworker.cli.logs import escaped
 from eventworker.errors import ConfigError, EventworkerError
 
-_INTERRUPTED = 130
+#: Exit code after Ctrl-C, as a shell reports it.
+INTERRUPTED = 130
 
 
 def parser() -> argparse.ArgumentParser:
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return INTERRUPTED
     except BrokenPipeError:
         # The reader has gone, as `| head` does. Python flushes once more at its end, into this.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -26,6 +26,8 @@ Checked = tuple[int, Message]
 
 #: Events in one round of publisher confirms.
 _ROUND = 500
+#: Seconds for the broker to take one round.
+_PATIENCE = 30.0
 #: Bad lines that are shown; of a file of another format all of them are bad.
 _SHOWN = 20
 
@@ -143,7 +145,7 @@ class Publishing:
         if not checked:
             return
         try:
-            results = self._transport.publish([made for _, made in checked])
+            results = self._transport.publish([made for _, made in checked], _PATIENCE)
         except IntegrityError:
             where = f"lines {checked[0][0]} to {checked[-1][0]}"
             raise EventworkerError(

@@ -17,7 +17,13 @@ from sqlalchemy import Connection, Engine, String, Transaction, event, exc
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from eventworker.db.failures import first_line, is_transient, is_unavailable, translated
+from eventworker.db.failures import (
+    first_line,
+    is_doomed_by,
+    is_transient,
+    is_unavailable,
+    translated,
+)
 from eventworker.errors import DatabaseError, DatabaseUnavailable, TransactionLost
 
 _OWNER = "eventworker.owner"

@@ -127,6 +127,20 @@ class Failure:
     traceback: str = ""
     delay: float | None = None
 
+    def __post_init__(self) -> None:
+        # It must not fail to be written down because of what the plugin said.
+        object.__setattr__(self, "error", _storable(self.error)[:_ERROR_LENGTH])
+        object.__setattr__(self, "traceback", _storable(self.traceback)[-_TRACEBACK_LENGTH:])
+
+
+#: Characters; four bytes each fit MySQL's TEXT.
+_ERROR_LENGTH, _TRACEBACK_LENGTH = 4000, 16000
+
+
+def _storable(text: str) -> str:
+    """Without what no text column takes: NUL (PostgreSQL) and lone surrogates."""
+    return text.replace("\x00", "").encode("utf-8", "replace").decode()
+
 
 def store(connection: Connection, event: Event) -> None:
     """Keep the event's body for the rows that refer to it."""

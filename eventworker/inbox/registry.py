@@ -78,14 +78,13 @@ def _set(connection: Connection, name: str, state: str) -> None:
     # Two daemons that start at once compute the same number; the loser's row is ignored and it
     # tries again with the next one.
     for _ in range(100):
-        inserted = connection.execute(
+        connection.execute(
             insert_ignore(connection.dialect.name, plugin_table).values(
                 number=number, key=name.lower(), name=name, state=state, since=clock()
             )
         )
-        if inserted.rowcount or connection.scalar(
-            select(table.number).where(table.key == name.lower())
-        ):
+        # Asked for, since the row count of such an INSERT is unknown (-1) on PostgreSQL.
+        if connection.scalar(select(table.number).where(table.key == name.lower())):
             return
     raise PluginError(f"plugin {name} could not be given a number in eventworker_plugin")
 

@@ -47,6 +47,7 @@ def make_tables(installation: Installation, url: str, folder: Path) -> None:
     site = Site(installation, folder, url)
     site.command("db", "upgrade")
     site.probe.execute(TABLE)
+    site.close()
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import NullPool, create_engine, text
+from sqlalchemy import create_engine, text
 
 #: No key of any kind: what is done twice shall be there twice.
 TABLE = """CREATE TABLE probe_effect (
@@ -27,14 +27,18 @@ class Probe:
         self.url = url
         self.folder = folder
         folder.mkdir(exist_ok=True)
-        self._engine = create_engine(url, poolclass=NullPool)
+        # Asked some sixty times a second, over restarts of the server too.
+        self._engine = create_engine(url, pool_pre_ping=True, isolation_level="AUTOCOMMIT")
+
+    def close(self) -> None:
+        self._engine.dispose()
 
     def rows(self, statement: str, **values: Any) -> list[Any]:
-        with self._engine.begin() as connection:
+        with self._engine.connect() as connection:
             return list(connection.execute(text(statement), values))
 
     def execute(self, *statements: str) -> None:
-        with self._engine.begin() as connection:
+        with self._engine.connect() as connection:
             for statement in statements:
                 connection.execute(text(statement))
 

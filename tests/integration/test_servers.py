@@ -91,6 +91,7 @@ def test_a_broker_keeps_confirmed_messages_over_kill_9(
     server = own_rabbit_server()
     vhost = server.add_vhost()
     publish(vhost, b"confirmed")
+    server.write_definitions()
     family = [server.process.pid, *descendants(server.process.pid)]
     server.kill()
     assert not accepts_connections(server.port)

@@ -41,16 +41,16 @@ def test_outside_of_a_request_there_are_no_facts() -> None:
 def test_an_event_of_the_object_that_the_path_names_is_the_requests(
     sessions: sessionmaker[Session], engine: Engine, story: int
 ) -> None:
-    with request_facts(
+    asked = request_facts(
         "PATCH",
         f"/v1/stories/{story}",
         author_id=5,
         url="http://here/#!/story",
         query_string="a=b",
         source="web",
-    ):
-        with sessions.begin() as session:
-            session.get_one(Story, story).title = "second"
+    )
+    with asked, sessions.begin() as session:
+        session.get_one(Story, story).title = "second"
     (found,) = events_in(engine)
     assert (found.method, found.path) == ("PATCH", f"/v1/stories/{story}")
     assert (found.url, found.query_string) == ("http://here/#!/story", "a=b")
@@ -60,9 +60,9 @@ def test_an_event_of_the_object_that_the_path_names_is_the_requests(
 def test_an_event_of_another_object_has_only_the_author(
     sessions: sessionmaker[Session], engine: Engine, story: int
 ) -> None:
-    with request_facts("PATCH", "/v1/stories/999", author_id="ada", url="http://here/"):
-        with sessions.begin() as session:
-            session.get_one(Story, story).title = "second"
+    asked = request_facts("PATCH", "/v1/stories/999", author_id="ada", url="http://here/")
+    with asked, sessions.begin() as session:
+        session.get_one(Story, story).title = "second"
     (found,) = events_in(engine)
     assert (found.method, found.path, found.url) == ("PUT", None, None)
     assert found.author_id == "ada"
@@ -82,9 +82,9 @@ def test_a_created_sub_resource_is_named_by_its_collection_under_the_same_parent
     sessions: sessionmaker[Session], engine: Engine, story: int
 ) -> None:
     for parent in (story, story + 1):
-        with request_facts("POST", f"/v1/stories/{parent}/comments"):
-            with sessions.begin() as session:
-                session.add(Comment(story_id=story, text="a"))
+        asked = request_facts("POST", f"/v1/stories/{parent}/comments")
+        with asked, sessions.begin() as session:
+            session.add(Comment(story_id=story, text="a"))
     assert [found.path for found in events_in(engine)] == [f"/v1/stories/{story}/comments", None]
 
 
@@ -128,11 +128,11 @@ def test_what_was_recorded_is_known_after_the_commit_and_not_after_a_rollback(
 def test_a_clients_monstrous_headers_break_no_commit(
     sessions: sessionmaker[Session], engine: Engine
 ) -> None:
-    with request_facts(
+    asked = request_facts(
         "POST", "/v1/stories", url="http://\ud800/" + "x" * 100_000, query_string="y" * 100_000
-    ):
-        with sessions.begin() as session:
-            session.add(Story(title="a"))
+    )
+    with asked, sessions.begin() as session:
+        session.add(Story(title="a"))
     assert count_of(engine) == 1
 
 

@@ -20,12 +20,14 @@ UNITS = {
 def install(packages: Sequence[str]) -> None:
     """Install what is missing; the host's own services stay as they were: not running."""
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
-    apt_get = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=300"]
+    # A configuration file that is there already, such as the one made below, stays as it is.
+    options = ["DPkg::Lock::Timeout=300", "Dpkg::Options::=--force-confold"]
+    apt_get = ["apt-get", "-q", *(word for option in options for word in ("-o", option))]
     # A third-party source that cannot be reached need not matter; the install below decides.
     subprocess.run([*apt_get, "update"], env=environment)
     command = [*apt_get, "install", "--yes", "--no-install-recommends", *packages]
     with _no_service_starts(), _no_main_cluster():
-        done = subprocess.run(command, env=environment)
+        done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL)
     if done.returncode != 0:
         raise MissingError(f"apt-get could not install {' '.join(packages)} (its output is above)")
     _leave_off_at_boot(packages)

@@ -28,6 +28,7 @@ def upgrade() -> None:
     _quarantine()
     _anonymous()
     _outbox()
+    _subscription()
 
 
 def _registry() -> None:
@@ -132,4 +133,43 @@ def _outbox() -> None:
         ["id"],
         postgresql_where=sa.text("state = 0"),
         sqlite_where=sa.text("state = 0"),
+    )
+
+
+def _subscription() -> None:
+    op.create_table(
+        "eventworker_subscription",
+        _serial(),
+        sa.Column("user_id", sa.String(255), nullable=False),
+        sa.Column("target_type", sa.String(120), nullable=False),
+        sa.Column("target_id", sa.String(255), nullable=False),
+        sa.Column("created_at", UTCDateTime()),
+        sa.PrimaryKeyConstraint("id", name="pk_eventworker_subscription"),
+        sa.UniqueConstraint(
+            "target_type",
+            "target_id",
+            "user_id",
+            name="uq_eventworker_subscription_target_type",
+        ),
+    )
+    op.create_table(
+        "eventworker_notification",
+        _serial(),
+        sa.Column("event_id", sa.Uuid(), nullable=False),
+        sa.Column("subscriber_id", sa.String(255), nullable=False),
+        sa.Column("author_id", sa.String(255)),
+        sa.Column("event_type", sa.String(255), nullable=False),
+        sa.Column("resource", sa.String(120), nullable=False),
+        sa.Column("resource_id", sa.String(255)),
+        sa.Column("info", sa.Text()),
+        sa.Column("created_at", UTCDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_eventworker_notification"),
+        sa.UniqueConstraint(
+            "event_id", "subscriber_id", name="uq_eventworker_notification_event_id"
+        ),
+    )
+    op.create_index(
+        "ix_eventworker_notification_subscriber",
+        "eventworker_notification",
+        ["subscriber_id", "id"],
     )

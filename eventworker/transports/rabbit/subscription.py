@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import threading
 import time
 from collections import deque
@@ -112,7 +113,7 @@ class RabbitSubscription(Subscription):
             before = self._generation
             try:
                 self._consume()
-            except (*CONNECTION_ERRORS, TransportError) as error:
+            except Exception as error:  # one that nobody foresaw must not end the consumption
                 failures = 1 if self._generation != before else failures + 1
                 pause = self._settings.pause(failures)
                 log.warning(
@@ -120,6 +121,7 @@ class RabbitSubscription(Subscription):
                     self._settings.where,
                     describe(error),
                     pause,
+                    exc_info=not isinstance(error, (*CONNECTION_ERRORS, TransportError)),
                 )
                 self._closing.wait(pause)
 
@@ -207,9 +209,12 @@ class RabbitSubscription(Subscription):
                 self._channel.basic_nack(tag, requeue=True)
 
 
-def _uuid(text: str | None) -> UUID | None:
+# A stranger may put anything into the properties, and pika gives bytes where it is not UTF-8.
+
+
+def _uuid(text: str | bytes | None) -> UUID | None:
     try:
-        return UUID(text) if text else None
+        return UUID(text) if isinstance(text, str) else None
     except ValueError:
         return None
 
@@ -218,7 +223,8 @@ def _time(properties: Any) -> datetime | None:
     precise = (properties.headers or {}).get("time")
     try:
         if isinstance(precise, str):
-            return datetime.fromisoformat(precise)
+            when = datetime.fromisoformat(precise)
+            return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
         if properties.timestamp:
             return datetime.fromtimestamp(properties.timestamp, UTC)
     except (ValueError, OverflowError, OSError):
@@ -228,4 +234,10 @@ def _time(properties: Any) -> datetime | None:
 
 def _source(properties: Any) -> str:
     source = (properties.headers or {}).get("source")
-    return source[:255] if isinstance(source, str) else (properties.app_id or "")[:255]
+    if not isinstance(source, str):
+        source = properties.app_id
+    return _CONTROL.sub("", source)[:255] if isinstance(source, str) else ""
+
+
+#: No text column of PostgreSQL takes NUL.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")

@@ -1,4 +1,4 @@
-"""A module that cannot be imported while the environment says so, like one with a missing library."""
+"""A module that cannot be imported while the environment says so."""
 
 from __future__ import annotations
 

@@ -1,0 +1,181 @@
+"""The tables that the plugin works on, looked up in the database and checked once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Connection,
+    Enum,
+    Integer,
+    MetaData,
+    Numeric,
+    String,
+    Table,
+    Uuid,
+    cast,
+    inspect,
+)
+from sqlalchemy.exc import NoSuchTableError
+from sqlalchemy.types import TypeEngine
+
+from eventworker.errors import ConfigError
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_NUMBER = re.compile(r"-?[0-9]{1,18}")
+
+
+@dataclass(frozen=True)
+class MappedTable:
+    """A table, and which of its columns holds what.
+
+    :param columns: our name to the column.
+    :param is_own: whether it is one of eventworker's own tables.
+    """
+
+    table: Table
+    columns: Mapping[str, Column[Any]]
+    is_own: bool = False
+
+    def __getitem__(self, name: str) -> Column[Any]:
+        return self.columns[name]
+
+
+def own(table: Table, names: Sequence[str]) -> MappedTable:
+    """One of eventworker's own tables: our names are its columns'."""
+    columns = {name: table.columns[name] for name in names if name in table.columns}
+    return MappedTable(table, columns, is_own=True)
+
+
+def reflected(connection: Connection, name: str, option: str) -> Table:
+    """A table as it is in the database; only its columns.
+
+    :param name: its name, with its schema before a dot if it is not in the default one.
+    :raises ConfigError: when there is no such table.
+    """
+    schema, _, plain = name.rpartition(".")
+    try:
+        columns = inspect(connection).get_columns(plain, schema=schema or None)
+    except NoSuchTableError:
+        columns = []
+    if not columns:
+        raise ConfigError(f"{option}: there is no table {name} in the database")
+    return Table(
+        plain,
+        MetaData(),
+        *(
+            Column(
+                each["name"],
+                each["type"],
+                nullable=each["nullable"],
+                info={"is_filled": _is_filled(each)},
+            )
+            for each in columns
+        ),
+        schema=schema or None,
+    )
+
+
+def _is_filled(column: Mapping[str, Any]) -> bool:
+    """Whether an INSERT may leave it out."""
+    return bool(
+        column["nullable"]
+        or column.get("default") is not None
+        or column.get("identity")
+        or column.get("computed")
+        or (column.get("primary_key") and isinstance(column["type"], Integer))
+        or column.get("autoincrement") is True
+    )
+
+
+def mapped(
+    table: Table, names: Sequence[str], renamed: Mapping[str, str], option: str
+) -> dict[str, Column[Any]]:
+    """Our names to the table's columns: as renamed, else those of the same name.
+
+    :raises ConfigError: for a name that is not ours, or a column that is not there.
+    """
+    for ours, theirs in renamed.items():
+        if ours not in names:
+            raise ConfigError(f"{option}: {ours} is not one of {', '.join(names)}")
+        if theirs not in table.columns:
+            raise ConfigError(f"{option}: table {table.fullname} has no column {theirs}")
+    found = {name: renamed.get(name, name) for name in names}
+    return {ours: table.columns[name] for ours, name in found.items() if name in table.columns}
+
+
+def require(columns: Mapping[str, Any], names: Sequence[str], table: Table, option: str) -> None:
+    """These have to be mapped.
+
+    :raises ConfigError: naming the first one that is not.
+    """
+    for name in names:
+        if name not in columns:
+            raise ConfigError(
+                f"{option}: table {table.fullname} has no column {name}; write {name}:ITS_COLUMN"
+            )
+
+
+def require_insertable(columns: Mapping[str, Column[Any]], table: Table, option: str) -> None:
+    """No other column of the table demands a value.
+
+    :raises ConfigError: naming the first one that does.
+    """
+    written = {column.name for column in columns.values()}
+    for column in table.columns:
+        if column.name not in written and not column.info["is_filled"]:
+            raise ConfigError(
+                f"{option}: column {column.name} of table {table.fullname} must be filled, but is "
+                "mapped to nothing; map it or give it a default in the database"
+            )
+
+
+def fitted(value: Any, kind: TypeEngine[Any]) -> Any:
+    """An id or a text as a value of a column's type; None if it cannot be one."""
+    if value is None:
+        return None
+    if isinstance(kind, Uuid):
+        return UUID(str(value)) if _UUID.fullmatch(str(value)) else None
+    if isinstance(kind, Integer | Numeric):
+        return int(value) if _NUMBER.fullmatch(str(value)) else None
+    if isinstance(kind, String):
+        text = str(value)
+        if kind.length == 32 and _UUID.fullmatch(text):
+            return text.replace("-", "").lower()  # as SQLAlchemy stores them on SQLite
+        return text if kind.length is None else text[: kind.length]
+    return value
+
+
+def comparable(
+    left: ColumnElement[Any], right: ColumnElement[Any]
+) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+    """Two columns so that ``=`` can be written between them: both as text, if they are unlike."""
+    return (left, right) if are_alike(left, right) else (as_text(left), as_text(right))
+
+
+def are_alike(left: ColumnElement[Any], right: ColumnElement[Any]) -> bool:
+    """Whether every database compares the two and takes the one for the other."""
+    return _family(left.type) is _family(right.type)
+
+
+def as_text(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """A column as text, itself if it is."""
+    return column if _family(column.type) is String else cast(column, String(255))
+
+
+def _family(kind: TypeEngine[Any]) -> type:
+    # PostgreSQL's enumerations are texts to SQLAlchemy, but not to PostgreSQL.
+    families = (
+        (Enum, Enum),
+        (String, String),
+        (Integer, Integer),
+        (Numeric, Integer),
+        (Uuid, Uuid),
+    )
+    return next((family for base, family in families if isinstance(kind, base)), object)

@@ -1,0 +1,241 @@
+"""The tracker's web API, with transactional capture: the only lines about eventworker are in
+:func:`create_app`.
+
+The author of a change is whoever the header ``X-User-Id`` says. That is enough for an example, and
+for nothing else: a real application takes it from its own authentication.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from flask import Blueprint, Flask, Response, current_app, request
+from sqlalchemy import create_engine, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, sessionmaker
+from werkzeug.exceptions import BadRequest, HTTPException, NotFound
+
+from eventworker.capture.sqlalchemy import Resource, capture
+from eventworker.capture.wsgi import EventMiddleware
+from examples.tracker import fields
+from examples.tracker.models import (
+    Base,
+    Comment,
+    Notification,
+    Story,
+    Subscription,
+    Task,
+    User,
+)
+
+#: What is captured, and under which name it appears in events.
+RESOURCES = {
+    User: "user",
+    Story: "story",
+    Task: "task",
+    Comment: Resource("comment", parent=("story", "story_id")),
+}
+#: Collection in the path, class, and fields.
+COLLECTIONS: dict[str, tuple[type[Any], type[msgspec.Struct]]] = {
+    "users": (User, fields.UserFields),
+    "stories": (Story, fields.StoryFields),
+    "tasks": (Task, fields.TaskFields),
+}
+PAGE = 100
+
+api = Blueprint("tracker", __name__, url_prefix="/v1")
+
+
+def create_app(database_url: str) -> Flask:
+    """The application on a database; its own tables are made here, eventworker's are not."""
+    engine = create_engine(database_url)
+    Base.metadata.create_all(engine)
+    sessions = sessionmaker(engine)
+    capture(sessions, RESOURCES, source="tracker")
+
+    app = Flask(__name__)
+    app.extensions["sessions"] = sessions
+    app.register_blueprint(api)
+    app.register_error_handler(HTTPException, _as_json)
+    app.register_error_handler(msgspec.MsgspecError, _bad_body)
+    app.register_error_handler(IntegrityError, _conflict)
+    # No sink: the session records the events, the middleware only tells it of the request.
+    app.wsgi_app = EventMiddleware(  # type: ignore[method-assign]
+        app.wsgi_app, None, author=_author, source="tracker"
+    )
+    return app
+
+
+def _author(environ: dict[str, Any]) -> int | None:
+    text = environ.get("HTTP_X_USER_ID", "")
+    return int(text) if text.isdigit() else None
+
+
+def _session() -> Session:
+    session: Session = current_app.extensions["sessions"]()
+    return session
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(value), status, mimetype="application/json")
+
+
+def _as_json(error: HTTPException) -> Response:
+    return _json({"error": error.description}, error.code or 500)
+
+
+def _bad_body(error: msgspec.MsgspecError) -> Response:
+    return _json({"error": str(error)}, 400)
+
+
+def _conflict(error: IntegrityError) -> Response:
+    return _json({"error": f"it conflicts with what is there: {error.orig}"}, 409)
+
+
+def _as_dict(record: Base) -> dict[str, Any]:
+    return {column.key: getattr(record, column.key) for column in record.__table__.columns}
+
+
+def _collection(name: str) -> tuple[type[Any], type[msgspec.Struct]]:
+    if name not in COLLECTIONS:
+        raise NotFound(f"there is no {name}; there are {', '.join(COLLECTIONS)}")
+    return COLLECTIONS[name]
+
+
+def _found(session: Session, kind: type[Any], key: int) -> Any:
+    record = session.get(kind, key)
+    if record is None:
+        raise NotFound(f"there is no {kind.__name__.lower()} {key}")
+    return record
+
+
+def _check_references(session: Session, values: dict[str, Any]) -> None:
+    for name, kind in (("story_id", Story), ("assignee_id", User), ("user_id", User)):
+        if values.get(name) is not None and session.get(kind, values[name]) is None:
+            raise BadRequest(f"{name}: there is no {kind.__name__.lower()} {values[name]}")
+
+
+@api.get("/<name>")
+def listing(name: str) -> Response:
+    """The newest hundred of a collection."""
+    kind, _ = _collection(name)
+    with _session() as session:
+        found = session.scalars(select(kind).order_by(kind.id.desc()).limit(PAGE))
+        return _json([_as_dict(record) for record in found])
+
+
+@api.post("/<name>")
+def create(name: str) -> Response:
+    """Make a user, a story or a task."""
+    kind, accepted = _collection(name)
+    values = fields.parsed(request.get_data(), accepted)
+    with _session() as session:
+        _check_references(session, values)
+        if kind is Story:
+            values["creator_id"] = _author(request.environ)
+        record = kind(**values)
+        session.add(record)
+        session.commit()
+        return _json(_as_dict(record), 201)
+
+
+@api.get("/<name>/<int:key>")
+def show(name: str, key: int) -> Response:
+    """One of a collection."""
+    kind, _ = _collection(name)
+    with _session() as session:
+        return _json(_as_dict(_found(session, kind, key)))
+
+
+@api.route("/<name>/<int:key>", methods=["PUT", "PATCH"])
+def change(name: str, key: int) -> Response:
+    """Change the fields that were sent."""
+    kind, accepted = _collection(name)
+    with _session() as session:
+        record = _found(session, kind, key)
+        present = {field: getattr(record, field) for field in accepted.__struct_fields__}
+        values = fields.merged(request.get_data(), accepted, present)
+        _check_references(session, values)
+        for field, value in values.items():
+            setattr(record, field, value)
+        session.commit()
+        return _json(_as_dict(record))
+
+
+@api.delete("/<name>/<int:key>")
+def remove(name: str, key: int) -> Response:
+    """Delete it; a story goes with its tasks and comments, an event for each."""
+    kind, _ = _collection(name)
+    with _session() as session:
+        record = _found(session, kind, key)
+        if kind is Story:
+            for child in (Comment, Task):
+                for each in session.scalars(select(child).where(child.story_id == key)):
+                    session.delete(each)
+            session.flush()
+        session.delete(record)
+        session.commit()
+        return Response(status=204)
+
+
+@api.post("/stories/<int:key>/comments")
+def comment(key: int) -> Response:
+    """Say something about a story."""
+    values = fields.parsed(request.get_data(), fields.CommentFields)
+    with _session() as session:
+        _found(session, Story, key)
+        said = Comment(story_id=key, author_id=_author(request.environ), **values)
+        session.add(said)
+        session.commit()
+        return _json(_as_dict(said), 201)
+
+
+@api.get("/stories/<int:key>/comments")
+def comments(key: int) -> Response:
+    """What was said about a story, in order."""
+    with _session() as session:
+        _found(session, Story, key)
+        said = select(Comment).where(Comment.story_id == key).order_by(Comment.id)
+        return _json([_as_dict(each) for each in session.scalars(said)])
+
+
+@api.post("/subscriptions")
+def follow(*_: Any) -> Response:
+    """Follow a story, a task or a user."""
+    values = fields.parsed(request.get_data(), fields.SubscriptionFields)
+    with _session() as session:
+        _check_references(session, values)
+        subscription = Subscription(**values)
+        session.add(subscription)
+        session.commit()
+        return _json(_as_dict(subscription), 201)
+
+
+@api.get("/subscriptions")
+def following() -> Response:
+    """Who follows what; ``?user_id=`` for one user."""
+    return _of_user(Subscription, Subscription.user_id)
+
+
+@api.delete("/subscriptions/<int:key>")
+def unfollow(key: int) -> Response:
+    """Follow it no more."""
+    with _session() as session:
+        session.delete(_found(session, Subscription, key))
+        session.commit()
+        return Response(status=204)
+
+
+@api.get("/notifications")
+def notifications() -> Response:
+    """What users were told, the newest first; ``?user_id=`` for one user."""
+    return _of_user(Notification, Notification.subscriber_id)
+
+
+def _of_user(kind: type[Any], column: Any) -> Response:
+    user = request.args.get("user_id", type=int)
+    found = select(kind).order_by(kind.id.desc()).limit(PAGE)
+    with _session() as session:
+        records = session.scalars(found if user is None else found.where(column == user))
+        return _json([_as_dict(record) for record in records])

@@ -1,0 +1,53 @@
+"""What a client may send for each resource, and the sentence it gets when it is wrong."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+
+Title = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class UserFields(msgspec.Struct, forbid_unknown_fields=True):
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
+
+
+class StoryFields(msgspec.Struct, forbid_unknown_fields=True):
+    title: Title
+    description: str = ""
+
+
+class TaskFields(msgspec.Struct, forbid_unknown_fields=True):
+    story_id: int
+    title: Title
+    status: Literal["todo", "inprogress", "review", "merged", "invalid"] = "todo"
+    assignee_id: int | None = None
+
+
+class CommentFields(msgspec.Struct, forbid_unknown_fields=True):
+    content: Annotated[str, msgspec.Meta(min_length=1)]
+
+
+class SubscriptionFields(msgspec.Struct, forbid_unknown_fields=True):
+    user_id: int
+    target_type: Literal["story", "task", "user"]
+    target_id: int
+
+
+def parsed(body: bytes, kind: type[T]) -> dict[str, Any]:
+    """The fields of a new resource.
+
+    :raises msgspec.ValidationError: with a sentence for the client.
+    """
+    return msgspec.structs.asdict(msgspec.json.decode(body, type=kind))
+
+
+def merged(body: bytes, kind: type[T], present: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a changed resource: those sent, over those it has.
+
+    :raises msgspec.ValidationError: with a sentence for the client.
+    """
+    sent = msgspec.json.decode(body, type=dict[str, Any])
+    return msgspec.structs.asdict(msgspec.convert({**present, **sent}, kind))

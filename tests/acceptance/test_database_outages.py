@@ -1,0 +1,139 @@
+"""The database goes away and comes back: consumption pauses, and no event pays for it."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.acceptance.conftest import make_tables
+from tests.acceptance.installation import Installation
+from tests.acceptance.probe import once
+from tests.acceptance.site import Site
+from tests.helpers.events import make_event
+from tests.helpers.rabbit import depth
+from tests.servers import PostgresServer, Vhost, wait_until
+
+OUTAGES: dict[str, Callable[[PostgresServer], None]] = {
+    "fast": lambda server: server.stop(),
+    "immediate": lambda server: server.stop(immediately=True),
+    "kill": lambda server: server.kill(),
+}
+
+
+@pytest.fixture(scope="module")
+def server(
+    installation: Installation, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PostgresServer]:
+    """A server of the module's own, with a database that the tests' are copies of."""
+    with PostgresServer() as made:
+        folder = tmp_path_factory.mktemp("template")
+        make_tables(installation, made.createdb("template"), folder)
+        yield made
+
+
+@pytest.fixture
+def url(server: PostgresServer) -> str:
+    return server.createdb(template="template")
+
+
+@pytest.fixture(params=["rabbit", "sql"])
+def own_site(request: pytest.FixtureRequest, url: str, make_site: Callable[..., Site]) -> Site:
+    """A site whose database may be stopped. An attempt that is spent is a dead letter there."""
+    vhost: Vhost | None = None
+    if request.param == "rabbit":
+        vhost = request.getfixturevalue("vhost")
+    site = make_site(url, vhost)
+    site.configure(
+        plugin_alpha={"obeys": "hold", "max_attempts": 1}, plugin_beta={"max_attempts": 1}
+    )
+    return site
+
+
+def in_the_middle_of_a_call(site: Site, calls: int) -> None:
+    wait_until(lambda: len(site.probe.calls()) >= calls, 20, "the calls do not begin")
+
+
+@pytest.mark.parametrize("outage", OUTAGES)
+def test_a_database_that_ends_in_the_middle_of_a_call_costs_no_attempt(
+    own_site: Site, server: PostgresServer, outage: str
+) -> None:
+    site, probe = own_site, own_site.probe
+    daemon = site.start(workers=2)
+    before = [make_event(resource_id=number) for number in range(100)]
+    held = [make_event(resource="hold"), make_event(resource="hold")]
+    site.send(*before[:50], *held, *before[50:])
+    wait_until(lambda: len({pid for e in held for pid in probe.call_pids(e.id)}) == 2, 20)
+
+    OUTAGES[outage](server)
+    probe.give_sign("released")
+    daemon.says("consumption pauses", 2)
+    if site.vhost:  # what comes meanwhile waits in the queue, untouched
+        during = site.send(*(make_event(resource_id=number) for number in range(20)))
+        assert depth(site.vhost) >= len(during)
+    else:
+        during = []
+    server.start()
+    daemon.says("the database answers again; consumption goes on", 2, timeout=30)
+
+    after = site.send(make_event(), make_event())
+    everything = [*before, *held, *during, *after]
+    site.wait_for(everything, "alpha", "beta", timeout=40)
+    site.stop_all()
+    assert probe.effects() == once(everything, "alpha", "beta")
+    assert probe.deliveries() == {}
+
+
+@pytest.mark.parametrize("own_site", ["rabbit"], indirect=True)
+def test_nor_does_it_cost_one_of_a_call_from_the_backlog(
+    own_site: Site, server: PostgresServer
+) -> None:
+    """There the attempt has been counted before the call."""
+    site, probe = own_site, own_site.probe
+    site.configure(plugin_alpha={"lane": "slow"})
+    daemon = site.start(workers=1)
+    (event,) = site.send(make_event(resource="hold"))
+    wait_until(lambda: (str(event.id), "alpha") in probe.calls(), 20, "the call does not begin")
+    site.wait_for([event], "beta")
+    waiting = site.send(make_event(), make_event())
+    site.wait_for([event, *waiting], "beta")
+
+    server.kill()
+    probe.give_sign("released")
+    daemon.says("consumption pauses")
+    server.start()
+    site.wait_for([event, *waiting], "alpha", "beta", timeout=30)
+    site.stop_all()
+    assert probe.effects() == once([event, *waiting], "alpha", "beta")
+    assert probe.deliveries() == {}
+
+
+def test_a_daemon_without_its_database_can_be_stopped(
+    own_site: Site, server: PostgresServer
+) -> None:
+    daemon = own_site.start(workers=2)
+    (event,) = own_site.send(make_event(resource="hold"))
+    in_the_middle_of_a_call(own_site, 1)
+    server.stop()
+    own_site.probe.give_sign("released")
+    daemon.says("consumption pauses")
+    daemon.stop()
+    server.start()
+
+    own_site.daemons.clear()
+    own_site.start()
+    own_site.wait_for([event], "alpha", "beta")
+    own_site.stop_all()
+    assert own_site.probe.effects() == once([event], "alpha", "beta")
+
+
+@pytest.mark.parametrize("own_site", ["rabbit"], indirect=True)
+def test_a_database_that_is_not_there_at_the_start_is_waited_for(
+    own_site: Site, server: PostgresServer
+) -> None:
+    server.stop()
+    daemon = own_site.start(ready=False)
+    daemon.says("waiting for it")
+    server.start()
+    events = own_site.send(make_event())
+    own_site.wait_for(events, "alpha", "beta")
+    own_site.stop_all()
+    assert own_site.probe.effects() == once(events, "alpha", "beta")

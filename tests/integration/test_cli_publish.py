@@ -1,0 +1,177 @@
+"""Publishing events from a file or a pipe."""
+
+import json
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pika
+import pytest
+from sqlalchemy import Engine
+
+from eventworker import migrations
+from eventworker.outbox.table import outbox_table
+from tests.helpers.commands import Commands
+from tests.helpers.databases import rows
+from tests.servers import Vhost
+
+ID = "01976a4e-0000-7000-8000-000000000001"
+
+
+@pytest.fixture
+def engine(database_url: str, new_engine: Callable[[str], Engine]) -> Engine:
+    built = new_engine(database_url)
+    migrations.upgrade(built)
+    return built
+
+
+@pytest.fixture
+def command(engine: Engine, database_url: str, tmp_path: Path) -> Commands:
+    return Commands(
+        tmp_path / "eventworker.conf",
+        f"[database]\nconnection = {database_url}\n[notifications]\ndriver = sql\n",
+    )
+
+
+@pytest.fixture
+def to_broker(vhost: Vhost, tmp_path: Path) -> Commands:
+    """With driver = rabbit, and a database that is not there: the broker needs none."""
+    parameters = pika.URLParameters(vhost.url)
+    credentials: Any = parameters.credentials
+    return Commands(
+        tmp_path / "rabbit.conf",
+        "[notifications]\n"
+        f"rabbit_host = {parameters.host}\nrabbit_port = {parameters.port}\n"
+        f"rabbit_userid = {credentials.username}\nrabbit_password = {credentials.password}\n"
+        f"rabbit_virtual_host = {parameters.virtual_host}\nrabbit_connection_attempts = 1\n",
+    )
+
+
+def lines(*events: dict[str, Any]) -> bytes:
+    whole = ({"method": "POST", "resource": "story", **event} for event in events)
+    return b"".join(json.dumps(each).encode() + b"\n" for each in whole)
+
+
+def arrived(vhost: Vhost, queue: str = "storyboard_events") -> list[tuple[str | None, Any]]:
+    found = []
+    with closing(pika.BlockingConnection(pika.URLParameters(vhost.url))) as connection:
+        channel = connection.channel()
+        while (got := channel.basic_get(queue, auto_ack=True))[0] is not None:
+            found.append((got[1].message_id, json.loads(got[2])))
+    return found
+
+
+def test_lines_become_rows_of_the_outbox(engine: Engine, command: Commands, tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(lines({"resource_id": 1, "id": ID, "source": "import"}, {"resource_id": 2}))
+
+    result = command("publish", str(path))
+
+    assert (result.code, result.out, result.err) == (0, "published 2 events\n", "")
+    made = rows(engine, outbox_table)
+    assert [json.loads(row.body)["resource_id"] for row in made] == [1, 2]
+    assert (made[0].id, made[0].source) == (UUID(ID), "import")
+
+
+@pytest.mark.parametrize("words", [(), ("-",)])
+def test_standard_input_is_read_with_and_without_a_dash(
+    engine: Engine, command: Commands, words: tuple[str, ...]
+) -> None:
+    result = command("publish", "-O", "json", *words, stdin=lines({}))
+    assert result.json == {"published": 1, "failed": 0}
+    assert len(rows(engine, outbox_table)) == 1
+
+
+def test_one_bad_line_keeps_all_of_them_back_and_is_named(
+    engine: Engine, command: Commands
+) -> None:
+    result = command("publish", stdin=lines({}) + b"\n{\x1b\n" + lines({"resource": 5}))
+
+    assert (result.code, result.out) == (1, "")
+    assert "eventworker: line 3: not strict JSON" in result.err
+    assert "eventworker: line 4: " in result.err
+    assert "2 lines cannot be published, so nothing was" in result.err
+    assert "\x1b" not in result.err
+    assert rows(engine, outbox_table) == []
+
+
+def test_a_file_of_another_format_is_not_listed_line_by_line(
+    engine: Engine, command: Commands
+) -> None:
+    result = command("publish", stdin=b"a;b\n" * 1000)
+    assert len(result.err.splitlines()) < 30
+    assert "1000 lines cannot be published" in result.err
+
+
+def test_an_id_that_stands_twice_in_the_file_is_named(engine: Engine, command: Commands) -> None:
+    result = command("publish", stdin=lines({"id": ID}, {}, {"id": ID}))
+    assert f"line 3: id {ID} is that of line 1" in result.err
+    assert rows(engine, outbox_table) == []
+
+
+def test_publishing_a_file_with_ids_a_second_time_adds_nothing(
+    engine: Engine, command: Commands
+) -> None:
+    command("publish", stdin=lines({"id": ID}))
+
+    again = command("publish", stdin=lines({}, {"id": ID}))
+
+    assert again.code == 1
+    assert "in the outbox already, so none of them was published" in again.err
+    assert len(rows(engine, outbox_table)) == 1
+
+
+def test_a_stream_goes_on_after_a_bad_line(engine: Engine, command: Commands) -> None:
+    result = command("publish", "--stream", stdin=lines({}) + b"{\n" + lines({}))
+
+    assert (result.code, result.out) == (1, "published 2 events\n")
+    assert "line 2: " in result.err
+    assert len(rows(engine, outbox_table)) == 2
+
+
+def test_nothing_to_publish_is_no_error(engine: Engine, command: Commands) -> None:
+    result = command("publish", stdin=b"\n\n")
+    assert (result.code, result.out) == (0, "published 0 events\n")
+
+
+def test_a_file_that_is_not_there_is_named(engine: Engine, command: Commands) -> None:
+    result = command("publish", "/nowhere/events.jsonl")
+    assert result.err == (
+        "eventworker: /nowhere/events.jsonl cannot be read: No such file or directory\n"
+    )
+
+
+def test_with_a_broker_lines_become_confirmed_messages(to_broker: Commands, vhost: Vhost) -> None:
+    result = to_broker("publish", stdin=lines({"id": ID}, *({} for _ in range(600))))
+
+    assert (result.code, result.out) == (0, "published 601 events\n")
+    found = arrived(vhost)
+    assert len(found) == 601
+    assert found[0][0] == ID
+
+
+def test_with_a_broker_the_outbox_can_be_asked_for(
+    engine: Engine, command: Commands, tmp_path: Path
+) -> None:
+    command.path.write_text(command.path.read_text().replace("driver = sql", "driver = rabbit"))
+    result = command("publish", "--outbox", stdin=lines({}))
+    assert result.code == 0
+    assert len(rows(engine, outbox_table)) == 1
+
+
+def test_a_broker_that_is_away_is_an_error_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eventworker.cli.publish._PATIENCE", 1.0)
+    command = Commands(
+        tmp_path / "away.conf",
+        "[notifications]\nrabbit_host = 127.0.0.1\nrabbit_port = 1\nrabbit_retry_delay = 0\n",
+    )
+
+    result = command("publish", stdin=lines({}))
+
+    assert (result.code, result.out) == (1, "")
+    assert "line 1: RabbitMQ at 127.0.0.1:1" in result.err.splitlines()[-1]
+    assert "0 events published" in result.err

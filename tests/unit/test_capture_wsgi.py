@@ -1,0 +1,320 @@
+"""Capture of finished requests, by what a WSGI server would see."""
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+from wsgiref.util import setup_testing_defaults
+from wsgiref.validate import validator
+
+import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session, sessionmaker
+
+from eventworker.capture import PathRules, current_facts
+from eventworker.capture.wsgi import EventMiddleware, outbox_sink
+from eventworker.event import Event
+from tests.helpers.stories import Draft, Story, captured_sessions, events_in
+
+Answer = tuple[str, list[tuple[str, str]], bytes]
+JSON = [("Content-Type", "application/json; charset=utf-8")]
+
+
+def answering(status: str, headers: list[tuple[str, str]] | None = None, body: Any = b"") -> Any:
+    """An application that always answers this."""
+    sent = body if isinstance(body, bytes) else json.dumps(body).encode()
+    kind = [] if status.startswith("204") else headers or [("Content-Type", "text/plain")]
+
+    def app(_environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        start_response(status, kind)
+        return [sent] if sent else []
+
+    return app
+
+
+def ask(app: Any, method: str, path: str, **environ: str) -> Answer:
+    """One request, as a server makes it, checked by the standard's own checker."""
+    asked: dict[str, Any] = {"REQUEST_METHOD": method, "SCRIPT_NAME": "", "PATH_INFO": path}
+    asked["QUERY_STRING"] = ""
+    setup_testing_defaults(asked)
+    asked.update(environ)
+    got: list[Any] = []
+    written: list[bytes] = []
+
+    def start_response(status: str, headers: Any, exc_info: Any = None) -> Any:
+        got[:] = [status, headers]
+        return written.append
+
+    chunks: Any = validator(app)(asked, start_response)
+    try:
+        written.extend(chunks)
+    finally:
+        chunks.close()
+    return got[0], got[1], b"".join(written)
+
+
+def events_of(app: Any, method: str, path: str, **environ: str) -> list[Event]:
+    """The events that one request makes."""
+    events: list[Event] = []
+    ask(EventMiddleware(app, events.append), method, path, **environ)
+    return events
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+def test_a_request_that_changes_a_resource_is_an_event(method: str) -> None:
+    (found,) = events_of(
+        answering("200 OK"),
+        method,
+        "/v1/stories/12",
+        QUERY_STRING="q=1",
+        HTTP_REFERER="http://here/#!/story/12",
+    )
+    assert (found.method, found.resource, found.resource_id) == (method, "story", 12)
+    assert (found.path, found.query_string) == ("/v1/stories/12", "q=1")
+    assert (found.url, found.status) == ("http://here/#!/story/12", 200)
+    assert found.resource_before is None
+    assert found.resource_after is None
+
+
+@pytest.mark.parametrize(
+    ("status", "method", "path"),
+    [
+        ("200 OK", "GET", "/v1/stories/12"),
+        ("200 OK", "HEAD", "/v1/stories/12"),
+        ("200 OK", "OPTIONS", "/v1/stories"),
+        ("400 Bad Request", "PUT", "/v1/stories/12"),
+        ("404 Not Found", "DELETE", "/v1/stories/12"),
+        ("500 Internal Server Error", "POST", "/v1/stories"),
+        ("200 OK", "POST", "/login"),
+        ("200 OK", "POST", "/v1/"),
+    ],
+)
+def test_other_requests_are_no_events(status: str, method: str, path: str) -> None:
+    assert events_of(answering(status), method, path) == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "body", "expected"),
+    [
+        (JSON, {"id": 7}, 7),
+        (JSON, {"id": "7"}, 7),
+        (JSON, {"id": "a-b"}, "a-b"),
+        ([("Content-Type", "application/vnd.api+json")], {"id": 7}, 7),
+        ([*JSON, ("Location", "/v1/stories/8")], {"id": 7}, 7),
+        ([*JSON, ("Location", "http://here/v1/stories/8?x=1")], {"name": "x"}, 8),
+        ([("Content-Type", "text/html"), ("Location", "/v1/stories/a%20b")], b"<p>", "a b"),
+        ([*JSON, ("Location", "/v1/tasks/8")], {}, None),
+        ([*JSON, ("Location", "http://[broken")], {}, None),
+        ([*JSON, ("Content-Encoding", "gzip")], b'{"id": 7}', None),
+        ([("Content-Type", "text/plain")], b'{"id": 7}', None),
+        (JSON, b'{"id": ', None),
+        (JSON, b"\xff", None),
+        (JSON, b"[" * 100_000, None),
+        (JSON, [{"id": 7}], None),
+        (JSON, {"id": True}, None),
+        (JSON, {"id": {"x": 1}}, None),
+        (JSON, {"id": "\ud800"}, None),
+        (JSON, {"id": 7, "padding": "x" * 2_000_000}, None),
+    ],
+)
+def test_the_id_of_what_was_created_is_found_in_the_response(
+    headers: list[tuple[str, str]], body: Any, expected: object
+) -> None:
+    (found,) = events_of(answering("201 Created", headers, body), "POST", "/v1/stories")
+    assert found.resource_id == expected
+
+
+def test_the_id_of_a_created_sub_resource_is_its_own() -> None:
+    (found,) = events_of(
+        answering("201 Created", JSON, {"id": 3}), "POST", "/v1/stories/12/comments"
+    )
+    assert (found.resource, found.resource_id) == ("story", 12)
+    assert (found.sub_resource, found.sub_resource_id) == ("comment", 3)
+    location = [*JSON, ("Location", "/v1/stories/12/comments/4")]
+    (found,) = events_of(answering("201 Created", location), "POST", "/v1/stories/12/comments")
+    assert found.sub_resource_id == 4
+
+
+def test_the_response_is_the_applications_own() -> None:
+    app = answering("201 Created", JSON, {"id": 3})
+    assert ask(EventMiddleware(app, None), "POST", "/v1/stories") == ask(app, "POST", "/v1/stories")
+    assert ask(EventMiddleware(app, None), "GET", "/v1/stories") == ask(app, "GET", "/v1/stories")
+
+
+def test_each_chunk_is_passed_on_before_the_next_one_is_made_and_the_event_comes_last() -> None:
+    steps: list[str] = []
+
+    class Body:
+        def __iter__(self) -> Iterator[bytes]:
+            for number in range(3):
+                steps.append(f"made {number}")
+                yield b'{"id": 7}' if number == 0 else b" "
+
+        def close(self) -> None:
+            steps.append("closed")
+
+    def app(_environ: Any, start_response: Any) -> Body:
+        start_response("200 OK", JSON)
+        return Body()
+
+    middleware = EventMiddleware(app, lambda found: steps.append(f"event {found.resource_id}"))
+    environ: dict[str, Any] = {"REQUEST_METHOD": "POST", "PATH_INFO": "/v1/stories"}
+    chunks: Any = middleware(environ, lambda *_arguments: lambda _chunk: None)
+    for number, _chunk in enumerate(chunks):
+        steps.append(f"sent {number}")
+    chunks.close()
+    chunks.close()
+    assert steps == [
+        *(f"{what} {number}" for number in range(3) for what in ("made", "sent")),
+        "closed",
+        "event 7",
+    ]
+
+
+def test_an_application_may_start_late_and_write() -> None:
+    def late(_environ: Any, start_response: Any) -> Iterator[bytes]:
+        start_response("201 Created", JSON)
+        yield b'{"id": 7}'
+
+    def writing(_environ: Any, start_response: Any) -> list[bytes]:
+        start_response("201 Created", JSON)(b'{"id": ')
+        return [b"8}"]
+
+    for app, expected in ((late, 7), (writing, 8)):
+        (found,) = events_of(app, "POST", "/v1/stories")
+        assert found.resource_id == expected
+
+
+def test_a_response_that_turned_into_an_error_is_no_event() -> None:
+    def app(_environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", JSON)
+        try:
+            raise KeyError
+        except KeyError as error:
+            start_response("500 Oops", JSON, (KeyError, error, error.__traceback__))
+        return []
+
+    assert events_of(app, "PUT", "/v1/stories/1") == []
+
+
+def test_an_application_that_raises_raises_and_makes_no_event() -> None:
+    def app(_environ: Any, _start_response: Any) -> list[bytes]:
+        raise LookupError("of the application")
+
+    events: list[Event] = []
+    with pytest.raises(LookupError):
+        ask(EventMiddleware(app, events.append), "PUT", "/v1/stories/1")
+    assert events == []
+    assert current_facts() is None
+
+
+def test_a_failing_sink_changes_nothing_but_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    def sink(_event: Event) -> None:
+        raise ConnectionError("the disk is full")
+
+    app = answering("201 Created", JSON, {"id": 7})
+    with caplog.at_level(logging.ERROR):
+        answer = ask(EventMiddleware(app, sink), "POST", "/v1/stories")
+    assert answer == ask(app, "POST", "/v1/stories")
+    (record,) = caplog.records
+    assert "the disk is full" in record.getMessage()
+    logged = json.loads(record.getMessage().partition("the event: ")[2])
+    assert (logged["resource"], logged["resource_id"]) == ("story", 7)
+
+
+def test_the_author_is_asked_before_and_if_unknown_after_the_application() -> None:
+    def authenticating(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        environ["REMOTE_USER"] = "ada"
+        return list(answering("200 OK")(environ, start_response))
+
+    events: list[Event] = []
+    middleware = EventMiddleware(
+        authenticating, events.append, author=lambda environ: environ.get("REMOTE_USER")
+    )
+    ask(middleware, "PUT", "/v1/stories/1")
+    ask(middleware, "PUT", "/v1/stories/1", REMOTE_USER="bob")
+    assert [found.author_id for found in events] == ["ada", "bob"]
+
+
+def test_an_author_that_cannot_be_told_is_anonymous(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(_environ: Any) -> int:
+        raise KeyError("no cookie")
+
+    events: list[Event] = []
+    with caplog.at_level(logging.ERROR):
+        ask(EventMiddleware(answering("200 OK"), events.append, author=broken), "PUT", "/v1/a/1")
+    assert events[0].author_id is None
+    assert "counts as anonymous" in caplog.text
+
+
+def test_paths_are_read_as_utf_8_and_with_the_name_the_application_is_mounted_under() -> None:
+    path = "/v1/users/Žofie".encode().decode("latin-1")
+    (found,) = events_of(answering("200 OK"), "PUT", path, SCRIPT_NAME="/api")
+    assert (found.path, found.resource_id) == ("/api/v1/users/Žofie", "Žofie")
+    assert len(events_of(answering("200 OK"), "PUT", "/v1/users/\xff")) == 1
+
+
+def test_rules_and_source_are_configurable() -> None:
+    events: list[Event] = []
+    rules = PathRules(prefixes=("/rest",))
+    middleware = EventMiddleware(answering("200 OK"), events.append, rules=rules, source="shop")
+    ask(middleware, "PUT", "/rest/orders/1")
+    ask(middleware, "PUT", "/v1/orders/1")
+    assert [(found.resource, found.source) for found in events] == [("order", "shop")]
+
+
+def writing_app(sessions: sessionmaker[Session], made: Callable[[], object]) -> Any:
+    """An application whose body, a generator, writes to the database."""
+
+    def app(_environ: Any, start_response: Any) -> Iterator[bytes]:
+        start_response("201 Created", JSON)
+        with sessions.begin() as session:
+            session.add(made())
+        yield b'{"id": 1}'
+
+    return app
+
+
+def test_what_a_transaction_recorded_is_not_recorded_twice(sqlite_engine: Engine) -> None:
+    sessions = captured_sessions(sqlite_engine)
+    app = writing_app(sessions, lambda: Story(title="a"))
+    middleware = EventMiddleware(app, outbox_sink(sqlite_engine), author=lambda _environ: 5)
+    ask(middleware, "POST", "/v1/stories")
+    (found,) = events_in(sqlite_engine)
+    assert found.resource_after is not None
+    assert (found.path, found.author_id) == ("/v1/stories", 5)
+
+
+def test_a_resource_that_no_transaction_recorded_is_recorded_afterwards(
+    sqlite_engine: Engine,
+) -> None:
+    sessions = captured_sessions(sqlite_engine)
+    app = writing_app(sessions, lambda: Draft(text="a"))
+    ask(EventMiddleware(app, outbox_sink(sqlite_engine)), "POST", "/v1/drafts")
+    # Another resource that changes along, such as a user's last visit, does not stand in for it.
+    app = writing_app(sessions, lambda: Story(title="a"))
+    ask(EventMiddleware(app, outbox_sink(sqlite_engine)), "POST", "/v1/drafts")
+    found = [(event.resource, event.status) for event in events_in(sqlite_engine)]
+    assert sorted(found, key=str) == [("draft", 201), ("draft", 201), ("story", None)]
+
+
+def test_without_a_sink_only_the_transaction_records(sqlite_engine: Engine) -> None:
+    sessions = captured_sessions(sqlite_engine)
+    ask(
+        EventMiddleware(writing_app(sessions, lambda: Story(title="a")), None),
+        "POST",
+        "/v1/stories",
+    )
+    ask(EventMiddleware(writing_app(sessions, lambda: Draft(text="a")), None), "POST", "/v1/drafts")
+    assert [event.resource for event in events_in(sqlite_engine)] == ["story"]
+
+
+def test_a_database_without_tables_breaks_no_request(
+    sqlite_engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    with sqlite_engine.begin() as connection:
+        connection.execute(text("DROP TABLE eventworker_outbox"))
+    middleware = EventMiddleware(answering("200 OK"), outbox_sink(sqlite_engine))
+    with caplog.at_level(logging.ERROR):
+        assert ask(middleware, "PUT", "/v1/stories/1")[0] == "200 OK"
+    assert "no such table" in caplog.text
