@@ -9,6 +9,7 @@ from oslo_config import cfg
 from sqlalchemy import Engine
 
 from eventworker.db import build_engine
+from eventworker.outbox import wakeup
 from tests.helpers.configuration import configuration
 from tests.helpers.databases import empty_tables, make_tables
 from tests.servers import PostgresServer
@@ -42,6 +43,8 @@ def new_engine() -> Iterator[Callable[[str], Engine]]:
 
     yield build
     for engine in built:
+        if (bell := wakeup._bells.pop(id(engine), None)) is not None:
+            bell.close()
         engine.dispose()
 
 

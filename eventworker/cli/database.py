@@ -11,6 +11,7 @@ from sqlalchemy import Engine, exc
 from eventworker import migrations
 from eventworker.db import build_engine, first_line, translated
 from eventworker.errors import DatabaseError
+from eventworker.outbox.wakeup import bell_of
 
 
 @contextmanager
@@ -31,4 +32,5 @@ def engine_of(conf: cfg.ConfigOpts, *, tables: bool = True) -> Iterator[Engine]:
             ours = DatabaseError(first_line(error))
         raise ours from error
     finally:
+        bell_of(engine).close()
         engine.dispose()

@@ -245,7 +245,8 @@ def guard_owned_transactions(engine: Engine) -> None:
 
     @event.listens_for(engine, "rollback")
     def note_rollback(connection: Connection) -> None:
-        owner = connection.info.get(_OWNER)
+        # A lost connection rolls back in name only, and cannot be asked whose it was.
+        owner = None if connection.invalidated else connection.info.get(_OWNER)
         if owner is not None:
             owner.note_rollback()
 

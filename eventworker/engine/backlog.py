@@ -12,6 +12,7 @@ from eventworker.engine.attempt import Caller, End
 from eventworker.engine.dispatch import report
 from eventworker.engine.loader import Loaded
 from eventworker.engine.registered import RegistryView
+from eventworker.errors import DatabaseUnavailable
 from eventworker.inbox import backlog
 from eventworker.inbox.backlog import Due, Failure
 
@@ -31,15 +32,29 @@ class BacklogRunner:
         self._caller = caller
         self._registry = registry
         self._owner = owner
+        self._interrupted = False
 
     def run_due(self) -> int:
         """Claim what is due and call; returns the number of rows claimed.
 
-        :raises DatabaseUnavailable: when the database is away; the leases then run out.
+        :raises DatabaseUnavailable: when the database is away; what was claimed is given back, its
+            attempts included, by the next call.
         """
         here = dict(self._registry.debts().here)
         if not here:
             return 0
+        if self._interrupted:
+            with short_transaction(self._engine) as connection:
+                backlog.release_owner(connection, self._owner, uncount=True)
+        try:
+            claimed = self._claim_and_call(here)
+        except DatabaseUnavailable:
+            self._interrupted = True
+            raise
+        self._interrupted = False
+        return claimed
+
+    def _claim_and_call(self, here: dict[int, Loaded]) -> int:
         lease = max(plugin.handler_timeout for plugin in here.values()) + _MARGIN
         with short_transaction(self._engine) as connection:
             claimed = backlog.claim(connection, list(here), _BATCH, lease, self._owner)

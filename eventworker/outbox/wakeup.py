@@ -51,6 +51,7 @@ class Bell:
         self._rung = threading.Event()
         self._thread: threading.Thread | None = None
         self._start = threading.Lock()
+        self._closed = False
 
     def ring(self) -> None:
         """Wake the consumers soon; returns at once."""
@@ -63,8 +64,15 @@ class Bell:
                     )
                     self._thread.start()
 
+    def close(self) -> None:
+        """End the thread, before its engine is disposed of."""
+        self._closed = True
+        self._rung.set()
+        if self._thread is not None:
+            self._thread.join(timeout=5)
+
     def _run(self) -> None:
-        while self._rung.wait():
+        while self._rung.wait() and not self._closed:
             self._rung.clear()
             try:
                 with self._engine.connect() as connection:

@@ -169,7 +169,7 @@ def _invite(port: int, config: Path) -> None:
     eventworker = f"{command('eventworker')} --config-file {config}"
     print(
         f"""
-Now you. What you change appears above this line's followers at once:
+Now you, in another terminal; what comes of it appears here:
 
   curl -X POST {address}/stories -H 'X-User-Id: 1' -d '{{"title": "Mine"}}'
   curl -X POST {address}/stories/1/comments -H 'X-User-Id: 2' -d '{{"content": "Hello"}}'

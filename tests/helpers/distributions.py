@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from stevedore.extension import ExtensionManager
 
 PLUGIN = """
 from oslo_config import cfg
@@ -38,4 +39,6 @@ def install_plugins(
     entries += [f"{broken} = {module}.missing:X"] if broken else []
     (info / "entry_points.txt").write_text("\n".join(["[storyboard.plugin.worker]", *entries]))
     monkeypatch.syspath_prepend(str(folder))
+    # stevedore keeps what it saw of a group for the life of the process.
+    monkeypatch.setattr(ExtensionManager, "ENTRY_POINT_CACHE", {})
     monkeypatch.delitem(sys.modules, module, raising=False)

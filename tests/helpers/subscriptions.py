@@ -1,6 +1,7 @@
 """The subscription plugin at work on tables made in the test."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Engine, func, insert, select
@@ -31,6 +32,7 @@ def follow(engine: Engine, *follows: tuple[int | str, str, int | str]) -> None:
 
 def follow_all(engine: Engine, kind: str, own_id: str, users: int) -> None:
     """So many users follow one thing."""
+    now = datetime.now(UTC)
     with engine.begin() as connection:
         connection.execute(
             insert(subscription_table),
@@ -39,7 +41,7 @@ def follow_all(engine: Engine, kind: str, own_id: str, users: int) -> None:
                     "user_id": str(user),
                     "target_type": kind,
                     "target_id": own_id,
-                    "created_at": func.now(),
+                    "created_at": now,
                 }
                 for user in range(users)
             ],

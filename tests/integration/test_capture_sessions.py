@@ -1,5 +1,6 @@
 """Capture in sessions on both databases: change and event are committed together, or neither."""
 
+from collections.abc import Callable
 from typing import Any
 from wsgiref.util import setup_testing_defaults
 
@@ -10,6 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from eventworker.capture import request_facts
 from eventworker.capture.wsgi import EventMiddleware, outbox_sink
+from eventworker.db import metadata
 from eventworker.outbox.queue import claim
 from tests.helpers.stories import (
     Comment,
@@ -21,6 +23,14 @@ from tests.helpers.stories import (
     count_of,
     events_in,
 )
+
+
+@pytest.fixture
+def engine(database_url: str, new_engine: Callable[[str], Engine]) -> Engine:
+    """A database of the test's own, since it makes tables of its own."""
+    built = new_engine(database_url)
+    metadata.create_all(built)
+    return built
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ def test_rules_are_written_one_per_line_or_with_commas_between() -> None:
     ],
 )
 def test_what_is_no_rule_is_named(text: str) -> None:
-    with pytest.raises(ConfigError, match="^option: "):
+    with pytest.raises(ConfigError, match=r"^option: "):
         parse([text], "option")
 
 

@@ -152,6 +152,7 @@ def _subscription() -> None:
             name="uq_eventworker_subscription_target_type",
         ),
     )
+    op.create_index("ix_eventworker_subscription_user", "eventworker_subscription", ["user_id"])
     op.create_table(
         "eventworker_notification",
         _serial(),

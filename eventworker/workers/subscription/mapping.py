@@ -60,11 +60,14 @@ def reflected(connection: Connection, name: str, option: str) -> Table:
     :raises ConfigError: when there is no such table.
     """
     schema, _, plain = name.rpartition(".")
+    inspector = inspect(connection)
+    if schema and schema not in inspector.get_schema_names():
+        raise ConfigError(f"{option}: there is no schema {schema} in the database")
     try:
-        columns = inspect(connection).get_columns(plain, schema=schema or None)
+        columns = inspector.get_columns(plain, schema=schema or None)
     except NoSuchTableError:
         columns = []
-    if not columns:
+    if not columns:  # as MySQL says it
         raise ConfigError(f"{option}: there is no table {name} in the database")
     return Table(
         plain,
@@ -137,7 +140,7 @@ def require_insertable(columns: Mapping[str, Column[Any]], table: Table, option:
 
 
 def fitted(value: Any, kind: TypeEngine[Any]) -> Any:
-    """An id or a text as a value of a column's type; None if it cannot be one."""
+    """An id as a value of a column's type; None if it cannot be one."""
     if value is None:
         return None
     if isinstance(kind, Uuid):
@@ -148,7 +151,7 @@ def fitted(value: Any, kind: TypeEngine[Any]) -> Any:
         text = str(value)
         if kind.length == 32 and _UUID.fullmatch(text):
             return text.replace("-", "").lower()  # as SQLAlchemy stores them on SQLite
-        return text if kind.length is None else text[: kind.length]
+        return text if kind.length is None or len(text) <= kind.length else None
     return value
 
 

@@ -118,15 +118,17 @@ def _values(
     info: dict[str, Any],
 ) -> list[ColumnElement[Any]]:
     """An expression for each mapped column, in the order of the mapping."""
-    facts = {
+    ids = {
         "event_id": event.id,
         "author_id": event.author_id,
+        "resource_id": event.resource_id,
+        "sub_resource_id": event.sub_resource_id,
+    }
+    words = {
         "event_type": event_type(event),
         "method": event.method,
         "resource": event.resource,
-        "resource_id": event.resource_id,
         "sub_resource": event.sub_resource,
-        "sub_resource_id": event.sub_resource_id,
     }
     found: list[ColumnElement[Any]] = []
     for name, column in notifications.columns.items():
@@ -136,9 +138,15 @@ def _values(
             found.append(_now(dialect, column.type))
         elif name == "info":
             found.append(_info(info, column.type))
+        elif name in ids:
+            found.append(literal(fitted(ids[name], column.type), column.type))
         else:
-            found.append(literal(fitted(facts[name], column.type), column.type))
+            found.append(literal(_cut(words[name], column.type), column.type))
     return found
+
+
+def _cut(word: str | None, kind: TypeEngine[Any]) -> str | None:
+    return word and word[: getattr(kind, "length", None)]
 
 
 def _now(dialect: str, kind: TypeEngine[Any]) -> ColumnElement[Any]:

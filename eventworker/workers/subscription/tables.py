@@ -36,9 +36,10 @@ subscription_table = Table(
     Column("user_id", String(255), nullable=False),
     Column("target_type", String(120), nullable=False),
     Column("target_id", String(255), nullable=False),
-    Column("created_at", UTCDateTime, nullable=False),
-    UniqueConstraint("user_id", "target_type", "target_id"),
-    Index("ix_eventworker_subscription_target", "target_type", "target_id"),
+    Column("created_at", UTCDateTime),
+    # The target first: it is by target that followers are looked up.
+    UniqueConstraint("target_type", "target_id", "user_id"),
+    Index("ix_eventworker_subscription_user", "user_id"),
 )
 
 notification_table = Table(
@@ -53,10 +54,10 @@ notification_table = Table(
     Column("event_id", Uuid, nullable=False),
     Column("subscriber_id", String(255), nullable=False),
     Column("author_id", String(255)),
-    Column("event_type", String(160), nullable=False),
+    Column("event_type", String(255), nullable=False),
     Column("resource", String(120), nullable=False),
     Column("resource_id", String(255)),
-    Column("info", Text, nullable=False),
+    Column("info", Text),
     Column("created_at", UTCDateTime, nullable=False),
     UniqueConstraint("event_id", "subscriber_id"),
     Index("ix_eventworker_notification_subscriber", "subscriber_id", "id"),

@@ -1,0 +1,166 @@
+"""What has been kept long enough goes; what somebody may still need stays."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from oslo_config import cfg
+from sqlalchemy import Engine, Table, update
+
+from eventworker.db import short_transaction
+from eventworker.engine import housekeeping
+from eventworker.engine.loader import Discovery, Loaded
+from eventworker.engine.preflight import check_retention
+from eventworker.errors import ConfigError
+from eventworker.inbox import anonymous, backlog, quarantine
+from eventworker.inbox.anonymous import anonymous_table
+from eventworker.inbox.backlog import Failure, delivery_table, event_table
+from eventworker.inbox.claims import FirstClaim, Outcome, inbox_table, note, run_once
+from eventworker.inbox.quarantine import quarantine_table
+from eventworker.outbox import queue, record
+from eventworker.outbox.table import outbox_table
+from tests.helpers.databases import count, outcomes, rows
+from tests.helpers.events import make_event
+
+AGED: dict[Table, tuple[str, ...]] = {
+    outbox_table: ("settled_at", "time"),
+    inbox_table: ("at",),
+    delivery_table: ("due_at", "created_at"),
+    event_table: ("stored_at", "time"),
+    quarantine_table: ("received_at",),
+    anonymous_table: ("at",),
+}
+
+
+def age(engine: Engine, days: float) -> None:
+    """Everything that is there happened so much earlier."""
+    with short_transaction(engine) as connection:
+        for table, columns in AGED.items():
+            for row in connection.execute(table.select()).all():
+                mine = [column == row._mapping[column] for column in table.primary_key.columns]
+                older = {
+                    name: row._mapping[name] - timedelta(days=days)
+                    for name in columns
+                    if row._mapping[name] is not None
+                }
+                connection.execute(update(table).where(*mine).values(**older))
+
+
+def clean(engine: Engine, conf: cfg.ConfigOpts) -> dict[str, int]:
+    return {name: gone for name, gone in housekeeping.clean(engine, conf.retention).items() if gone}
+
+
+@pytest.fixture
+def sent_and_ready(engine: Engine) -> Any:
+    with short_transaction(engine) as connection:
+        sent, ready = record(connection, make_event()), record(connection, make_event())
+        queue.settle(connection, [sent.id])
+    return ready.id
+
+
+def test_nothing_is_deleted_before_its_time(
+    engine: Engine, conf: cfg.ConfigOpts, sent_and_ready: object
+) -> None:
+    age(engine, 2.9)
+    assert clean(engine, conf) == {}
+
+
+def test_a_sent_event_goes_and_one_that_was_not_sent_stays_for_ever(
+    engine: Engine, conf: cfg.ConfigOpts, sent_and_ready: object
+) -> None:
+    age(engine, 5000)
+    assert clean(engine, conf) == {"eventworker_outbox": 1}
+    assert [row.id for row in rows(engine, outbox_table)] == [sent_and_ready]
+
+
+def test_the_memory_of_what_is_done_outlives_the_events_body(
+    engine: Engine, conf: cfg.ConfigOpts
+) -> None:
+    with short_transaction(engine) as connection:
+        event = record(connection, make_event())
+        queue.settle(connection, [event.id])
+    run_once(engine, FirstClaim(event.id, 1), lambda session: None)
+    age(engine, 4)
+    clean(engine, conf)
+    assert count(engine, outbox_table) == 0
+    assert outcomes(engine) == {(event.id, 1): Outcome.DONE}
+    age(engine, 11)
+    assert clean(engine, conf) == {"eventworker_inbox": 1}
+
+
+def test_what_is_owed_stays_with_its_body_however_old(
+    engine: Engine, conf: cfg.ConfigOpts
+) -> None:
+    pending, retrying = make_event(), make_event()
+    with short_transaction(engine) as connection:
+        backlog.park(connection, pending, [1])
+        backlog.fail_first(connection, retrying, 1, Failure("no", delay=0.0))
+    age(engine, 5000)
+    assert clean(engine, conf) == {}
+    with short_transaction(engine) as connection:
+        claimed = backlog.claim(connection, [1], 10, 60.0, "me")
+    assert {due.event.id for due in claimed} == {pending.id, retrying.id}
+
+
+def test_a_dead_letter_stays_for_its_days_with_its_body_and_its_inbox_row(
+    engine: Engine, conf: cfg.ConfigOpts
+) -> None:
+    event = make_event()
+    with short_transaction(engine) as connection:
+        backlog.fail_first(connection, event, 1, Failure("no"))
+    age(engine, 89)
+    assert clean(engine, conf) == {}
+    age(engine, 2)
+    assert clean(engine, conf) == {
+        "eventworker_delivery": 1,
+        "eventworker_inbox": 1,
+        "eventworker_event": 1,
+    }
+
+
+def test_a_body_that_nobody_refers_to_goes_but_not_while_it_is_fresh(
+    engine: Engine, conf: cfg.ConfigOpts
+) -> None:
+    with short_transaction(engine) as connection:
+        backlog.store(connection, make_event())
+    assert clean(engine, conf) == {}
+    age(engine, 0.1)
+    assert clean(engine, conf) == {"eventworker_event": 1}
+
+
+def test_quarantine_and_anonymous_ids_go_in_their_time(
+    engine: Engine, conf: cfg.ConfigOpts
+) -> None:
+    with short_transaction(engine) as connection:
+        quarantine.put(connection, b"x", "no", {})
+        anonymous.identify(connection, b"x", False)
+    age(engine, 13)
+    assert clean(engine, conf) == {}
+    age(engine, 2)
+    assert clean(engine, conf) == {"eventworker_anonymous": 1}
+    age(engine, 80)
+    assert clean(engine, conf) == {"eventworker_quarantine": 1}
+
+
+def test_a_large_number_goes_in_bites(
+    engine: Engine, conf: cfg.ConfigOpts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(housekeeping, "_BITE", 3)
+    with short_transaction(engine) as connection:
+        for _ in range(7):
+            note(connection, make_event().id, [1, 2], Outcome.SKIPPED)
+    age(engine, 15)
+    assert clean(engine, conf) == {"eventworker_inbox": 14}
+    assert count(engine, inbox_table) == 0
+
+
+def test_an_inbox_that_forgets_before_an_event_can_come_back_is_refused(
+    conf: cfg.ConfigOpts,
+) -> None:
+    patient = Loaded("a", None, frozenset(), max_attempts=100, backoff_max=86400.0)
+    check_retention(conf, Discovery())
+    with pytest.raises(ConfigError, match="inbox_days"):
+        check_retention(conf, Discovery(loaded=[patient]))
+    conf.set_override("inbox_days", 2.0, group="retention")
+    with pytest.raises(ConfigError, match="inbox_days"):
+        check_retention(conf, Discovery())

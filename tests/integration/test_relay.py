@@ -1,0 +1,138 @@
+"""From the outbox to the broker: settled after the confirm, and never before."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+from sqlalchemy import Engine, insert, update
+from sqlalchemy.orm import Session
+
+from eventworker import outbox
+from eventworker.db import clock, short_transaction
+from eventworker.engine.relay import Relay
+from eventworker.errors import TransportError, TransportUnavailable
+from eventworker.event import uuid7
+from eventworker.outbox.table import DEAD, READY, SENT, outbox_table
+from eventworker.transport import Message
+from eventworker.transports.rabbit import RabbitTransport
+from tests.helpers.databases import outbox_states, rows
+from tests.helpers.deliveries import take
+from tests.helpers.events import make_event
+from tests.helpers.rabbit import depth, settings_at
+from tests.servers import RabbitServer, Vhost
+
+
+@pytest.fixture
+def transport(vhost: Vhost) -> Iterator[RabbitTransport]:
+    built = RabbitTransport(settings_at(vhost, binding_keys=("story", "task")))
+    yield built
+    built.close()
+
+
+def record(engine: Engine, *resources: str) -> list[object]:
+    with Session(engine) as session:
+        made = [outbox.record(session, make_event(resource=each)).id for each in resources]
+        session.commit()
+    return list(made)
+
+
+def relay_of(engine: Engine, transport: RabbitTransport, batch: int = 100) -> Relay:
+    return Relay(engine, transport, batch, "host/1/100")
+
+
+def free_everything(engine: Engine) -> None:
+    with short_transaction(engine) as connection:
+        connection.execute(update(outbox_table).values(leased_until=clock(-1.0)))
+
+
+class KilledBeforeSettling(RabbitTransport):
+    """The relay's process ends after the broker has confirmed."""
+
+    def publish(
+        self, messages: Sequence[Message], timeout: float = 30.0
+    ) -> list[TransportError | None]:
+        assert super().publish(messages, timeout) == [None] * len(messages)
+        raise SystemExit
+
+
+def test_what_is_ready_is_published_once_in_order(
+    engine: Engine, transport: RabbitTransport, vhost: Vhost
+) -> None:
+    made = record(engine, *["story"] * 5)
+    relay = relay_of(engine, transport, batch=2)
+    assert [relay.run_once() for _ in range(4)] == [2, 2, 1, 0]
+    assert outbox_states(engine) == [SENT] * 5
+    assert depth(vhost) == 5
+    subscription = transport.subscribe(10)
+    assert [delivery.event_id for delivery in take(subscription, 5)] == made
+    subscription.close()
+
+
+def test_a_relay_that_dies_between_confirm_and_settling_leaves_a_duplicate_on_the_wire(
+    engine: Engine, transport: RabbitTransport, vhost: Vhost
+) -> None:
+    (event_id,) = record(engine, "story")
+    killed = KilledBeforeSettling(transport.settings)
+    with pytest.raises(SystemExit):
+        relay_of(engine, killed).run_once()
+    killed.close()
+    assert outbox_states(engine) == [READY]
+    assert relay_of(engine, transport).run_once() == 0  # the lease of the dead
+    free_everything(engine)
+    assert relay_of(engine, transport).run_once() == 1
+    assert outbox_states(engine) == [SENT]
+    assert depth(vhost) == 2
+    subscription = transport.subscribe(10)
+    assert {delivery.event_id for delivery in take(subscription, 2)} == {event_id}
+    subscription.close()
+
+
+def test_an_unroutable_event_stays_and_holds_nobody_up(
+    engine: Engine, transport: RabbitTransport, vhost: Vhost
+) -> None:
+    record(engine, "comment", "story", "comment", "task")
+    assert relay_of(engine, transport).run_once() == 4
+    assert outbox_states(engine) == [READY, SENT, READY, SENT]
+    assert depth(vhost) == 2
+    assert relay_of(engine, transport).run_once() == 0  # not again at once
+    free_everything(engine)
+    assert relay_of(engine, transport).run_once() == 2
+    assert outbox_states(engine) == [READY, SENT, READY, SENT]
+
+
+def test_a_row_that_can_never_be_published_is_buried_alone(
+    engine: Engine, transport: RabbitTransport, vhost: Vhost
+) -> None:
+    record(engine, "story")
+    # Past every check, as by somebody's own INSERT: AMQP's routing keys end at 255 bytes.
+    row = {"id": uuid7(), "time": make_event().time, "source": "", "resource": "語" * 120}
+    with short_transaction(engine) as connection:
+        connection.execute(
+            insert(outbox_table).values(**row, body=b"{}", state=READY, claims=0)
+        )
+    record(engine, "task")
+    assert relay_of(engine, transport).run_once() == 3
+    assert outbox_states(engine) == [SENT, DEAD, SENT]
+    assert rows(engine, outbox_table)[1].error
+    assert depth(vhost) == 2
+
+
+def test_while_the_broker_is_away_everything_waits_in_the_outbox(
+    sqlite_engine: Engine, own_rabbit_server: Callable[..., RabbitServer]
+) -> None:
+    server = own_rabbit_server()
+    transport = RabbitTransport(settings_at(server.at("/")))
+    assert transport.publish([]) == []
+    server.stop()
+    record(sqlite_engine, "story", "task")
+    relay = relay_of(sqlite_engine, transport)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("eventworker.engine.relay._CONFIRM_TIMEOUT", 0.3)
+        with pytest.raises(TransportUnavailable):
+            relay.run_once()
+    assert outbox_states(sqlite_engine) == [READY, READY]
+    server.start()
+    free_everything(sqlite_engine)
+    assert relay.run_once() == 2
+    assert outbox_states(sqlite_engine) == [SENT, SENT]
+    assert depth(server.at("/")) == 2
+    transport.close()
