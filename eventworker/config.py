@@ -52,7 +52,7 @@ LOGGING_OPTS: list[cfg.Opt] = [
     cfg.BoolOpt("use_json", default=False, help="One JSON object per log line instead of text."),
     cfg.ListOpt(
         "default_log_levels",
-        default=["pika=CRITICAL", "sqlalchemy=WARNING", "stevedore=WARNING"],
+        default=["alembic=WARNING", "pika=CRITICAL", "sqlalchemy=WARNING", "stevedore=WARNING"],
         help="logger=LEVEL pairs for the libraries underneath.",
     ),
 ]
@@ -123,8 +123,8 @@ NOTIFICATIONS_OPTS: list[cfg.Opt] = [
         "rabbit_ack_timeout",
         default=1800,
         min=2,
-        help="The broker's consumer_timeout in seconds (RabbitMQ: 30 minutes). What is prefetched "
-        "is kept below half of it.",
+        help="The broker's consumer_timeout in seconds (RabbitMQ: 30 minutes). Calls with an event "
+        "that would not end within half of it are made from the backlog instead.",
     ),
     cfg.BoolOpt("rabbit_tls", default=False, help="Connect with TLS 1.2 or newer."),
     cfg.StrOpt("rabbit_tls_ca_file", help="CA bundle to trust. Empty: the system's."),
@@ -139,8 +139,8 @@ NOTIFICATIONS_OPTS: list[cfg.Opt] = [
         default=32,
         min=1,
         max=2000,
-        help="Deliveries that a consumer process may hold. A slow plugin lowers it; see "
-        "rabbit_ack_timeout.",
+        help="Deliveries that a consumer process may hold. One that waits for a minute behind a "
+        "slow plugin is given back, for another process.",
     ),
     cfg.IntOpt(
         "max_event_bytes",

@@ -131,7 +131,9 @@ def checked(event: Event) -> Event:
     if len(event.resource.encode(errors="replace")) > _ROUTING_KEY_BYTES:
         raise EncodeError(f"resource has more than {_ROUTING_KEY_BYTES} bytes")
     if len(event.source) > _SOURCE_LENGTH or not _is_plain(event.source):
-        raise EncodeError(f"source has more than {_SOURCE_LENGTH} characters, or control characters")
+        raise EncodeError(
+            f"source has more than {_SOURCE_LENGTH} characters, or control characters"
+        )
     return event
 
 

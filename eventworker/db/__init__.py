@@ -4,13 +4,12 @@ from eventworker.db.clock import UTCDateTime, clock
 from eventworker.db.engine import build_engine, metadata
 from eventworker.db.failures import (
     first_line,
-    is_doomed_by,
     is_stale_snapshot,
     is_transient,
     is_unavailable,
     translated,
 )
-from eventworker.db.insert import insert_ignore
+from eventworker.db.insert import insert_ignore, insert_or_update
 from eventworker.db.session import EventSession
 from eventworker.db.transaction import (
     OwnedTransaction,
@@ -28,7 +27,7 @@ __all__ = [
     "clock",
     "first_line",
     "insert_ignore",
-    "is_doomed_by",
+    "insert_or_update",
     "is_stale_snapshot",
     "is_transient",
     "is_unavailable",

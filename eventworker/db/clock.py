@@ -22,10 +22,6 @@ class UTCDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> Any:
-        if dialect.name in ("mysql", "mariadb"):
-            from sqlalchemy.dialects.mysql import DATETIME
-
-            return dialect.type_descriptor(DATETIME(fsp=6))
         return dialect.type_descriptor(DateTime(timezone=True))
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
@@ -55,12 +51,6 @@ class clock(FunctionElement[datetime]):  # noqa: N801 - used like a SQL function
 
     def __init__(self, seconds: float = 0.0) -> None:
         super().__init__(literal(float(seconds)))
-
-
-@compiles(clock)
-def _standard(element: clock, compiler: Any, **kw: Any) -> str:
-    offset = compiler.process(element.clauses, **kw)
-    return f"(UTC_TIMESTAMP(6) + INTERVAL ({offset}) * 1000000 MICROSECOND)"
 
 
 @compiles(clock, "postgresql")

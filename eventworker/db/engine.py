@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, Engine, MetaData, create_engine, event
+from sqlalchemy import URL, Connection, Engine, MetaData, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
@@ -21,12 +21,6 @@ metadata = MetaData(
     }
 )
 
-_DRIVERS = {
-    "postgresql": "pip install 'eventworker[postgresql]'",
-    "mysql": "pip install 'eventworker[mysql]'",
-    "mariadb": "pip install 'eventworker[mysql]'",
-}
-
 
 def build_engine(url: str | None, *, pool_size: int = 2) -> Engine:
     """An engine for ``[database] connection``; nothing connects yet.
@@ -39,7 +33,7 @@ def build_engine(url: str | None, *, pool_size: int = 2) -> Engine:
             "connection = postgresql+psycopg://USER:PASSWORD@HOST/DATABASE"
         )
     try:
-        parsed = make_url(url)
+        parsed = _supported(make_url(url))
         options: dict[str, Any] = {}
         if parsed.get_backend_name() == "sqlite":
             # Seconds that a writer waits for another one's transaction.
@@ -50,14 +44,29 @@ def build_engine(url: str | None, *, pool_size: int = 2) -> Engine:
     except (ArgumentError, NoSuchModuleError) as error:
         raise ConfigError(f"[database] connection cannot be used: {error}") from None
     except ModuleNotFoundError as error:
-        hint = _DRIVERS.get(parsed.get_backend_name(), f"pip install {error.name}")
         raise ConfigError(
-            f"[database] connection needs the driver {error.name}, which is not installed; {hint}"
+            f"[database] connection needs the driver {error.name}, which is not installed; "
+            "pip install 'eventworker[postgresql]'"
         ) from None
     if engine.dialect.name == "sqlite":
         _set_up_sqlite(engine)
     guard_owned_transactions(engine)
     return engine
+
+
+def _supported(url: URL) -> URL:
+    """The URL with the driver that the proof of a commit is written for.
+
+    :raises ConfigError: for a database or a driver that events would not be safe with.
+    """
+    if url.drivername == "postgresql":
+        return url.set(drivername="postgresql+psycopg")
+    if url.drivername in ("postgresql+psycopg", "sqlite", "sqlite+pysqlite"):
+        return url
+    raise ConfigError(
+        f"[database] connection: {url.drivername} is not supported; write "
+        "postgresql+psycopg://... or sqlite:///..."
+    )
 
 
 def _set_up_sqlite(engine: Engine) -> None:

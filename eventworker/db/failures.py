@@ -15,11 +15,6 @@ from eventworker.errors import DatabaseUnavailable
 _UNAVAILABLE_STATES = ("08", "53", "57P")
 #: Serialization failure, deadlock, lock timeout, and a read-only server during a fail-over.
 _TRANSIENT_STATES = (*_UNAVAILABLE_STATES, "40", "55P03", "25006", "57")
-#: MySQL: cannot connect, gone away, lost connection, too many connections.
-_MYSQL_UNAVAILABLE = {2002, 2003, 2006, 2013, 1040, 1053}
-#: MySQL: lock wait timeout, deadlock, read-only.
-_MYSQL_DEADLOCK = 1213
-_MYSQL_TRANSIENT = _MYSQL_UNAVAILABLE | {1205, _MYSQL_DEADLOCK, 1290}
 _SQLITE_BUSY, _SQLITE_LOCKED, _SQLITE_FULL, _SQLITE_CANTOPEN = 5, 6, 13, 14
 _SQLITE_BUSY_SNAPSHOT = 517
 
@@ -30,18 +25,11 @@ def _driver_error(error: BaseException) -> Any:
 
 def _sqlstate(error: BaseException) -> str:
     driver = _driver_error(error)
-    return getattr(driver, "sqlstate", None) or getattr(driver, "pgcode", None) or ""
+    return getattr(driver, "sqlstate", None) or ""
 
 
 def _sqlite_code(error: BaseException) -> int | None:
     return getattr(_driver_error(error), "sqlite_errorcode", None)
-
-
-def _mysql_code(error: BaseException) -> int | None:
-    driver = _driver_error(error)
-    if not type(driver).__module__.startswith(("pymysql", "MySQLdb")):
-        return None
-    return driver.args[0] if driver.args and isinstance(driver.args[0], int) else None
 
 
 def is_unavailable(error: BaseException) -> bool:
@@ -55,8 +43,6 @@ def is_unavailable(error: BaseException) -> bool:
         return state.startswith(_UNAVAILABLE_STATES)
     if (code := _sqlite_code(error)) is not None:
         return code & 0xFF in (_SQLITE_FULL, _SQLITE_CANTOPEN)
-    if (number := _mysql_code(error)) is not None:
-        return number in _MYSQL_UNAVAILABLE
     # psycopg's OperationalError without a SQLSTATE is the network's: refused, reset, timed out.
     driver = _driver_error(error)
     return type(driver).__name__ == "OperationalError" and not _is_sqlite(driver)
@@ -68,8 +54,6 @@ def is_transient(error: BaseException) -> bool:
         return True
     if (code := _sqlite_code(error)) is not None:
         return code & 0xFF in (_SQLITE_BUSY, _SQLITE_LOCKED)
-    if (number := _mysql_code(error)) is not None:
-        return number in _MYSQL_TRANSIENT
     return _sqlstate(error).startswith(_TRANSIENT_STATES)
 
 
@@ -80,15 +64,6 @@ def is_stale_snapshot(error: BaseException) -> bool:
     the write lock at its start can.
     """
     return _sqlite_code(error) == _SQLITE_BUSY_SNAPSHOT
-
-
-def is_doomed_by(error: BaseException) -> bool:
-    """Whether the transaction is lost with the statement, though the database lets it go on.
-
-    MySQL and MariaDB roll the whole transaction back on a deadlock, and what follows begins another
-    one in silence. PostgreSQL refuses what follows, so there nobody has to remember.
-    """
-    return is_stale_snapshot(error) or _mysql_code(error) == _MYSQL_DEADLOCK
 
 
 def _is_sqlite(driver: Any) -> bool:

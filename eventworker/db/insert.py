@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Table, insert
+from sqlalchemy import ColumnElement, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
 
@@ -13,8 +13,17 @@ def insert_ignore(dialect: str, table: Table) -> Any:
 
     ``.returning()`` on it answers only for the rows that were inserted.
     """
-    if dialect == "postgresql":
-        return postgresql.insert(table).on_conflict_do_nothing()
-    if dialect == "sqlite":
-        return sqlite.insert(table).on_conflict_do_nothing()
-    return insert(table).prefix_with("IGNORE")
+    kind = sqlite if dialect == "sqlite" else postgresql
+    return kind.insert(table).on_conflict_do_nothing()
+
+
+def insert_or_update(
+    dialect: str, table: Table, values: dict[str, Any], update: dict[str, ColumnElement[Any]]
+) -> Any:
+    """An INSERT of one row that, where its primary key is taken, sets ``update`` on that row.
+
+    Unlike ignoring, that locks the row: nobody deletes it before this transaction ends.
+    """
+    kind = sqlite if dialect == "sqlite" else postgresql
+    keys = list(table.primary_key.columns)
+    return kind.insert(table).values(values).on_conflict_do_update(index_elements=keys, set_=update)

@@ -19,7 +19,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from eventworker.db.failures import (
     first_line,
-    is_doomed_by,
+    is_stale_snapshot,
     is_transient,
     is_unavailable,
     translated,
@@ -155,7 +155,7 @@ class OwnedTransaction:
             self._lost = "the plugin rolled the connection back underneath its session"
 
     def note_error(self, error: BaseException) -> None:
-        if is_doomed_by(error):
+        if is_stale_snapshot(error):
             self._doomed = error
 
     @property
@@ -212,7 +212,7 @@ class OwnedTransaction:
 _NOT_OURS = ("25P02", "22012")
 
 
-#: What would end the transaction (or, on MySQL, DDL, which commits it).
+#: What would end the transaction; and DDL, which belongs in a migration.
 _CONTROL = re.compile(
     r"(?:^|;)(?:\s|--[^\n]*\n|/\*.*?\*/|\()*"
     r"(?P<word>COMMIT|ROLLBACK(?!\s+(?:WORK\s+|TRANSACTION\s+)?TO\b)|ABORT|END|BEGIN"

@@ -48,6 +48,7 @@ def settle_estate(conf: Any, child: Child, owner: str, call: Call | None, cause:
                     )
                 backlog.release_owner(connection, owner, uncount=True)
                 queue.release_owner(connection, owner)
+            engine.dispose()
             return
         except DatabaseUnavailable as error:
             log.warning("%s", error)

@@ -85,17 +85,14 @@ def clean(engine: Engine, options: Any) -> dict[str, int]:
 def _bite(connection: Connection, table: Table, condition: ColumnElement[bool]) -> int:
     keys = list(table.primary_key.columns)
     rows = connection.execute(select(*keys).where(condition).limit(_BITE)).all()
-    if rows:
-        if len(keys) == 1:
-            connection.execute(delete(table).where(keys[0].in_([row[0] for row in rows])))
-        else:
-            connection.execute(
-                delete(table).where(and_(*(key == bindparam(f"k_{key.name}") for key in keys))),
-                [
-                    {f"k_{key.name}": value for key, value in zip(keys, row, strict=True)}
-                    for row in rows
-                ],
-            )
+    if not rows:
+        return 0
+    # The condition again: a row may have come back into use since the look.
+    chosen = and_(*(key == bindparam(f"k_{key.name}") for key in keys))
+    connection.execute(
+        delete(table).where(condition, chosen),
+        [{f"k_{key.name}": value for key, value in zip(keys, row, strict=True)} for row in rows],
+    )
     return len(rows)
 
 

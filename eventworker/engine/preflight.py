@@ -122,13 +122,13 @@ def _look(conf: Any) -> Report:
     _log(found)
     check_retention(conf, found)
     with short_transaction(engine) as connection:
-        registry.sync(connection, [each.name for each in found.loaded], found.off)
-        owed = [each for each in registry.read(connection) if each.state == registry.ON]
+        names = [each.name for each in found.loaded]
+        registry.sync(connection, names, found.off, found.broken)
+        if not any(each.state == registry.ON for each in registry.read(connection)):
+            # Raised in here, so that nothing is recorded of a start that does not happen.
+            off = "".join(f"; {name}: {reason}" for name, reason in found.off.items())
+            raise PluginError(f"no plugin is enabled, so there is nothing to do{off}")
         _free_leases_of_the_dead(connection)
-    if not owed:
-        broken = "".join(f"; {name}: {reason}" for name, reason in found.broken.items())
-        off = "".join(f"; {name}: {reason}" for name, reason in found.off.items())
-        raise PluginError(f"no plugin is enabled, so there is nothing to do{broken}{off}")
     lanes = sorted({each.lane for each in found.loaded} - {"main"})
     return Report(
         plugins=[each.name for each in found.loaded],

@@ -38,7 +38,7 @@ from sqlalchemy import (
     update,
 )
 
-from eventworker.db import UTCDateTime, clock, insert_ignore, metadata, transaction_identity
+from eventworker.db import UTCDateTime, clock, insert_or_update, metadata, transaction_identity
 from eventworker.event import Event, decode
 from eventworker.inbox.claims import Outcome, inbox_table, note, set_outcome
 
@@ -133,7 +133,7 @@ class Failure:
         object.__setattr__(self, "traceback", _storable(self.traceback)[-_TRACEBACK_LENGTH:])
 
 
-#: Characters; four bytes each fit MySQL's TEXT.
+#: Characters that are kept of an error and of a traceback.
 _ERROR_LENGTH, _TRACEBACK_LENGTH = 4000, 16000
 
 
@@ -143,16 +143,21 @@ def _storable(text: str) -> str:
 
 
 def store(connection: Connection, event: Event) -> None:
-    """Keep the event's body for the rows that refer to it."""
+    """Keep the event's body for the rows that refer to it.
+
+    One that is there already is dated anew, so that housekeeping, which deletes old bodies that no
+    row refers to, does not take it away before the rows are written.
+    """
+    values = {
+        "id": event.id,
+        "time": event.time,
+        "source": event.source,
+        "resource": event.resource,
+        "body": event.encode(max_bytes=2**24),
+        "stored_at": clock(),
+    }
     connection.execute(
-        insert_ignore(connection.dialect.name, event_table).values(
-            id=event.id,
-            time=event.time,
-            source=event.source,
-            resource=event.resource,
-            body=event.encode(max_bytes=2**24),
-            stored_at=clock(),
-        )
+        insert_or_update(connection.dialect.name, event_table, values, {"stored_at": clock()})
     )
 
 

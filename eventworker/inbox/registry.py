@@ -49,13 +49,18 @@ def read(connection: Connection) -> list[Registered]:
     return [Registered(*row) for row in rows]
 
 
-def sync(connection: Connection, on: Iterable[str], off: Iterable[str]) -> None:
+def sync(
+    connection: Connection, on: Iterable[str], off: Iterable[str], broken: Iterable[str] = ()
+) -> None:
     """Record what a starting daemon found: these are on, and these, where known, are off.
 
-    A name in neither list (not installed here, or broken) keeps its state.
+    A name in neither list (not installed here) keeps its state. So does a broken one, which should
+    be on and cannot be asked; if nobody knows it yet it is on, so that its events wait for it.
     """
+    for name in broken:
+        _add(connection, name)
     for name in on:
-        _set(connection, name, ON)
+        _switch_on(connection, name)
     table = plugin_table.c
     for name in off:
         connection.execute(
@@ -65,14 +70,21 @@ def sync(connection: Connection, on: Iterable[str], off: Iterable[str]) -> None:
         )
 
 
-def _set(connection: Connection, name: str, state: str) -> None:
+def _switch_on(connection: Connection, name: str) -> None:
     table = plugin_table.c
     changed = connection.execute(
         update(plugin_table)
-        .where(table.key == name.lower(), table.state != state)
-        .values(state=state, since=clock(), name=name)
+        .where(table.key == name.lower(), table.state != ON)
+        .values(state=ON, since=clock(), name=name)
     )
-    if changed.rowcount or connection.scalar(select(table.number).where(table.key == name.lower())):
+    if not changed.rowcount:
+        _add(connection, name)
+
+
+def _add(connection: Connection, name: str) -> None:
+    """Register a name as on, unless it is known."""
+    table = plugin_table.c
+    if connection.scalar(select(table.number).where(table.key == name.lower())):
         return
     number = select(func.coalesce(func.max(table.number), 0) + 1).scalar_subquery()
     # Two daemons that start at once compute the same number; the loser's row is ignored and it
@@ -80,7 +92,7 @@ def _set(connection: Connection, name: str, state: str) -> None:
     for _ in range(100):
         connection.execute(
             insert_ignore(connection.dialect.name, plugin_table).values(
-                number=number, key=name.lower(), name=name, state=state, since=clock()
+                number=number, key=name.lower(), name=name, state=ON, since=clock()
             )
         )
         # Asked for, since the row count of such an INSERT is unknown (-1) on PostgreSQL.

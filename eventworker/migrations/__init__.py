@@ -30,7 +30,6 @@ UPGRADE_COMMAND = "eventworker --config-file FILE db upgrade"
 
 #: Any number will do, as long as every version of eventworker takes the same one ("evwk").
 _LOCK_NUMBER = 0x6576776B
-_LOCK_SECONDS = 600
 
 # alembic's context and op are one per process, so two threads cannot upgrade side by side.
 _alembic_is_ours = threading.Lock()
@@ -145,17 +144,6 @@ def _alone(connection: Connection) -> Iterator[None]:
 
     On SQLite the transaction has taken the only write lock already.
     """
-    backend = connection.dialect.name
-    if backend == "postgresql":
+    if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock(_LOCK_NUMBER)))
-        yield
-    elif backend in ("mysql", "mariadb"):
-        # Its DDL commits, so the lock has to be the connection's.
-        if connection.scalar(select(func.get_lock(VERSION_TABLE, _LOCK_SECONDS))) != 1:
-            raise SchemaError("another upgrade of the tables is running and does not end")
-        try:
-            yield
-        finally:
-            connection.scalar(select(func.release_lock(VERSION_TABLE)))
-    else:
-        yield
+    yield

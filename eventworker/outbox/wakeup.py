@@ -51,10 +51,12 @@ class Bell:
         self._rung = threading.Event()
         self._thread: threading.Thread | None = None
         self._start = threading.Lock()
+        self._pending = False
         self._closed = False
 
     def ring(self) -> None:
         """Wake the consumers soon; returns at once."""
+        self._pending = True
         self._rung.set()
         if self._thread is None:
             with self._start:
@@ -65,22 +67,28 @@ class Bell:
                     self._thread.start()
 
     def close(self) -> None:
-        """End the thread, before its engine is disposed of."""
+        """End the thread, before its engine is disposed of; what was rung for is still sent."""
         self._closed = True
         self._rung.set()
         if self._thread is not None:
             self._thread.join(timeout=5)
 
     def _run(self) -> None:
-        while self._rung.wait() and not self._closed:
+        while not self._closed:
+            self._rung.wait()
             self._rung.clear()
-            try:
-                with self._engine.connect() as connection:
-                    connection.execution_options(isolation_level="AUTOCOMMIT")
-                    connection.execute(text(f"NOTIFY {CHANNEL}"))
-            except SQLAlchemyError as error:
-                # The consumers' poll finds the event all the same.
-                log.debug("no wake-up sent: %s", error)
+            if self._pending:
+                self._pending = False
+                self._notify()
+
+    def _notify(self) -> None:
+        try:
+            with self._engine.connect() as connection:
+                connection.execution_options(isolation_level="AUTOCOMMIT")
+                connection.execute(text(f"NOTIFY {CHANNEL}"))
+        except SQLAlchemyError as error:
+            # The consumers' poll finds the event all the same.
+            log.debug("no wake-up sent: %s", error)
 
 
 _bells: dict[int, Bell] = {}

@@ -104,7 +104,10 @@ class SqlSubscription(Subscription):
             self._waiter.wait(min(left, self._poll_interval))
 
     def _hand_out(self, row: queue.Row) -> Delivery:
-        return Delivery(row.body, row.id, row.claims > 1, self, row.id, row.time, row.source)
+        properties = {"message_id": str(row.id), "source": row.source}
+        return Delivery(
+            row.body, row.id, row.claims > 1, self, row.id, row.time, row.source, properties
+        )
 
     def _fetch(self) -> None:
         """Write what is settled and lease what is next, in one transaction."""

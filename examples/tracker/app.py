@@ -11,13 +11,14 @@ from typing import Any
 
 import msgspec
 from flask import Blueprint, Flask, Response, current_app, request
-from sqlalchemy import create_engine, select
+from sqlalchemy import create_engine, event, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 from werkzeug.exceptions import BadRequest, HTTPException, NotFound
 
 from eventworker.capture.sqlalchemy import Resource, capture
 from eventworker.capture.wsgi import EventMiddleware
+from eventworker.db import first_line
 from examples.tracker import fields
 from examples.tracker.models import (
     Base,
@@ -30,7 +31,7 @@ from examples.tracker.models import (
 )
 
 #: What is captured, and under which name it appears in events.
-RESOURCES = {
+RESOURCES: dict[type, str | Resource] = {
     User: "user",
     Story: "story",
     Task: "task",
@@ -42,6 +43,14 @@ COLLECTIONS: dict[str, tuple[type[Any], type[msgspec.Struct]]] = {
     "stories": (Story, fields.StoryFields),
     "tasks": (Task, fields.TaskFields),
 }
+#: Where a client names a record, and the class it must be of.
+REFERENCES: dict[str, type[Any]] = {
+    "story_id": Story,
+    "assignee_id": User,
+    "user_id": User,
+    "X-User-Id": User,
+}
+FOLLOWED: dict[str, type[Any]] = {"story": Story, "task": Task, "user": User}
 PAGE = 100
 
 api = Blueprint("tracker", __name__, url_prefix="/v1")
@@ -50,6 +59,9 @@ api = Blueprint("tracker", __name__, url_prefix="/v1")
 def create_app(database_url: str) -> Flask:
     """The application on a database; its own tables are made here, eventworker's are not."""
     engine = create_engine(database_url)
+    if engine.dialect.name == "sqlite":
+        # SQLite checks foreign keys only if it is told so, connection by connection.
+        event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA foreign_keys = ON"))
     Base.metadata.create_all(engine)
     sessions = sessionmaker(engine)
     capture(sessions, RESOURCES, source="tracker")
@@ -59,6 +71,7 @@ def create_app(database_url: str) -> Flask:
     app.register_blueprint(api)
     app.register_error_handler(HTTPException, _as_json)
     app.register_error_handler(msgspec.MsgspecError, _bad_body)
+    app.register_error_handler(UnicodeDecodeError, _bad_body)
     app.register_error_handler(IntegrityError, _conflict)
     # No sink: the session records the events, the middleware only tells it of the request.
     app.wsgi_app = EventMiddleware(  # type: ignore[method-assign]
@@ -68,8 +81,18 @@ def create_app(database_url: str) -> Flask:
 
 
 def _author(environ: dict[str, Any]) -> int | None:
-    text = environ.get("HTTP_X_USER_ID", "")
-    return int(text) if text.isdigit() else None
+    return _number(environ.get("HTTP_X_USER_ID", ""))
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) < 10 else None
+
+
+def _known_author(session: Session) -> int | None:
+    author = _author(request.environ)
+    if author is not None:
+        _check_references(session, {"X-User-Id": author})
+    return author
 
 
 def _session() -> Session:
@@ -85,12 +108,12 @@ def _as_json(error: HTTPException) -> Response:
     return _json({"error": error.description}, error.code or 500)
 
 
-def _bad_body(error: msgspec.MsgspecError) -> Response:
+def _bad_body(error: Exception) -> Response:
     return _json({"error": str(error)}, 400)
 
 
 def _conflict(error: IntegrityError) -> Response:
-    return _json({"error": f"it conflicts with what is there: {error.orig}"}, 409)
+    return _json({"error": f"it conflicts with what is there: {first_line(error)}"}, 409)
 
 
 def _as_dict(record: Base) -> dict[str, Any]:
@@ -104,16 +127,19 @@ def _collection(name: str) -> tuple[type[Any], type[msgspec.Struct]]:
 
 
 def _found(session: Session, kind: type[Any], key: int) -> Any:
-    record = session.get(kind, key)
+    record = session.get(kind, key) if key <= fields.MAX_ID else None
     if record is None:
         raise NotFound(f"there is no {kind.__name__.lower()} {key}")
     return record
 
 
 def _check_references(session: Session, values: dict[str, Any]) -> None:
-    for name, kind in (("story_id", Story), ("assignee_id", User), ("user_id", User)):
-        if values.get(name) is not None and session.get(kind, values[name]) is None:
-            raise BadRequest(f"{name}: there is no {kind.__name__.lower()} {values[name]}")
+    for name, kind in REFERENCES.items():
+        if values.get(name) is not None:
+            try:
+                _found(session, kind, values[name])
+            except NotFound as error:
+                raise BadRequest(f"{name}: {error.description}") from None
 
 
 @api.get("/<name>")
@@ -133,7 +159,7 @@ def create(name: str) -> Response:
     with _session() as session:
         _check_references(session, values)
         if kind is Story:
-            values["creator_id"] = _author(request.environ)
+            values["creator_id"] = _known_author(session)
         record = kind(**values)
         session.add(record)
         session.commit()
@@ -185,7 +211,7 @@ def comment(key: int) -> Response:
     values = fields.parsed(request.get_data(), fields.CommentFields)
     with _session() as session:
         _found(session, Story, key)
-        said = Comment(story_id=key, author_id=_author(request.environ), **values)
+        said = Comment(story_id=key, author_id=_known_author(session), **values)
         session.add(said)
         session.commit()
         return _json(_as_dict(said), 201)
@@ -206,6 +232,7 @@ def follow(*_: Any) -> Response:
     values = fields.parsed(request.get_data(), fields.SubscriptionFields)
     with _session() as session:
         _check_references(session, values)
+        _found(session, FOLLOWED[values["target_type"]], values["target_id"])
         subscription = Subscription(**values)
         session.add(subscription)
         session.commit()
@@ -234,7 +261,10 @@ def notifications() -> Response:
 
 
 def _of_user(kind: type[Any], column: Any) -> Response:
-    user = request.args.get("user_id", type=int)
+    text = request.args.get("user_id")
+    user = None if text is None else _number(text)
+    if text is not None and user is None:
+        raise BadRequest(f"user_id: {text!r} is no user's id")
     found = select(kind).order_by(kind.id.desc()).limit(PAGE)
     with _session() as session:
         records = session.scalars(found if user is None else found.where(column == user))

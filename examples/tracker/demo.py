@@ -26,6 +26,7 @@ from examples.tracker.watch import Watcher
 
 #: Notifications that the scenes below must lead to; see :func:`play`.
 EXPECTED_NOTIFICATIONS = 8
+#: Seconds from the start until everything has to be handled.
 TIME_LIMIT = 60.0
 
 CONFIG = """\
@@ -68,10 +69,11 @@ def main() -> int:
             return 1
         except KeyboardInterrupt:
             print("\nEnded.")
-            return 0
+            return 130 if options.once else 0
 
 
 def _demonstrate(folder: Path, once: bool) -> int:
+    deadline = time.monotonic() + TIME_LIMIT
     database = folder / "tracker.sqlite"
     url = f"sqlite:///{database}"
     config = folder / "eventworker.conf"
@@ -98,8 +100,8 @@ def _demonstrate(folder: Path, once: bool) -> int:
         working = stack.enter_context(running_process(daemon, logs["daemon"]))
         engine = build_engine(url)
         stack.callback(engine.dispose)
-        watcher = _wait_for_plugins(engine, working, logs["daemon"])
-        play(client, lambda: _wait_until_handled(watcher, logs["daemon"]))
+        watcher = _wait_for_plugins(engine, working, logs["daemon"], deadline)
+        play(client, lambda: _wait_until_handled(watcher, logs["daemon"], deadline))
         if watcher.notifications != EXPECTED_NOTIFICATIONS:
             raise DemoFailed(
                 f"{watcher.notifications} notifications instead of {EXPECTED_NOTIFICATIONS}"
@@ -117,9 +119,8 @@ def _demonstrate(folder: Path, once: bool) -> int:
         raise DemoFailed(f"a process ended by itself:\n{tail(logs['daemon'])}")
 
 
-def _wait_for_plugins(engine: Engine, daemon: Any, log: Path) -> Watcher:
+def _wait_for_plugins(engine: Engine, daemon: Any, log: Path, deadline: float) -> Watcher:
     watcher = Watcher(engine)
-    deadline = time.monotonic() + TIME_LIMIT
     while not (names := watcher.learn_plugins()):
         if daemon.poll() is not None or time.monotonic() > deadline:
             raise DemoFailed(f"storyboard-worker-daemon does not start:\n{tail(log)}")
@@ -151,8 +152,7 @@ def play(client: Client, handled: Callable[[], None]) -> None:
     handled()
 
 
-def _wait_until_handled(watcher: Watcher, log: Path) -> None:
-    deadline = time.monotonic() + TIME_LIMIT
+def _wait_until_handled(watcher: Watcher, log: Path, deadline: float) -> None:
     while True:
         watcher.look()
         missing = watcher.unfinished()

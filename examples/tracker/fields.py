@@ -6,34 +6,41 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
-Title = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+#: What the tables' columns can hold.
+MAX_ID = 2**31 - 1
+_NO_NUL = r"^[^\x00]*$"
+Id = Annotated[int, msgspec.Meta(ge=1, le=MAX_ID)]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=80, pattern=_NO_NUL)]
+Title = Annotated[str, msgspec.Meta(min_length=1, max_length=200, pattern=_NO_NUL)]
+Text = Annotated[str, msgspec.Meta(pattern=_NO_NUL)]
+Content = Annotated[str, msgspec.Meta(min_length=1, pattern=_NO_NUL)]
 T = TypeVar("T", bound=msgspec.Struct)
 
 
 class UserFields(msgspec.Struct, forbid_unknown_fields=True):
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=80)]
+    name: Name
 
 
 class StoryFields(msgspec.Struct, forbid_unknown_fields=True):
     title: Title
-    description: str = ""
+    description: Text = ""
 
 
 class TaskFields(msgspec.Struct, forbid_unknown_fields=True):
-    story_id: int
+    story_id: Id
     title: Title
     status: Literal["todo", "inprogress", "review", "merged", "invalid"] = "todo"
-    assignee_id: int | None = None
+    assignee_id: Id | None = None
 
 
 class CommentFields(msgspec.Struct, forbid_unknown_fields=True):
-    content: Annotated[str, msgspec.Meta(min_length=1)]
+    content: Content
 
 
 class SubscriptionFields(msgspec.Struct, forbid_unknown_fields=True):
-    user_id: int
+    user_id: Id
     target_type: Literal["story", "task", "user"]
-    target_id: int
+    target_id: Id
 
 
 def parsed(body: bytes, kind: type[T]) -> dict[str, Any]:

@@ -9,9 +9,6 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from eventworker.db import UTCDateTime
 
-STATUSES = ("todo", "inprogress", "review", "merged", "invalid")
-FOLLOWED = ("story", "task", "user")
-
 
 def _now() -> datetime:
     return datetime.now(UTC)

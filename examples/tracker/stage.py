@@ -24,13 +24,22 @@ class DemoFailed(Exception):
 
 
 def command(name: str) -> str:
-    """A console script of the environment that this runs in."""
-    return str(Path(sys.executable).with_name(name))
+    """A console script of the environment that this runs in.
+
+    :raises DemoFailed: when it is not there.
+    """
+    if not has_command(name):
+        raise DemoFailed(f"{name} is not installed beside {sys.executable}; run: make venv")
+    return _path(name)
 
 
 def has_command(name: str) -> bool:
     """Whether that script is installed."""
-    return Path(command(name)).exists()
+    return Path(_path(name)).exists()
+
+
+def _path(name: str) -> str:
+    return str(Path(sys.executable).with_name(name))
 
 
 def run(arguments: Sequence[str], log: Path) -> None:
@@ -39,9 +48,12 @@ def run(arguments: Sequence[str], log: Path) -> None:
     :raises DemoFailed: with the command's last words.
     """
     with log.open("ab") as output:
-        code = subprocess.run(
-            arguments, stdout=output, stderr=output, cwd=ROOT, env=_ENVIRONMENT
-        ).returncode
+        try:
+            code = subprocess.run(
+                arguments, stdout=output, stderr=output, cwd=ROOT, env=_ENVIRONMENT, timeout=30
+            ).returncode
+        except subprocess.TimeoutExpired:
+            raise DemoFailed(f"{' '.join(arguments)} does not end:\n{tail(log)}") from None
     if code:
         raise DemoFailed(f"{' '.join(arguments)} ended with {code}:\n{tail(log)}")
 

@@ -16,6 +16,8 @@ from eventworker.inbox.registry import read
 from eventworker.outbox.table import outbox_table
 from examples.tracker.models import Notification, User
 
+#: A plugin that does not want an event is through with it, too.
+_ENDS = (Outcome.DONE, Outcome.SKIPPED)
 _COLOURS = {"event": "36", "done": "32", "other": "33", "told": "35"}
 
 
@@ -71,7 +73,7 @@ class Watcher:
             f"{seen.title}: {name}"
             for seen in self._events.values()
             for number, name in self._names.items()
-            if seen.outcomes.get(number) != Outcome.DONE
+            if seen.outcomes.get(number) not in _ENDS
         ]
 
     def _look_at_events(self, connection: Connection) -> None:

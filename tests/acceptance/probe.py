@@ -17,6 +17,8 @@ TABLE = """CREATE TABLE probe_effect (
     at DOUBLE PRECISION NOT NULL
 )"""
 
+#: SQLite keeps an id as 32 hexadecimal digits, PostgreSQL as a uuid.
+_DIGITS = "replace(CAST({} AS VARCHAR(36)), '-', '')"
 Pair = tuple[str, str]  # event id, plugin
 
 
@@ -69,16 +71,20 @@ class Probe:
         file = self.folder / "calls"
         return [line.split() for line in file.read_text().splitlines()] if file.exists() else []
 
+    def recorded(self) -> list[str]:
+        """The ids of all events that went through the outbox."""
+        found = self.rows(f"SELECT {_DIGITS.format('id')} FROM eventworker_outbox")
+        return [_dashed(digits) for (digits,) in found]
+
     def give_sign(self, name: str) -> None:
         """`released` and `repaired` change what the behaviours do."""
         (self.folder / name).touch()
 
     def deliveries(self) -> dict[Pair, tuple[str, int, str]]:
         """State, attempts and error of what is not done."""
-        # SQLite keeps an id as 32 hexadecimal digits, PostgreSQL as a uuid.
         found = self.rows(
-            "SELECT replace(CAST(event_id AS VARCHAR(36)), '-', ''), p.name, d.state, d.attempts,"
-            " d.error FROM eventworker_delivery d JOIN eventworker_plugin p ON p.number = d.plugin"
+            f"SELECT {_DIGITS.format('event_id')}, p.name, d.state, d.attempts, d.error"
+            " FROM eventworker_delivery d JOIN eventworker_plugin p ON p.number = d.plugin"
         )
         return {
             (_dashed(event_id), name): (state, attempts, error)

@@ -39,6 +39,8 @@ class Site:
         self.probe = Probe(url, folder / "probe")
         notifications = config.rabbit(vhost) if vhost else config.sql()
         self._groups = config.groups_for(url, notifications, self.probe.folder)
+        # The application's engine, which also wakes the consumers up.
+        self._engine = create_engine(url, poolclass=NullPool)
         self.daemons: list[Daemon] = []
         self.configure()
 
@@ -93,8 +95,7 @@ class Site:
 
     def record(self, *events: Event) -> list[Event]:
         """Events into the outbox, in one transaction."""
-        engine = create_engine(self.url, poolclass=NullPool)
-        with Session(engine) as session, session.begin():
+        with Session(self._engine) as session, session.begin():
             for event in events:
                 outbox.record(session, event)
         return list(events)

@@ -39,4 +39,3 @@ def subscribe(transport: Transport) -> Iterator[Callable[..., Subscription]]:
     yield open_one
     for subscription in opened:
         subscription.close()
-

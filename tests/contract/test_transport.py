@@ -21,9 +21,7 @@ def ids(deliveries: list[Delivery]) -> list[object]:
     return [delivery.event_id for delivery in deliveries]
 
 
-def test_a_message_arrives_as_it_was_published(
-    transport: Transport, subscribe: Subscribe
-) -> None:
+def test_a_message_arrives_as_it_was_published(transport: Transport, subscribe: Subscribe) -> None:
     message = make_message(source="tracker")
     assert transport.publish([message]) == [None]
     (delivery,) = take(subscribe())

@@ -1,6 +1,5 @@
 """Rows of the backlog: parked, claimed, failed, due again, dead; and nobody's twice."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -48,8 +47,8 @@ class Backlog:
 
 
 @pytest.fixture
-def rows(engine: Engine) -> Iterator[Backlog]:
-    yield Backlog(engine)
+def rows(engine: Engine) -> Backlog:
+    return Backlog(engine)
 
 
 def test_a_parked_event_is_owed_and_comes_back_whole(rows: Backlog) -> None:

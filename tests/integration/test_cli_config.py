@@ -17,7 +17,7 @@ from eventworker import migrations
 from eventworker.cli import db
 from eventworker.cli import main as main_module
 from tests.helpers.commands import Commands, Result, run
-from tests.helpers.distributions import install_plugins
+from tests.helpers.probe_plugins import install_plugins
 from tests.servers import Vhost
 
 ROOT = Path(__file__).parents[2]
@@ -116,12 +116,17 @@ def test_what_the_daemon_would_refuse_is_an_error(
     assert any(expected in error for error in result.json["errors"]), result.json
 
 
+def test_a_database_that_is_not_supported_is_an_error(check: Callable[..., Result]) -> None:
+    result = check("[database]\nconnection = mysql+pymysql://root@localhost/events")
+    assert "mysql+pymysql is not supported" in result.json["errors"][0]
+
+
 def test_a_database_driver_that_is_not_installed_is_an_error_with_the_remedy(
     check: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "pymysql", None)
-    result = check("[database]\nconnection = mysql+pymysql://root@localhost/events")
-    assert "pip install 'eventworker[mysql]'" in result.json["errors"][0]
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    result = check("[database]\nconnection = postgresql://events@localhost/events")
+    assert "pip install 'eventworker[postgresql]'" in result.json["errors"][0]
 
 
 def test_all_bad_values_are_told_at_once(check: Callable[..., Result]) -> None:

@@ -20,8 +20,8 @@ from eventworker.outbox.past import past_events
 from eventworker.outbox.table import SENT, outbox_table
 from tests.helpers.commands import Commands
 from tests.helpers.databases import count, deliveries, outcomes
-from tests.helpers.distributions import install_plugins
 from tests.helpers.events import make_event
+from tests.helpers.probe_plugins import install_plugins
 from tests.servers import wait_until
 
 

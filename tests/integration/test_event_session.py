@@ -19,6 +19,11 @@ class Failed(Exception):
     pass
 
 
+def write_and_fail(session: Any, what: str) -> None:
+    write(session, what)
+    raise Failed
+
+
 def test_effect_and_inbox_row_are_committed_together(handled: Handled) -> None:
     assert handled.by(lambda session: write(session, "a"))
     assert handled.effects == ["a"]
@@ -144,8 +149,7 @@ def test_a_block_of_begin_is_kept_at_its_end_and_undone_by_an_error(handled: Han
         with session.begin():
             write(session, "kept")
         with pytest.raises(Failed), session.begin():
-            write(session, "undone")
-            raise Failed
+            write_and_fail(session, "undone")
         with session.begin() as same:
             write(same, "kept, too")
 
@@ -169,8 +173,7 @@ def test_a_plugins_own_savepoint_is_undone_alone(handled: Handled) -> None:
     def call(session: Any) -> None:
         write(session, "before")
         with pytest.raises(Failed), session.begin_nested():
-            write(session, "undone")
-            raise Failed
+            write_and_fail(session, "undone")
         with session.begin_nested():
             write(session, "inside")
         write(session, "after")

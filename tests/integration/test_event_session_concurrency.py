@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, select, text
 from sqlalchemy.exc import OperationalError
 
-from eventworker.db import is_doomed_by, is_stale_snapshot
+from eventworker.db import is_stale_snapshot
 from eventworker.inbox.claims import FirstClaim, run_once
 from tests.helpers.calls import PLUGIN, Handled
 from tests.helpers.databases import effect_table, write
@@ -208,11 +208,3 @@ def test_a_writer_with_the_lock_keeps_others_out_until_its_end(
         assert on_sqlite.by(call, immediate=True)
         written[0].result(20)
     assert on_sqlite.effects == ["first", "second"]
-
-
-def test_a_deadlock_on_mysql_dooms_the_transaction_and_a_lock_timeout_does_not() -> None:
-    # The error as PyMySQL raises it; there is no MySQL server here.
-    kind = type("OperationalError", (Exception,), {"__module__": "pymysql.err"})
-    assert is_doomed_by(kind(1213, "Deadlock found when trying to get lock"))
-    assert not is_doomed_by(kind(1205, "Lock wait timeout exceeded"))
-    assert not is_doomed_by(ValueError())

@@ -63,9 +63,7 @@ def driver_of(session: Any) -> Any:
 
 
 @pytest.mark.parametrize("statement", CONTROL)
-def test_a_statement_that_ends_the_transaction_is_refused(
-    handled: Handled, statement: str
-) -> None:
+def test_a_statement_that_ends_the_transaction_is_refused(handled: Handled, statement: str) -> None:
     def call(session: Any) -> None:
         write(session, "a")
         session.execute(text(statement))

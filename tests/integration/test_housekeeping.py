@@ -88,9 +88,7 @@ def test_the_memory_of_what_is_done_outlives_the_events_body(
     assert clean(engine, conf) == {"eventworker_inbox": 1}
 
 
-def test_what_is_owed_stays_with_its_body_however_old(
-    engine: Engine, conf: cfg.ConfigOpts
-) -> None:
+def test_what_is_owed_stays_with_its_body_however_old(engine: Engine, conf: cfg.ConfigOpts) -> None:
     pending, retrying = make_event(), make_event()
     with short_transaction(engine) as connection:
         backlog.park(connection, pending, [1])

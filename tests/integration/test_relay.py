@@ -106,9 +106,7 @@ def test_a_row_that_can_never_be_published_is_buried_alone(
     # Past every check, as by somebody's own INSERT: AMQP's routing keys end at 255 bytes.
     row = {"id": uuid7(), "time": make_event().time, "source": "", "resource": "語" * 120}
     with short_transaction(engine) as connection:
-        connection.execute(
-            insert(outbox_table).values(**row, body=b"{}", state=READY, claims=0)
-        )
+        connection.execute(insert(outbox_table).values(**row, body=b"{}", state=READY, claims=0))
     record(engine, "task")
     assert relay_of(engine, transport).run_once() == 3
     assert outbox_states(engine) == [SENT, DEAD, SENT]

@@ -109,7 +109,7 @@ def _reread(entry: Contents | None, max_bytes: int) -> tuple[Event | None, str |
             entry.body,
             id=_uuid(entry.properties.get("message_id")),
             time=entry.received_at,
-            source=str(entry.properties.get("app_id") or "")[:255],
+            source=str(entry.properties.get("source") or ""),
             max_bytes=max_bytes,
         )
     except DecodeError as error:

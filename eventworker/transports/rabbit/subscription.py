@@ -183,6 +183,7 @@ class RabbitSubscription(Subscription):
                 "message_id": properties.message_id,
                 "content_type": properties.content_type,
                 "app_id": properties.app_id,
+                "source": _source(properties),
             },
         )
         with self._arrival:

@@ -67,7 +67,7 @@ def reflected(connection: Connection, name: str, option: str) -> Table:
         columns = inspector.get_columns(plain, schema=schema or None)
     except NoSuchTableError:
         columns = []
-    if not columns:  # as MySQL says it
+    if not columns:
         raise ConfigError(f"{option}: there is no table {name} in the database")
     return Table(
         plain,

@@ -1,0 +1,165 @@
+"""A StoryBoard as it is: its configuration file, its publisher, its tables, its manual's plugin."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pika
+import pytest
+
+from tests.acceptance.installation import HERE, Installation
+from tests.acceptance.site import QUEUE, Site
+from tests.helpers.rabbit import channel_at
+from tests.servers import Vhost, wait_until
+
+#: The options that an installed StoryBoard has, with its comments and its spelling.
+STORYBOARD_CONF = """\
+[DEFAULT]
+# Default log level is INFO
+verbose = True
+
+# Print debugging output (set logging level to DEBUG instead of default INFO level)
+debug = True
+
+# Directory in which lock files will be stored
+lock_path = {folder}/lock
+working_directory = {folder}
+
+log_format = %(asctime)s %(levelname)8s [%(name)s] %(message)s
+log_date_format = %Y-%m-%d %H:%M:%S
+log_file = daemon-1.log
+log_dir = {folder}
+use_syslog = False
+publish_errors = False
+
+# Address to bind the API server
+bind_host = 0.0.0.0
+bind_port = 8080
+
+openid_url = https://login.launchpad.net/+openid
+enable_editing = True
+valid_oauth_clients = storyboard.example.org
+enable_notifications = True
+default_url = storyboard.example.org
+
+[oauth]
+authorization_code_ttl = 300
+access_token_ttl = 3600
+refresh_token_ttl = 604800
+openid_url = https://login.launchpad.net/+openid
+
+[scheduler]
+enable = True
+
+[cron]
+plugin = storyboard.plugin.cron.manager:CronManager
+
+[cors]
+allowed_origins = https://storyboard.example.org
+max_age = 3600
+
+[notifications]
+rabbit_host = {vhost.host}
+rabbit_login_method = AMQPLAIN
+rabbit_userid = {vhost.user}
+rabbit_password = {vhost.password}
+rabbit_port = {vhost.port}
+rabbit_virtual_host = {vhost.vhost}
+rabbit_application_name = storyboard
+rabbit_exchange_name = storyboard
+rabbit_event_queue_name = storyboard_events
+rabbit_connection_attempts = 6
+rabbit_retry_delay = 10
+
+[database]
+connection = {url}
+max_retries = -1
+pool_recycle = 3600
+
+[plugin_token_cleaner]
+enable = True
+
+[plugin_email]
+enable = False
+sender = StoryBoard <noreply@storyboard.example.org>
+"""
+
+
+@pytest.fixture(scope="module")
+def storyboard(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Installation:
+    """An environment with eventworker, storyboard-compat and the plugin of StoryBoard's manual."""
+    made = Installation(tmp_path_factory.mktemp("storyboard") / "venv")
+    made.link_dependencies()
+    names = ("eventworker", "storyboard-compat", "my-storyboard-plugin")
+    made.install("--no-deps", *(wheels[name] for name in names))
+    return made
+
+
+def publish_as_storyboard(vhost: Vhost, payload: dict[str, Any]) -> None:
+    """The few lines of StoryBoard's publisher: transient, no id, nothing but the body."""
+    with channel_at(vhost) as channel:
+        channel.exchange_declare(exchange="storyboard", exchange_type="topic", durable=True)
+        channel.basic_publish(
+            exchange="storyboard",
+            routing_key=payload["resource"],
+            body=json.dumps(payload),
+            properties=pika.BasicProperties(content_type="application/json"),
+        )
+
+
+def payload_of(event_id: int, author_id: int, story_id: int = 1) -> dict[str, Any]:
+    return {
+        "author_id": author_id,
+        "method": "PUT",
+        "url": "https://storyboard.example.org/#!/story/1",
+        "path": f"/v1/stories/{story_id}",
+        "query_string": "",
+        "status": 200,
+        "resource": "timeline_event",
+        "resource_id": event_id,
+        "sub_resource": None,
+        "sub_resource_id": None,
+        "resource_before": None,
+        "resource_after": None,
+    }
+
+
+def test_the_plugin_of_the_manual_tells_every_subscriber_of_a_published_event(
+    storyboard: Installation,
+    make_site: Callable[..., Site],
+    database: str,
+    vhost: Vhost,
+    tmp_path: Path,
+) -> None:
+    site = make_site(database, vhost)
+    site.installation = storyboard
+    site.file = tmp_path / "storyboard.conf"
+    site.file.write_text(STORYBOARD_CONF.format(folder=tmp_path, vhost=vhost, url=database))
+    made = storyboard.run("python", HERE / "storyboard_tables.py", database)
+    assert made.returncode == 0, made.stderr
+    known = json.loads(made.stdout)
+
+    daemon = site.start(workers=2)
+    daemon.says("plugin my-worker-plugin (my-storyboard-plugin) is on")
+    publish_as_storyboard(vhost, payload_of(known["event"], known["author"]))
+    rows = "SELECT subscriber_id, author_id, event_type, event_info FROM subscription_events"
+    wait_until(lambda: len(site.probe.rows(rows)) >= 2, 15, "the subscribers are not told")
+    site.stop_all()
+
+    info = json.dumps({"title": "Das Dach hat ein Löch"})
+    assert sorted(site.probe.rows(rows)) == [
+        (subscriber, known["author"], "story_details_changed", info)
+        for subscriber in known["subscribers"]
+    ]
+    assert site.probe.deliveries() == {}
+    assert f"consuming {QUEUE}" in daemon.output()
+
+
+def test_the_old_file_is_found_to_be_right(
+    storyboard: Installation, database: str, vhost: Vhost, tmp_path: Path
+) -> None:
+    file = tmp_path / "storyboard.conf"
+    file.write_text(STORYBOARD_CONF.format(folder=tmp_path, vhost=vhost, url=database))
+    checked = storyboard.run("eventworker", "--config-file", file, "config", "check", "--connect")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
