@@ -1,6 +1,7 @@
 """Contract with the database: engine, clock, the event-scoped session, and what an error means."""
 
 from eventworker.db.clock import UTCDateTime, clock
+from eventworker.db.columns import message_columns, serial
 from eventworker.db.engine import build_engine, metadata
 from eventworker.db.failures import (
     first_line,
@@ -31,7 +32,9 @@ __all__ = [
     "is_stale_snapshot",
     "is_transient",
     "is_unavailable",
+    "message_columns",
     "metadata",
+    "serial",
     "short_transaction",
     "transaction_identity",
     "translated",

@@ -214,9 +214,10 @@ _NOT_OURS = ("25P02", "22012")
 
 #: What would end the transaction; and DDL, which belongs in a migration.
 _CONTROL = re.compile(
-    r"(?:^|;)(?:\s|--[^\n]*\n|/\*.*?\*/|\()*"
+    r"(?:^|;)(?:\s|--[^\n]*\n|/\*(?:[^*]|\*(?!/))*\*/|\()*"
     r"(?P<word>COMMIT|ROLLBACK(?!\s+(?:WORK\s+|TRANSACTION\s+)?TO\b)|ABORT|END|BEGIN"
-    r"|START\s+TRANSACTION|PREPARE\s+TRANSACTION|CREATE|ALTER|DROP|TRUNCATE|RENAME|GRANT|REVOKE|LOCK\s+TABLES|VACUUM)\b",
+    r"|START\s+TRANSACTION|PREPARE\s+TRANSACTION"
+    r"|CREATE|ALTER|DROP|TRUNCATE|GRANT|REVOKE|VACUUM)\b",
     re.IGNORECASE | re.DOTALL,
 )
 

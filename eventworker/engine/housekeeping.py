@@ -51,7 +51,9 @@ def overdue(options: Any) -> Iterator[tuple[Table, ColumnElement[bool]]]:
         inbox_table,
         and_(
             inbox.at < inbox_days,
-            inbox.outcome.not_in((int(Outcome.PENDING), int(Outcome.RETRY))),
+            # Not NOT IN: SQLAlchemy has no such list in a statement for many rows, see _bite.
+            inbox.outcome != int(Outcome.PENDING),
+            inbox.outcome != int(Outcome.RETRY),
             ~exists().where(delivery.event_id == inbox.event_id, delivery.plugin == inbox.plugin),
         ),
     )

@@ -16,7 +16,7 @@ from stevedore import NamedExtensionManager
 
 from eventworker import config
 from eventworker.errors import PluginError
-from eventworker.event import Event
+from eventworker.event import WIRE_FIELDS, Event
 from eventworker.plugin import ENTRY_POINT_GROUP
 
 log = logging.getLogger(__name__)
@@ -24,22 +24,7 @@ log = logging.getLogger(__name__)
 SERVICE_GROUP = "eventworker.service"
 
 #: What ``handle()`` may name, in StoryBoard's order, and ``event``.
-ARGUMENTS = (
-    "session",
-    "author",
-    "method",
-    "url",
-    "path",
-    "query_string",
-    "status",
-    "resource",
-    "resource_id",
-    "sub_resource",
-    "sub_resource_id",
-    "resource_before",
-    "resource_after",
-    "event",
-)
+ARGUMENTS = ("session", "author", *WIRE_FIELDS[1:], "event")
 _FROM_EVENT = ARGUMENTS[2:-1]
 
 

@@ -11,11 +11,9 @@ import hashlib
 from uuid import UUID
 
 from sqlalchemy import (
-    BigInteger,
     Column,
     Connection,
     Index,
-    Integer,
     LargeBinary,
     Table,
     Uuid,
@@ -23,18 +21,13 @@ from sqlalchemy import (
     select,
 )
 
-from eventworker.db import UTCDateTime, clock, metadata
+from eventworker.db import UTCDateTime, clock, metadata, serial
 from eventworker.event import uuid7
 
 anonymous_table = Table(
     "eventworker_anonymous",
     metadata,
-    Column(
-        "id",
-        BigInteger().with_variant(Integer, "sqlite"),
-        primary_key=True,
-        autoincrement=True,
-    ),
+    serial(),
     Column("digest", LargeBinary(32), nullable=False),
     Column("event_id", Uuid, nullable=False),
     Column("at", UTCDateTime, nullable=False, index=True),

@@ -19,12 +19,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import (
-    BigInteger,
     Column,
     Connection,
     Index,
-    Integer,
-    LargeBinary,
     SmallInteger,
     String,
     Table,
@@ -38,7 +35,15 @@ from sqlalchemy import (
     update,
 )
 
-from eventworker.db import UTCDateTime, clock, insert_or_update, metadata, transaction_identity
+from eventworker.db import (
+    UTCDateTime,
+    clock,
+    insert_or_update,
+    message_columns,
+    metadata,
+    serial,
+    transaction_identity,
+)
 from eventworker.event import Event, decode
 from eventworker.inbox.claims import Outcome, inbox_table, note, set_outcome
 
@@ -48,23 +53,14 @@ PENDING, RETRY, DEAD = "pending", "retry", "dead"
 event_table = Table(
     "eventworker_event",
     metadata,
-    Column("id", Uuid, primary_key=True),
-    Column("time", UTCDateTime, nullable=False),
-    Column("source", String(255), nullable=False),
-    Column("resource", String(120), nullable=False),
-    Column("body", LargeBinary(2**24), nullable=False),
+    *message_columns(),
     Column("stored_at", UTCDateTime, nullable=False),
 )
 
 delivery_table = Table(
     "eventworker_delivery",
     metadata,
-    Column(
-        "id",
-        BigInteger().with_variant(Integer, "sqlite"),
-        primary_key=True,
-        autoincrement=True,
-    ),
+    serial(),
     Column("event_id", Uuid, nullable=False),
     Column("plugin", SmallInteger, nullable=False),
     Column("state", String(10), nullable=False),

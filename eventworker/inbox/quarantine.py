@@ -7,10 +7,8 @@ import json
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
     Column,
     Connection,
-    Integer,
     LargeBinary,
     String,
     Table,
@@ -19,17 +17,12 @@ from sqlalchemy import (
     select,
 )
 
-from eventworker.db import UTCDateTime, clock, metadata
+from eventworker.db import UTCDateTime, clock, metadata, serial
 
 quarantine_table = Table(
     "eventworker_quarantine",
     metadata,
-    Column(
-        "id",
-        BigInteger().with_variant(Integer, "sqlite"),
-        primary_key=True,
-        autoincrement=True,
-    ),
+    serial(),
     Column("sha256", String(64), nullable=False),
     Column("reason", Text, nullable=False),
     Column("properties", Text, nullable=False),

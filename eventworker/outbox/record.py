@@ -7,9 +7,10 @@ from typing import Any
 from sqlalchemy import Connection, insert
 from sqlalchemy.orm import Session, scoped_session
 
-from eventworker.event import Event, checked
+from eventworker.event import Event
 from eventworker.outbox import wakeup
-from eventworker.outbox.table import READY, outbox_table
+from eventworker.outbox.table import outbox_table, row_of
+from eventworker.transport import Message
 
 
 def record(session: Session | scoped_session[Any] | Connection, event: Event) -> Event:
@@ -22,18 +23,7 @@ def record(session: Session | scoped_session[Any] | Connection, event: Event) ->
     :returns: the event.
     :raises EncodeError: when the event cannot be put on the wire; nothing is written then.
     """
-    session.execute(
-        insert(outbox_table),
-        {
-            "id": event.id,
-            "time": event.time,
-            "source": event.source,
-            "resource": event.resource,
-            "body": checked(event).encode(),
-            "state": READY,
-            "claims": 0,
-        },
-    )
+    session.execute(insert(outbox_table), row_of(Message.of(event)))
     if not isinstance(session, Connection):
         wakeup.ring_after_commit(session)
     return event

@@ -8,20 +8,19 @@ are given out before the commit, so a slow transaction commits an id that such a
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Index, Integer, LargeBinary, SmallInteger, String, Table, Text, Uuid
+from typing import Any
 
-from eventworker.db import UTCDateTime, metadata
+from sqlalchemy import Column, Index, Integer, SmallInteger, String, Table, Text
+
+from eventworker.db import UTCDateTime, message_columns, metadata
+from eventworker.transport import Message
 
 READY, SENT, DEAD = 0, 1, 2
 
 outbox_table = Table(
     "eventworker_outbox",
     metadata,
-    Column("id", Uuid, primary_key=True),
-    Column("time", UTCDateTime, nullable=False),
-    Column("source", String(255), nullable=False),
-    Column("resource", String(120), nullable=False),
-    Column("body", LargeBinary(2**24), nullable=False),
+    *message_columns(),
     Column("state", SmallInteger, nullable=False, default=READY),
     Column("claims", Integer, nullable=False, default=0),
     Column("leased_until", UTCDateTime),
@@ -35,3 +34,16 @@ Index(
     postgresql_where=outbox_table.c.state == READY,
     sqlite_where=outbox_table.c.state == READY,
 )
+
+
+def row_of(message: Message) -> dict[str, Any]:
+    """A new row, ready to be claimed."""
+    return {
+        "id": message.id,
+        "time": message.time,
+        "source": message.source,
+        "resource": message.resource,
+        "body": message.body,
+        "state": READY,
+        "claims": 0,
+    }

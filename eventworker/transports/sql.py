@@ -13,12 +13,12 @@ from collections import deque
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, insert
+from sqlalchemy import Connection, Engine
 
-from eventworker.db import first_line, short_transaction
+from eventworker.db import first_line, insert_ignore, short_transaction
 from eventworker.errors import DatabaseUnavailable, TransportError, TransportUnavailable
 from eventworker.outbox import queue
-from eventworker.outbox.table import READY, outbox_table
+from eventworker.outbox.table import outbox_table, row_of
 from eventworker.outbox.wakeup import bell_of
 from eventworker.transport import Delivery, Message, Subscription, Transport
 from eventworker.transports.waiting import waiter_for
@@ -41,23 +41,13 @@ class SqlTransport(Transport):
     def publish(
         self, messages: Sequence[Message], timeout: float = 30.0
     ) -> list[TransportError | None]:
-        rows = [
-            {
-                "id": message.id,
-                "time": message.time,
-                "source": message.source,
-                "resource": message.resource,
-                "body": message.body,
-                "state": READY,
-                "claims": 0,
-            }
-            for message in messages
-        ]
-        if not rows:
+        if not messages:
             return []
+        # An id that is there already is the same event published once more.
+        statement = insert_ignore(self._engine.dialect.name, outbox_table)
         try:
             with short_transaction(self._engine) as connection:
-                connection.execute(insert(outbox_table), rows)
+                connection.execute(statement, [row_of(message) for message in messages])
         except DatabaseUnavailable as error:
             return [TransportUnavailable(str(error)) for _ in messages]
         if self._engine.dialect.name == "postgresql":

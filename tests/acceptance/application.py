@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import create_engine
+from sqlalchemy import NullPool, create_engine
 from sqlalchemy.orm import sessionmaker
 
 from eventworker.capture.sqlalchemy import capture
@@ -84,7 +84,8 @@ def use_api(port: int, stories: int) -> int:
 
 def work_in_bulk(url: str, stories: int) -> int:
     """What a script of the application does in large transactions; the number of events."""
-    engine = create_engine(url)
+    # The thread that wakes the consumers may come for a connection after the last commit.
+    engine = create_engine(url, poolclass=NullPool)
     sessions = sessionmaker(engine)
     capture(sessions, RESOURCES, source="tracker")
     for start in range(0, stories, BULK):
@@ -92,5 +93,4 @@ def work_in_bulk(url: str, stories: int) -> int:
             session.add_all(
                 Story(title=f"Bulk {number}") for number in range(start, min(start + BULK, stories))
             )
-    engine.dispose()
     return stories

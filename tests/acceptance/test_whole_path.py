@@ -30,9 +30,11 @@ def every_event_has_each_effect_once(site: Site, expected: int, timeout: float) 
     assert probe.number("SELECT count(*) FROM eventworker_outbox WHERE state <> 1") == 0
 
 
-def run_application(site: Site, *, requests: int, bulk: int, timeout: float) -> None:
+def run_application(
+    site: Site, *, workers: int = 2, requests: int, bulk: int, timeout: float
+) -> None:
     site.configure(DEFAULT={"debug": False}, plugins={"only": "alpha, gamma"})
-    site.start(workers=2, ready=False)
+    site.start(workers=workers, ready=False)
     with tracker(site.installation, site.folder, site.url) as port:
         expected = use_api(port, requests // 3)
         expected += work_in_bulk(site.url, bulk)
@@ -41,7 +43,7 @@ def run_application(site: Site, *, requests: int, bulk: int, timeout: float) -> 
 
 @pytest.mark.slow
 def test_ten_thousand_events_through_tracker_outbox_relay_broker_and_daemon(site: Site) -> None:
-    run_application(site, requests=300, bulk=9699, timeout=120)
+    run_application(site, workers=6, requests=300, bulk=9699, timeout=120)
 
 
 def test_the_same_without_a_broker(sql_site: Site) -> None:

@@ -4,18 +4,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text, update
+from sqlalchemy import Engine, update
 
 from eventworker.db import clock, short_transaction
-from eventworker.errors import DatabaseUnavailable, Reject, Retry
+from eventworker.errors import Reject, Retry
 from eventworker.inbox import registry
 from eventworker.inbox.backlog import delivery_table
 from eventworker.inbox.claims import Outcome
 from eventworker.inbox.quarantine import quarantine_table
-from tests.helpers.databases import deliveries, effects, outcomes, rows, write
+from tests.helpers.databases import deliveries, effects, outcomes, rows
 from tests.helpers.events import make_event
 from tests.helpers.plugins import Plugin, Workshop, loaded, time_limits
-from tests.servers import PostgresServer
 
 
 @pytest.fixture(autouse=True)
@@ -219,96 +218,3 @@ def test_calls_that_never_came_back_end_in_a_dead_letter_without_another(engine:
     assert plugin.calls == 0
     assert ends(engine) == {1: Outcome.DEAD}
     assert "2 times" in deliveries(engine)[0].error
-
-
-def test_a_call_whose_connection_was_killed_is_redone_without_an_attempt_spent(
-    postgres_engine: Engine,
-) -> None:
-    def body(session: Any, _event: Any) -> None:
-        if plugin.calls == 1:
-            session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
-
-    plugin = Plugin("a", body)
-    Workshop(postgres_engine, loaded(plugin)).dispatch(make_event())
-    assert plugin.calls == 2
-    assert effects(postgres_engine) == ["a"]
-    assert ends(postgres_engine) == {1: Outcome.DONE}
-
-
-@pytest.fixture
-def conflict(postgres_engine: Engine) -> Iterator[str]:
-    """The name of a function that raises the SQLSTATE that it is given."""
-    body = "BEGIN RAISE EXCEPTION 'a conflict' USING ERRCODE = state; END"
-    with postgres_engine.begin() as connection:
-        connection.exec_driver_sql(
-            "CREATE OR REPLACE FUNCTION conflict(state text) RETURNS void LANGUAGE plpgsql "
-            f"AS $${body}$$"
-        )
-    yield "SELECT conflict(:state)"
-    with postgres_engine.begin() as connection:
-        connection.execute(text("DROP FUNCTION conflict(text)"))
-
-
-@pytest.mark.parametrize("state", ["40P01", "40001", "55P03", "57014"])
-def test_a_conflict_is_redone_without_an_attempt_spent(
-    postgres_engine: Engine, conflict: str, state: str
-) -> None:
-    def body(session: Any, _event: Any) -> None:
-        if plugin.calls < 3:
-            session.execute(text(conflict), {"state": state})
-
-    plugin = Plugin("a", body)
-    Workshop(postgres_engine, loaded(plugin)).dispatch(make_event())
-    assert plugin.calls == 3
-    assert effects(postgres_engine) == ["a"]
-
-
-def test_a_conflict_that_does_not_end_is_postponed_without_an_attempt_spent(
-    postgres_engine: Engine, conflict: str
-) -> None:
-    plugin = Plugin("a", lambda session, _: session.execute(text(conflict), {"state": "40001"}))
-    Workshop(postgres_engine, loaded(plugin)).dispatch(make_event())
-    (row,) = deliveries(postgres_engine)
-    assert (row.state, row.attempts) == ("pending", 0)
-
-
-def test_while_the_database_is_away_nothing_is_acked_or_counted(
-    own_postgres_server: Any, new_engine: Any
-) -> None:
-    from tests.helpers.databases import make_tables
-
-    server: PostgresServer = own_postgres_server()
-    engine = make_tables(new_engine(server.createdb()))
-    in_call = Plugin("a", lambda *_: server.kill() if in_call.calls == 1 else None)
-    shop = Workshop(engine, loaded(in_call))
-    event = make_event()
-    with pytest.raises(DatabaseUnavailable):
-        shop.dispatch(event)
-    with pytest.raises(DatabaseUnavailable):
-        shop.dispatch(event)
-    server.start()
-    shop.dispatch(event)
-    assert effects(engine) == ["a"]
-    assert ends(engine) == {1: Outcome.DONE}
-    assert deliveries(engine) == []
-
-
-def test_a_read_then_write_plugin_on_sqlite_is_redone_with_the_lock(
-    sqlite_engine: Engine, new_engine: Any
-) -> None:
-    other = new_engine(str(sqlite_engine.url))
-
-    class ReadThenWrite(Plugin):
-        def handle(self, session: Any, event: Any) -> None:
-            session.execute(text("SELECT count(*) FROM effect"))
-            self.calls += 1
-            if self.calls == 1:
-                with other.begin() as connection:
-                    write(connection, "of somebody else")
-            write(session, "a")
-
-    plugin = ReadThenWrite("a")
-    Workshop(sqlite_engine, loaded(plugin)).dispatch(make_event())
-    assert plugin.calls == 2
-    assert effects(sqlite_engine) == ["a", "of somebody else"]
-    assert ends(sqlite_engine) == {1: Outcome.DONE}

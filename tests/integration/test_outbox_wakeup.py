@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 from eventworker import outbox
 from eventworker.transports.sql import SqlTransport
 from eventworker.transports.waiting import waiter_for
+from tests.helpers.databases import make_tables
 from tests.helpers.deliveries import take
 from tests.helpers.events import make_event
 from tests.servers import PostgresServer, wait_until
@@ -53,8 +54,6 @@ def test_a_request_does_not_wait_for_its_bell(
     new_engine: Callable[[str], Engine],
 ) -> None:
     """The database goes away after the commit: the bell fails, the request does not notice."""
-    from tests.helpers.databases import make_tables
-
     server = own_postgres_server()
     engine = make_tables(new_engine(server.createdb()))
     record(engine)

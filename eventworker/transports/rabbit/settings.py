@@ -57,7 +57,7 @@ class RabbitSettings:
         longer than ``retry_delay``, and jittered so that a fleet does not return as one."""
         longest = max(self.retry_delay, 0.1)
         if failures <= self.connection_attempts:
-            longest = min(longest, 0.25 * 2**failures)
+            longest = min(longest, 0.25 * 2 ** min(failures, 20))
         return longest * random.uniform(0.5, 1.0)
 
 

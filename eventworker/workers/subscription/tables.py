@@ -8,11 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
     Column,
     Connection,
     Index,
-    Integer,
     String,
     Table,
     Text,
@@ -22,17 +20,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session, scoped_session
 
-from eventworker.db import UTCDateTime, clock, insert_ignore, metadata
+from eventworker.db import UTCDateTime, clock, insert_ignore, metadata, serial
 
 subscription_table = Table(
     "eventworker_subscription",
     metadata,
-    Column(
-        "id",
-        BigInteger().with_variant(Integer, "sqlite"),
-        primary_key=True,
-        autoincrement=True,
-    ),
+    serial(),
     Column("user_id", String(255), nullable=False),
     Column("target_type", String(120), nullable=False),
     Column("target_id", String(255), nullable=False),
@@ -45,12 +38,7 @@ subscription_table = Table(
 notification_table = Table(
     "eventworker_notification",
     metadata,
-    Column(
-        "id",
-        BigInteger().with_variant(Integer, "sqlite"),
-        primary_key=True,
-        autoincrement=True,
-    ),
+    serial(),
     Column("event_id", Uuid, nullable=False),
     Column("subscriber_id", String(255), nullable=False),
     Column("author_id", String(255)),
