@@ -57,26 +57,22 @@ def test_a_broker_that_ends_in_the_middle_of_the_stream_costs_nothing(
     assert probe.calls() == once(everything, "alpha", "beta"), "a finished call was made again"
 
 
-def test_a_broker_that_is_not_there_at_the_start_is_waited_for(
+def test_a_broker_that_is_not_there_is_waited_for_and_keeps_nobody_from_stopping(
     own_site: Site, broker: RabbitServer
 ) -> None:
     site, probe = own_site, own_site.probe
     broker.stop()
-    daemon = site.start(ready=False)
-    daemon.says("next try in", 2)
+    first = site.start(ready=False)
+    first.says("next try in", 2)
+    first.stop()
+
+    site.daemons.clear()
+    site.start(ready=False).says("next try in", 2)
     events = site.record(make_event(), make_event())
     broker.start()
     site.wait_for(events, "alpha", "beta", timeout=30)
     site.stop_all()
     assert probe.effects() == once(events, "alpha", "beta")
-
-
-def test_a_daemon_without_its_broker_can_be_stopped(own_site: Site, broker: RabbitServer) -> None:
-    daemon = own_site.start()
-    broker.stop()
-    daemon.says("next try in", 2)
-    daemon.stop()
-    broker.start()
 
 
 def test_a_broker_that_stops_answering_is_found_out_by_its_heartbeat(

@@ -3,8 +3,6 @@
 import os
 import signal
 
-import pytest
-
 from tests.acceptance.probe import Probe, once
 from tests.acceptance.site import Site
 from tests.helpers.events import make_event
@@ -71,9 +69,9 @@ def test_so_it_is_where_the_outbox_is_the_queue(sql_site: Site) -> None:
     given_up_on(sql_site, {"segfault": CRASHES["segfault"], "deadlock": HANGS["deadlock"]})
 
 
-@pytest.mark.parametrize("count", [1, 3])
-def test_ps_shows_as_many_consumers_as_were_asked_for(site: Site, count: int) -> None:
+def test_ps_shows_as_many_consumers_as_were_asked_for(site: Site) -> None:
     """Beside them the relay and the housekeeping; a dead one is replaced within a second."""
+    count = 3
     daemon = site.start(workers=count)
     consumers = daemon.children("consumer")
     assert len(consumers) == count

@@ -4,6 +4,7 @@ import json
 
 import pika
 
+from eventworker.event import Event
 from tests.acceptance.probe import Probe, once
 from tests.acceptance.site import EXCHANGE, Site
 from tests.helpers.events import make_event
@@ -43,7 +44,7 @@ POISON: dict[str, tuple[bytes, str]] = {
 }
 
 
-def send_between_neighbours(site: Site) -> list[object]:
+def send_between_neighbours(site: Site) -> list[Event]:
     """The corpus, with good events in between; returns the good ones."""
     assert site.vhost
     events = []
@@ -56,6 +57,11 @@ def send_between_neighbours(site: Site) -> list[object]:
     return events
 
 
+def all_are_kept(site: Site) -> None:
+    count = "SELECT count(*) FROM eventworker_quarantine"
+    wait_until(lambda: site.probe.number(count) >= len(POISON), 10, "not all are in quarantine")
+
+
 def test_poison_is_kept_with_its_reason_and_its_neighbours_are_handled(
     site: Site, probe: Probe
 ) -> None:
@@ -63,11 +69,7 @@ def test_poison_is_kept_with_its_reason_and_its_neighbours_are_handled(
     before = daemon.family()
     events = send_between_neighbours(site)
     site.wait_for(events, "alpha", "beta")
-    wait_until(
-        lambda: probe.number("SELECT count(*) FROM eventworker_quarantine") >= len(POISON),
-        10,
-        "not all of them are in quarantine",
-    )
+    all_are_kept(site)
     assert sorted(daemon.family()) == sorted(before), "a process died"
 
     kept = {
@@ -103,14 +105,9 @@ def test_what_the_json_of_a_good_event_may_hold_arrives_intact(site: Site, probe
 def test_an_operator_can_look_at_quarantine_and_drop_it(site: Site) -> None:
     site.start()
     send_between_neighbours(site)
-    listed = wait_until(
-        lambda: (
-            (rows := site.json("deliveries", "list", "--state", "quarantined"))
-            and len(rows) == len(POISON)
-            and rows
-        ),
-        20,
-    )
+    all_are_kept(site)
+    listed = site.json("deliveries", "list", "--state", "quarantined")
+    assert len(listed) == len(POISON)
     assert all(row["error"] for row in listed)
     site.command(
         "deliveries", "discard", "--state", "quarantined", "--yes", "--reason", "strangers"

@@ -68,7 +68,7 @@ def test_the_end_does_not_wait_longer_than_it_is_allowed_to(site: Site, probe: P
 
 
 @pytest.mark.parametrize(
-    "word", ["Will assume", "processes start", "consumer 1 is", "service relay is"]
+    "word", ["plugin alpha (", "processes start", "consumer 1 is", "service relay is"]
 )
 def test_a_daemon_that_is_stopped_while_it_starts_ends(site: Site, word: str) -> None:
     """A child that is only just forked has to hear of it, too."""
