@@ -24,6 +24,7 @@ class Daemon:
         self, command: Sequence[str | Path], log: Path, env: Mapping[str, str] | None = None
     ) -> None:
         self.log = log
+        self.ended = False
         self._seen: set[int] = set()
         with log.open("ab") as output:
             self._popen = subprocess.Popen(
@@ -78,6 +79,8 @@ class Daemon:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"the daemon did not end within {timeout:g} s") from None
         wait_until(lambda: not self.survivors(), 2, lambda: f"it left {self.survivors()} behind")
+        self._seen.clear()  # the numbers may be given to strangers now
+        self.ended = True
         return code
 
     def survivors(self) -> list[int]:
@@ -94,6 +97,7 @@ class Daemon:
         self.family()
         self._popen.kill()
         self._popen.wait()
+        self.ended = True
 
     def close(self) -> None:
         """End what a test has left, without asking."""

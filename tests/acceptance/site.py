@@ -121,8 +121,8 @@ class Site:
     def stop_all(self) -> None:
         """An orderly stop, after which nothing may be left in the queue."""
         for daemon in self.daemons:
-            daemon.stop()
-        self.daemons = []
+            if not daemon.ended:
+                daemon.stop()
         assert self.queue_is_empty(), "handled events are still in the queue"
 
     def close(self) -> None:

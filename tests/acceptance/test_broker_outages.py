@@ -66,7 +66,6 @@ def test_a_broker_that_is_not_there_is_waited_for_and_keeps_nobody_from_stopping
     first.says("next try in", 2)
     first.stop()
 
-    site.daemons.clear()
     site.start(ready=False).says("next try in", 2)
     events = site.record(make_event(), make_event())
     broker.start()

@@ -122,7 +122,6 @@ def test_a_daemon_without_its_database_can_be_stopped(
     daemon.stop()
     server.start()
 
-    own_site.daemons.clear()
     own_site.start()
     own_site.wait_for([event], "alpha", "beta")
     own_site.stop_all()

@@ -94,7 +94,6 @@ def test_after_the_daemon_is_killed_the_next_one_goes_on(
     if not everyone:
         probe.give_sign("released")
     wait_until(lambda: not first.survivors(), 2, lambda: f"children {first.survivors()} live on")
-    site.daemons.remove(first)
 
     probe.give_sign("released")
     site.start(workers=2)
@@ -114,7 +113,6 @@ def test_children_in_the_middle_of_a_call_outlive_a_killed_daemon_for_two_second
 
     daemon.kill()
     wait_until(lambda: not daemon.survivors(), 2, lambda: f"children {daemon.survivors()} live on")
-    site.daemons.remove(daemon)
     assert probe.effects()[str(event.id), "alpha"] == 0
     probe.give_sign("released")
     site.start()

@@ -28,7 +28,6 @@ def test_the_event_in_hand_is_finished_and_acked(
     assert probe.effects() == once([event], "alpha", "beta")
     assert not site.queue_is_empty(), "what it had not begun was acked"
 
-    site.daemons.clear()
     site.start()
     site.wait_for(waiting, "alpha", "beta")
     site.stop_all()
@@ -47,7 +46,6 @@ def test_a_second_signal_does_not_wait(site: Site, probe: Probe) -> None:
     daemon.wait(2)
     assert probe.effects() == {}
 
-    site.daemons.clear()
     probe.give_sign("released")
     site.start()
     site.wait_for([event], "alpha", "beta")

@@ -118,7 +118,6 @@ def test_events_of_a_plugin_that_cannot_be_imported_wait_for_its_repair(
     second.stop()
     assert site.queue_is_empty()
 
-    site.daemons.clear()
     site.start()
     everything = [*before, *meanwhile]
     site.wait_for(everything, "alpha", "unimportable")
@@ -134,7 +133,6 @@ def test_events_of_a_plugin_whose_enabled_raises_wait_for_its_repair(
     site.start().stop()
     (probe.folder / "repaired").unlink()
 
-    site.daemons.clear()
     second = site.start()
     second.says("LookupError: unsure cannot say whether it is enabled")
     events = site.send(make_event(), make_event())
@@ -142,7 +140,6 @@ def test_events_of_a_plugin_whose_enabled_raises_wait_for_its_repair(
     wait_until(lambda: len(probe.deliveries()) == 2, 10, "its share is not written down")
     second.stop()
 
-    site.daemons.clear()
     probe.give_sign("repaired")
     site.start()
     site.wait_for(events, "alpha", "unsure")
