@@ -6,6 +6,7 @@ identity, time and source travel beside it, in the message's properties or the r
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import os
@@ -179,6 +180,8 @@ _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 def _strict_object(body: bytes, max_bytes: int) -> dict[str, Any]:
     if len(body) > max_bytes:
         raise DecodeError(f"the body has {len(body)} bytes, the limit is {max_bytes}", body)
+    if body.startswith(codecs.BOM_UTF8):
+        raise DecodeError("not strict JSON: it begins with a byte order mark", body)
     try:
         value = _decoder.decode(body.decode("utf-8"))
     except RecursionError:

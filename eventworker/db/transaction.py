@@ -128,7 +128,9 @@ class OwnedTransaction:
         except exc.DBAPIError:
             self.connection.invalidate()
         finally:
-            self.connection.info.pop(_OWNER, None)
+            # A lost connection took its note of the owner with it; asking would connect anew.
+            if not self.connection.invalidated:
+                self.connection.info.pop(_OWNER, None)
 
     def refuse(self, what: str) -> None:
         """Called for whatever would end the transaction; only :meth:`commit` may."""

@@ -20,7 +20,7 @@ from eventworker.errors import DatabaseUnavailable, TransportError, Unpublishabl
 from eventworker.outbox import queue
 from eventworker.outbox.queue import Row
 from eventworker.transport import Message, Transport
-from eventworker.transports.waiting import waiter_for
+from eventworker.transports.waiting import Lookout
 
 log = logging.getLogger(__name__)
 
@@ -90,17 +90,19 @@ def run(conf: Any, child: Child) -> None:
     engine = build_engine(conf.database.connection)
     transport = transports.build(conf, engine)
     relay = Relay(engine, transport, conf.outbox.relay_batch, child.name)
-    waiter = waiter_for(engine)
+    lookout = Lookout(engine, conf.notifications.poll_interval)
     try:
         while not child.stopping:
             try:
-                if not relay.run_once():
-                    waiter.wait(min(conf.notifications.poll_interval, 0.5))
+                if lookout.due:
+                    lookout.looked(relay.run_once() > 0)
+                else:
+                    lookout.wait(0.5)
             except (DatabaseUnavailable, TransportError) as error:
                 log.warning("the relay pauses: %s", first_line(error))
                 child.wait(_AWAY_PAUSE)
     finally:
-        waiter.close()
+        lookout.close()
         transport.close()
 
 

@@ -21,7 +21,7 @@ from eventworker.outbox import queue
 from eventworker.outbox.table import outbox_table, row_of
 from eventworker.outbox.wakeup import bell_of
 from eventworker.transport import Delivery, Message, Subscription, Transport
-from eventworker.transports.waiting import waiter_for
+from eventworker.transports.waiting import Lookout
 
 log = logging.getLogger(__name__)
 
@@ -71,19 +71,18 @@ class SqlSubscription(Subscription):
         self._engine = engine
         self._prefetch = prefetch
         self._owner = owner or f"consumer-{id(self):x}"
-        self._poll_interval = poll_interval
         self._lease = lease
         self._ready: deque[queue.Row] = deque()
         self._held: set[UUID] = set()
         self._settled: list[UUID] = []
         self._leased_at = 0.0
         self._paused = False
-        self._waiter = waiter_for(engine)
+        self._lookout = Lookout(engine, poll_interval)
 
     def receive(self, timeout: float) -> Delivery | None:
         deadline = time.monotonic() + timeout
         while True:
-            if not self._ready and not self._paused:
+            if not self._ready and not self._paused and (self._lookout.due or self._settled):
                 self._fetch()
             self._keep_leases()
             if self._ready and not self._paused:
@@ -91,7 +90,7 @@ class SqlSubscription(Subscription):
             left = deadline - time.monotonic()
             if left <= 0:
                 return None
-            self._waiter.wait(min(left, self._poll_interval))
+            self._lookout.wait(left)
 
     def _hand_out(self, row: queue.Row) -> Delivery:
         properties = {"message_id": str(row.id), "source": row.source}
@@ -110,6 +109,7 @@ class SqlSubscription(Subscription):
             log.debug("no look at the outbox: %s", first_line(error))
             return
         self._settled.clear()
+        self._lookout.looked(bool(rows))
         if rows:
             if not self._held:
                 self._leased_at = time.monotonic()
@@ -169,4 +169,4 @@ class SqlSubscription(Subscription):
                 queue.give_back(connection, list(self._held), self._owner)
         except DatabaseUnavailable:
             pass  # the leases run out by themselves
-        self._waiter.close()
+        self._lookout.close()

@@ -22,29 +22,47 @@ class Waiter(abc.ABC):
     """Waits until the outbox may have something new."""
 
     @abc.abstractmethod
-    def wait(self, timeout: float) -> None:
-        """Return after a commit elsewhere, or after ``timeout`` seconds, or early for no reason."""
+    def wait(self, timeout: float) -> bool:
+        """Wait for a commit elsewhere, at most ``timeout`` seconds; whether a look is worth it."""
 
     @abc.abstractmethod
     def close(self) -> None:
         """Give the connection back."""
 
 
-def waiter_for(engine: Engine) -> Waiter:
-    """The best way to wait that the database offers."""
-    if engine.dialect.name == "postgresql" and engine.dialect.driver == "psycopg":
-        return _Listener(engine)
-    if engine.dialect.name == "sqlite":
-        return _DataVersion(engine)
-    return _Sleeper()
+class Lookout:
+    """When to look at the outbox: first, while it was not empty, after a commit elsewhere, and for
+    lack of a wake-up every ``poll_interval`` seconds."""
 
+    def __init__(self, engine: Engine, poll_interval: float) -> None:
+        postgresql = engine.dialect.name == "postgresql"
+        self._waiter: Waiter = _Listener(engine) if postgresql else _DataVersion(engine)
+        self._poll_interval = poll_interval
+        self._expecting = True
+        self._looked_at = 0.0
 
-class _Sleeper(Waiter):
+    @property
+    def due(self) -> bool:
+        """Whether a look is worth it."""
+        return self._expecting or self._left <= 0
+
+    @property
+    def _left(self) -> float:
+        return self._looked_at + self._poll_interval - time.monotonic()
+
+    def looked(self, found: bool) -> None:
+        """A look was taken, and there was something, or nothing."""
+        self._expecting = found
+        self._looked_at = time.monotonic()
+
     def wait(self, timeout: float) -> None:
-        time.sleep(min(timeout, 0.1))
+        """Wait until the next look is due, at most ``timeout`` seconds."""
+        if self._waiter.wait(max(0.0, min(timeout, self._left))):
+            self._expecting = True
 
     def close(self) -> None:
-        pass
+        """Give the connection back."""
+        self._waiter.close()
 
 
 class _Connected(Waiter):
@@ -66,19 +84,20 @@ class _Connected(Waiter):
     def _opened(self, driver: Any) -> None:
         pass
 
-    def wait(self, timeout: float) -> None:
+    def wait(self, timeout: float) -> bool:
         started = time.monotonic()
         try:
-            self._wait(timeout)
+            return self._wait(timeout)
         except Exception as error:  # whatever the driver raises, the poll goes on
             if not isinstance(error, (SQLAlchemyError, self._engine.dialect.dbapi.Error)):  # type: ignore[union-attr]
                 raise
             log.debug("waiting without wake-ups: %s", error)
             self.close()
             time.sleep(max(0.0, min(timeout, 0.5) - (time.monotonic() - started)))
+            return False
 
     @abc.abstractmethod
-    def _wait(self, timeout: float) -> None: ...
+    def _wait(self, timeout: float) -> bool: ...
 
     def close(self) -> None:
         connection, self._connection = self._connection, None
@@ -93,13 +112,11 @@ class _Listener(_Connected):
     def _opened(self, driver: Any) -> None:
         driver.execute(f"LISTEN {CHANNEL}")
 
-    def _wait(self, timeout: float) -> None:
+    def _wait(self, timeout: float) -> bool:
         if self._connection is None:
             # What was committed before LISTEN is not told; look again instead of waiting.
-            assert self._driver is not None
-            return
-        for _ in self._driver.notifies(timeout=timeout, stop_after=1):
-            return
+            return self._driver is not None
+        return any(True for _ in self._driver.notifies(timeout=timeout, stop_after=1))
 
 
 class _DataVersion(_Connected):
@@ -109,14 +126,14 @@ class _DataVersion(_Connected):
         super().__init__(engine)
         self._seen: int | None = None
 
-    def _wait(self, timeout: float) -> None:
+    def _wait(self, timeout: float) -> bool:
         deadline = time.monotonic() + timeout
         while True:
             version = self._driver.execute("PRAGMA data_version").fetchone()[0]
             if version != self._seen:
                 self._seen = version
-                return
+                return True
             left = deadline - time.monotonic()
             if left <= 0:
-                return
+                return False
             time.sleep(min(left, SQLITE_LOOK))

@@ -16,7 +16,7 @@ from eventworker.errors import EncodeError
 from eventworker.outbox import queue
 from eventworker.outbox.queue import Row
 from eventworker.outbox.table import DEAD, READY, SENT, outbox_table
-from eventworker.transports.waiting import waiter_for
+from eventworker.transports.waiting import Lookout
 from tests.helpers.databases import effects, outbox_states, rows, write
 from tests.helpers.events import make_event
 
@@ -192,17 +192,25 @@ def test_nobody_gives_back_or_keeps_what_is_anothers(engine: Engine) -> None:
     assert claim(engine, owner=OTHER) == []
 
 
+def looking(engine: Engine) -> Lookout:
+    """A lookout that has seen all there is, and would wait for a minute by itself."""
+    lookout = Lookout(engine, poll_interval=60.0)
+    for _ in range(2):
+        lookout.wait(0.05)
+    lookout.looked(found=False)
+    assert not lookout.due
+    return lookout
+
+
 def is_woken(engine: Engine, by: Callable[[], object]) -> bool:
-    """Whether a wait of 20 seconds ends early when `by` is called during it."""
-    with closing(waiter_for(engine)) as waiter:
-        waiter.wait(0.05)
-        waiter.wait(0.05)
+    """Whether a look is due early when `by` is called during a wait of 20 seconds."""
+    with closing(looking(engine)) as lookout:
         act = Thread(target=by)
         started = time.monotonic()
         act.start()
-        waiter.wait(20.0)
+        lookout.wait(20.0)
         act.join()
-        return time.monotonic() - started < 10
+        return lookout.due and time.monotonic() - started < 10
 
 
 def test_a_commit_ends_the_wait_for_it(engine: Engine) -> None:
@@ -210,12 +218,25 @@ def test_a_commit_ends_the_wait_for_it(engine: Engine) -> None:
 
 
 def test_without_a_commit_the_wait_lasts_its_time(engine: Engine) -> None:
-    with closing(waiter_for(engine)) as waiter:
-        waiter.wait(0.05)
-        waiter.wait(0.05)
+    with closing(looking(engine)) as lookout:
         with Session(engine) as session:
             outbox.record(session, make_event())
             session.rollback()
         started = time.monotonic()
-        waiter.wait(0.3)
+        lookout.wait(0.3)
         assert time.monotonic() - started >= 0.29
+        assert not lookout.due
+
+
+def test_without_a_wake_up_the_next_look_is_due_after_the_poll_interval(engine: Engine) -> None:
+    with closing(Lookout(engine, poll_interval=0.2)) as lookout:
+        lookout.wait(0.05)
+        lookout.looked(found=False)
+        lookout.wait(5.0)
+        assert lookout.due
+
+
+def test_what_was_not_empty_is_looked_at_again_at_once(engine: Engine) -> None:
+    with closing(looking(engine)) as lookout:
+        lookout.looked(found=True)
+        assert lookout.due

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from eventworker import outbox
 from eventworker.transports.sql import SqlTransport
-from eventworker.transports.waiting import waiter_for
+from eventworker.transports.waiting import Lookout
 from tests.helpers.databases import make_tables
 from tests.helpers.deliveries import take
 from tests.helpers.events import make_event
@@ -64,8 +64,8 @@ def test_a_request_does_not_wait_for_its_bell(
     started = time.monotonic()
     session.close()
     assert time.monotonic() - started < 5
-    waiter = waiter_for(engine)
-    waiter.wait(0.1)  # the database is away; the poll goes on
+    lookout = Lookout(engine, 1.0)
+    lookout.wait(0.1)  # the database is away; the poll goes on
     server.start()
 
     def records_again() -> bool:
@@ -76,4 +76,4 @@ def test_a_request_does_not_wait_for_its_bell(
         return True
 
     wait_until(records_again, 20)
-    waiter.close()
+    lookout.close()
