@@ -216,12 +216,28 @@ _NOT_OURS = ("25P02", "22012")
 
 #: What would end the transaction; and DDL, which belongs in a migration.
 _CONTROL = re.compile(
-    r"(?:^|;)(?:\s|--[^\n]*\n|/\*(?:[^*]|\*(?!/))*\*/|\()*"
+    r"(?:^|;)(?:\s|--[^\n]*\n|\()*"
     r"(?P<word>COMMIT|ROLLBACK(?!\s+(?:WORK\s+|TRANSACTION\s+)?TO\b)|ABORT|END|BEGIN"
     r"|START\s+TRANSACTION|PREPARE\s+TRANSACTION"
     r"|CREATE|ALTER|DROP|TRUNCATE|GRANT|REVOKE|VACUUM)\b",
-    re.IGNORECASE | re.DOTALL,
+    re.IGNORECASE,
 )
+_INNERMOST_COMMENT = re.compile(r"/\*(?:(?!/\*|\*/).)*\*/", re.DOTALL)
+
+
+def _control_word(statement: str) -> str | None:
+    """The word by which a statement would end the transaction, or None.
+
+    Looked for as it stands and without its comments, which nest on PostgreSQL: either alone could
+    be hidden from. What is hidden all the same, the proof at the end finds.
+    """
+    found = _CONTROL.search(statement)
+    while found is None and "/*" in statement:
+        statement, comments = _INNERMOST_COMMENT.subn(" ", statement)
+        if not comments:
+            break
+        found = _CONTROL.search(statement)
+    return found["word"].upper() if found else None
 
 
 def guard_owned_transactions(engine: Engine) -> None:
@@ -231,8 +247,8 @@ def guard_owned_transactions(engine: Engine) -> None:
     def refuse_control(connection: Connection, _cursor: Any, statement: str, *_rest: Any) -> None:
         if _OWNER not in connection.info:
             return
-        if match := _CONTROL.search(statement):
-            connection.info[_OWNER].refuse(match["word"].upper())
+        if word := _control_word(statement):
+            connection.info[_OWNER].refuse(word)
 
     @event.listens_for(engine, "handle_error")
     def note_error(context: Any) -> None:
