@@ -10,7 +10,6 @@ from typing import BinaryIO
 from uuid import UUID
 
 from oslo_config import cfg
-from sqlalchemy.exc import IntegrityError
 
 from eventworker.cli import conf, output
 from eventworker.cli.arguments import Verbs, add_verb
@@ -138,20 +137,13 @@ class Publishing:
         return made
 
     def send(self, checked: Sequence[Checked]) -> None:
-        """Publish; each that is refused is reported.
+        """Publish; each that is refused is reported. One that is in the outbox already stays once.
 
         :raises TransportUnavailable: when the broker or the database is away.
         """
         if not checked:
             return
-        try:
-            results = self._transport.publish([made for _, made in checked], _PATIENCE)
-        except IntegrityError:
-            where = f"lines {checked[0][0]} to {checked[-1][0]}"
-            raise EventworkerError(
-                f"{where}: one of the ids is in the outbox already, so none of them was published; "
-                f"{output.plural(self.published, 'event')} before them"
-            ) from None
+        results = self._transport.publish([made for _, made in checked], _PATIENCE)
         self.published += results.count(None)
         for (number, _), error in zip(checked, results, strict=True):
             if isinstance(error, TransportUnavailable):

@@ -361,7 +361,7 @@ def test_quarantined_bytes_that_are_an_event_now_are_owed_to_every_plugin(
 ) -> None:
     body = make_event(resource_after={"text": "x" * 3000}).encode()
     event_id = UUID("01976a4e-0000-7000-8000-000000000001")
-    quarantined(engine, body, message_id=str(event_id), app_id="storyboard")
+    quarantined(engine, body, message_id=str(event_id), source="storyboard")
     with short_transaction(engine) as connection:
         registry.sync(connection, [], ["hooks"])
 

@@ -27,11 +27,11 @@ from tests.servers import wait_until
 
 @pytest.fixture
 def engine(database_url: str, new_engine: Callable[[str], Engine]) -> Engine:
-    """A database with the tables and two registered plugins: audit is 1, late is 2."""
+    """A database with the tables and two registered plugins: ledger is 1, late is 2."""
     built = new_engine(database_url)
     migrations.upgrade(built)
     with short_transaction(built) as connection:
-        registry.sync(connection, ["audit", "late"], [])
+        registry.sync(connection, ["ledger", "late"], [])
     return built
 
 
@@ -56,7 +56,7 @@ def recorded(engine: Engine, **fields: Any) -> Event:
 
 
 def handled(engine: Engine, **fields: Any) -> Event:
-    """An event that was sent, and that audit is done with."""
+    """An event that was sent, and that ledger is done with."""
     event = recorded(engine, **fields)
     with short_transaction(engine) as connection:
         queue.settle(connection, [event.id])
@@ -76,15 +76,15 @@ def states(engine: Engine) -> dict[str, str]:
 def test_the_list_joins_the_registry_with_what_is_installed_here(
     engine: Engine, command: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    install_plugins(tmp_path, monkeypatch, "audit", "fresh", "idle", broken="late")
+    install_plugins(tmp_path, monkeypatch, "ledger", "fresh", "idle", broken="late")
     command.path.write_text(command.path.read_text() + "[plugins]\ndisabled = idle\n")
     with short_transaction(engine) as connection:
         registry.sync(connection, ["gone"], [])
 
     rows = {row["name"]: row for row in command("plugins", "list", "-O", "json").json}
 
-    assert (rows["audit"]["state"], rows["audit"]["here"]) == ("on", "loaded")
-    assert (rows["audit"]["distribution"], rows["audit"]["lane"]) == ("probes", "main")
+    assert (rows["ledger"]["state"], rows["ledger"]["here"]) == ("on", "loaded")
+    assert (rows["ledger"]["distribution"], rows["ledger"]["lane"]) == ("probes", "main")
     assert rows["late"]["state"] == "on"
     assert rows["late"]["here"].startswith("broken: ModuleNotFoundError")
     assert (rows["gone"]["state"], rows["gone"]["here"]) == ("on", "not installed")
@@ -110,7 +110,7 @@ def test_a_retired_plugin_is_owed_nothing_more(engine: Engine, command: Commands
     assert result.code == 0
     assert "1 delivery of it stay" in result.out
     assert "eventworker deliveries discard --plugin LATE" in result.out
-    assert states(engine) == {"audit": "on", "late": "retired"}
+    assert states(engine) == {"ledger": "on", "late": "retired"}
     assert "plugin=LATE" in result.err
 
 
@@ -274,7 +274,7 @@ def test_an_event_that_is_handled_meanwhile_is_not_owed(
     engine, consumer = new_engine(postgres_url), new_engine(postgres_url)
     migrations.upgrade(engine)
     with short_transaction(engine) as connection:
-        registry.sync(connection, ["audit", "late"], [])
+        registry.sync(connection, ["ledger", "late"], [])
     contested, other = recorded(engine), recorded(engine)
     results: list[int] = []
     request = backfill.Backfill("late", timedelta(days=1), timedelta(days=14), past_events())
