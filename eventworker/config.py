@@ -14,6 +14,8 @@ from typing import Any
 
 from oslo_config import cfg
 
+from eventworker.errors import ConfigError
+
 DEFAULT_OPTS: list[cfg.Opt] = [
     cfg.BoolOpt(
         "enable_notifications",
@@ -273,16 +275,29 @@ def register(conf: cfg.ConfigOpts) -> None:
 
 
 def plugin_group(conf: cfg.ConfigOpts, name: str, opts: Sequence[cfg.Opt] = ()) -> Any:
-    """The values of ``[plugin:NAME]``, with the plugin's own options registered beside ours."""
-    group = f"plugin:{name}"
-    conf.register_opts([*PLUGIN_OPTS, *opts], group=group)
-    return conf[group]
+    """The values of ``[plugin:NAME]``, with the plugin's own options registered beside ours.
+
+    :raises ConfigError: when one of the values cannot be used.
+    """
+    return _group(conf, f"plugin:{name}", [*PLUGIN_OPTS, *opts])
 
 
 def lane_group(conf: cfg.ConfigOpts, name: str) -> Any:
-    """The values of ``[lane:NAME]``."""
-    group = f"lane:{name}"
-    conf.register_opts(LANE_OPTS, group=group)
+    """The values of ``[lane:NAME]``.
+
+    :raises ConfigError: when one of the values cannot be used.
+    """
+    return _group(conf, f"lane:{name}", LANE_OPTS)
+
+
+def _group(conf: cfg.ConfigOpts, group: str, opts: Sequence[cfg.Opt]) -> Any:
+    conf.register_opts(opts, group=group)
+    for opt in opts:
+        try:
+            conf[group][opt.dest]
+        except (cfg.Error, ValueError) as error:
+            reason = str(error).rpartition("is not valid: ")[2]
+            raise ConfigError(f"[{group}] {opt.dest}: {' '.join(reason.split())}") from None
     return conf[group]
 
 

@@ -99,8 +99,8 @@ class Retry(Verdict):
     """
 
     def __init__(self, delay: float | None = None, reason: str | None = None) -> None:
-        if delay is not None and delay < 0:
-            raise ValueError("Retry(delay) is in seconds from now and cannot be negative")
+        if delay is not None and not 0 <= delay < float("inf"):
+            raise ValueError(f"Retry(delay) is in seconds from now, and {delay} is no such time")
         super().__init__(reason or "the plugin asked to be called again")
         self.delay = delay
 

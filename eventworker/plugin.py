@@ -8,13 +8,15 @@ that it is owed. An object is judged by these methods, not by its base class.
 from __future__ import annotations
 
 import abc
+import re
 from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
 from typing import Any, ClassVar
+from uuid import UUID
 
 from oslo_config import cfg
-from sqlalchemy import inspect
+from sqlalchemy import BigInteger, Integer, SmallInteger, Uuid, inspect
 
 from eventworker.errors import ConfigError, Reject, Retry
 
@@ -118,11 +120,29 @@ def find_resource(conf: cfg.ConfigOpts, session: Any, name: str, resource_id: An
     mapped_class = resource_class(conf, name)
     if mapped_class is None or resource_id is None:
         return None
-    key: Any = inspect(mapped_class).primary_key[0].type.python_type
-    try:
-        return session.get(mapped_class, key(resource_id))
-    except ValueError:
+    keys: Any = inspect(mapped_class).primary_key
+    key = _as_key(keys[0].type, resource_id) if len(keys) == 1 else None
+    return None if key is None else session.get(mapped_class, key)
+
+
+def _as_key(kind: Any, resource_id: int | str) -> Any:
+    """An event's id as a key of that column type; None if it can be none.
+
+    Strict, since int() reads more than digits, and PostgreSQL ends the transaction over a number
+    that is too large for its column.
+    """
+    if isinstance(kind, Uuid):
+        try:
+            return UUID(str(resource_id))
+        except ValueError:
+            return None
+    if not isinstance(kind, Integer):
+        return str(resource_id)
+    if not re.fullmatch("-?[0-9]{1,18}", str(resource_id)):
         return None
+    bits = 63 if isinstance(kind, BigInteger) else 15 if isinstance(kind, SmallInteger) else 31
+    number = int(resource_id)
+    return number if -(2**bits) <= number < 2**bits else None
 
 
 def resource_class(conf: cfg.ConfigOpts, name: str) -> type | None:

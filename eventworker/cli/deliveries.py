@@ -70,7 +70,7 @@ def add(verbs: Verbs) -> None:
     _add_choice(discard, _ALL)
     discard.add_argument("--reason", metavar="TEXT", help="why; it goes into the log")
     discard.add_argument(
-        "--yes", action="store_true", help="do not ask back when filters choose more than one"
+        "--yes", action="store_true", help="needed at a terminal when filters choose more than one"
     )
 
 

@@ -75,7 +75,10 @@ _URL_PASSWORD = re.compile(r"(\w://[^:/@\s]*):[^@\s]*@")
 
 def first_line(error: BaseException) -> str:
     """One line for a log or a dead letter, without SQLAlchemy's background link or a password."""
-    text = str(_driver_error(error)).strip() or type(error).__name__
+    try:
+        text = str(_driver_error(error)).strip() or type(error).__name__
+    except Exception:  # a plugin's own exception may fail at that, too
+        text = "its text cannot be told"
     return _URL_PASSWORD.sub(r"\1:***@", text.splitlines()[0])
 
 

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 #: Times that a call is redone at once after a deadlock or a lock that was not given.
 _REDO = 5
+#: Seconds that a plugin may ask for at the most: a year, which every database can add to a date.
+_LONGEST_DELAY = 366 * 86400.0
 
 
 class End(enum.Enum):
@@ -120,7 +122,7 @@ class Caller:
                     loaded.call(session, author, event)
                     session.flush()
             finally:
-                self._slot.leave()
+                self._slot.returned()
 
         return run_once(self._engine, claim, call, immediate=immediate)
 
@@ -145,7 +147,8 @@ def failure_after(
     """What follows a failed attempt: the next one after a pause, or a dead letter."""
     if attempt >= loaded.max_attempts:
         return Failure(error, trace, None)
-    return Failure(error, trace, pause(loaded, attempt) if delay is None else delay)
+    wait = pause(loaded, attempt) if delay is None else min(delay, _LONGEST_DELAY)
+    return Failure(error, trace, wait)
 
 
 def pause(loaded: Loaded, attempt: int) -> float:

@@ -119,6 +119,14 @@ def _set_signals(child: Child, conf: Any) -> None:
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGTERM, lambda *_: child.stop())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the daemon tells us
-    signal.signal(signal.SIGHUP, lambda *_: conf.mutate_config_files())
+    signal.signal(signal.SIGHUP, lambda *_: _reload(conf))
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
+
+
+def _reload(conf: Any) -> None:
+    """Read the mutable options again. It may happen inside a plugin's call, so it never raises."""
+    try:
+        conf.mutate_config_files()
+    except Exception as error:
+        log.error("SIGHUP: the configuration stays as it was: %s", error)

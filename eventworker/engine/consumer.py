@@ -104,7 +104,9 @@ class Consumer:
         """Do ``work`` once, waiting for the database as often as it is away."""
         while True:
             try:
-                return work()
+                work()
+                # Only now: a death while the end of a call is written down is that call's, too.
+                return self._child.slot.leave()
             except DatabaseUnavailable as error:
                 if not self._wait_for_database(error):
                     return None  # stopping; what is not acked comes again

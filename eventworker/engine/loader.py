@@ -15,6 +15,7 @@ from typing import Any
 from stevedore import NamedExtensionManager
 
 from eventworker import config
+from eventworker.db import first_line
 from eventworker.errors import PluginError
 from eventworker.event import WIRE_FIELDS, Event
 from eventworker.plugin import ENTRY_POINT_GROUP
@@ -125,30 +126,43 @@ def _describe(entry_point: EntryPoint) -> str:
 def _load(conf: Any, name: str, entry_point: EntryPoint, found: Discovery) -> None:
     try:
         factory = import_entry_point(ENTRY_POINT_GROUP, name)
-        options = config.plugin_group(conf, name, getattr(factory, "options", ()))
+    except BaseException as error:  # SystemExit at import is a broken plugin, too
+        _note_broken(found, name, error)
+        return
+    # Outside of any try: a wrong value in its group is the operator's fault and ends the start.
+    options = config.plugin_group(conf, name, getattr(factory, "options", ()))
+    try:
         plugin = factory(conf)
         arguments = handle_arguments(plugin)
         if not plugin.enabled():
             found.off[name] = "its enabled() says no"
             return
-        found.loaded.append(
-            Loaded(
-                name=name,
-                plugin=plugin,
-                arguments=arguments,
-                lane=options.lane,
-                max_attempts=options.max_attempts,
-                handler_timeout=options.handler_timeout,
-                backoff=options.backoff,
-                backoff_max=options.backoff_max,
-                distribution=_identity(entry_point)[1],
-            )
+    except BaseException as error:
+        _note_broken(found, name, error)
+        return
+    for promise in ("ordered", "handle_batch"):
+        if getattr(plugin, promise, None):
+            log.warning("plugin %s declares %s, which this version does not honour", name, promise)
+    found.loaded.append(
+        Loaded(
+            name=name,
+            plugin=plugin,
+            arguments=arguments,
+            lane=options.lane,
+            max_attempts=options.max_attempts,
+            handler_timeout=options.handler_timeout,
+            backoff=options.backoff,
+            backoff_max=options.backoff_max,
+            distribution=_identity(entry_point)[1],
         )
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # SystemExit at import is a broken plugin, too
-        log.debug("plugin %s", name, exc_info=True)
-        found.broken[name] = f"{type(error).__name__}: {error}"
+    )
+
+
+def _note_broken(found: Discovery, name: str, error: BaseException) -> None:
+    if isinstance(error, KeyboardInterrupt):
+        raise error
+    log.debug("plugin %s", name, exc_info=error)
+    found.broken[name] = f"{type(error).__name__}: {first_line(error)}"
 
 
 def import_entry_point(group: str, name: str) -> Any:

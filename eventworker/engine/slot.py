@@ -1,7 +1,7 @@
 """What a child is doing right now, in memory that it shares with the daemon.
 
 Written before and after each call of a plugin, read by the daemon to see an overrun and, after a
-death, whom to blame. No lock: one writer, and a flag that is set last and cleared first.
+death, whom to blame. No lock: one writer, and a state that is set last and cleared first.
 """
 
 from __future__ import annotations
@@ -9,14 +9,13 @@ from __future__ import annotations
 import mmap
 import struct
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
 _BODY = struct.Struct("=16sHdd")
-#: Where the flag stands, behind the body.
-_BUSY = 64
+#: Where the state stands, behind the body.
+_STATE = 64
+_IDLE, _CALLING, _RETURNED = 0, 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,28 +38,28 @@ class Slot:
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, mmap.PAGESIZE)  # anonymous and shared: survives fork
 
-    @contextmanager
-    def calling(self, event_id: UUID, plugin: int, timeout: float) -> Iterator[None]:
-        """The child is inside a plugin for at most ``timeout`` seconds plus a grace."""
-        self.enter(event_id, plugin, timeout)
-        try:
-            yield
-        finally:
-            self.leave()
-
     def enter(self, event_id: UUID, plugin: int, timeout: float) -> None:
         kill_at = time.monotonic() + timeout + grace(timeout)
         _BODY.pack_into(self._memory, 0, event_id.bytes, plugin, timeout, kill_at)
-        self._memory[_BUSY] = 1
+        self._memory[_STATE] = _CALLING
+
+    def returned(self) -> None:
+        """The call is over and has no time limit any more; its end is yet to be written down."""
+        if self._memory[_STATE]:
+            self._memory[_STATE] = _RETURNED
 
     def leave(self) -> None:
-        self._memory[_BUSY] = 0
+        """The end of the call is written down."""
+        self._memory[_STATE] = _IDLE
 
     def read(self) -> Call | None:
-        """The call in progress, or None."""
-        if not self._memory[_BUSY]:
+        """The call in progress, or whose end is not written down yet; None if there is none."""
+        state = self._memory[_STATE]
+        if state == _IDLE:
             return None
         raw, plugin, timeout, kill_at = _BODY.unpack_from(self._memory, 0)
+        if state == _RETURNED:
+            kill_at = float("inf")
         return Call(UUID(bytes=bytes(raw)), plugin, timeout, kill_at)
 
 

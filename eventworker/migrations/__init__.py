@@ -96,6 +96,10 @@ def check(engine: Engine) -> None:
     :raises SchemaError: in one line, with the command that helps.
     :raises DatabaseUnavailable: when the database is away.
     """
+    file = engine.url.database if engine.dialect.name == "sqlite" else None
+    if file and not file.startswith((":memory:", "file:")) and not Path(file).exists():
+        # Connecting would make an empty one, and a slip in the path look like missing tables.
+        raise SchemaError(f"there is no database file {file}; to make it, run: {UPGRADE_COMMAND}")
     found, needed = current(engine), head()
     if found == needed:
         return

@@ -41,6 +41,9 @@ def test_switched_off_it_says_so_and_ends_well(site: Site) -> None:
     ]
 
 
+ON_SQLITE = "[DEFAULT]\nenable_notifications = True\n[database]\nconnection = {url}\n"
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -53,12 +56,17 @@ def test_switched_off_it_says_so_and_ends_well(site: Site) -> None:
             "[database]",
         ),
         ("[DEFAULT]\nthis is no option\n", "eventworker.conf:2"),
+        (f"{ON_SQLITE}[plugin:audit]\nmax_attempts = zero\n", "[plugin:audit] max_attempts"),
+        (
+            f"{ON_SQLITE}[plugin:audit]\nlane = slow\n[lane:slow]\nworker_count = no\n",
+            "[lane:slow] worker_count",
+        ),
     ],
 )
 def test_a_wrong_configuration_is_one_line_and_exit_code_2(
     site: Site, text: str, expected: str
 ) -> None:
-    site.file.write_text(text)
+    site.file.write_text(text.replace("{url}", site.url))
     code, output = site.run_daemon()
     assert code == 2
     assert expected in said(output)

@@ -1,11 +1,15 @@
 """The wheels in an environment with nothing else: what they need comes with them."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from eventworker import __version__
+from tests.acceptance.daemon import Daemon
 from tests.acceptance.installation import Installation, plugin_sources
+from tests.servers import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +50,21 @@ def test_the_daemon_runs_on_sqlite_with_nothing_else_installed(
         f"[notifications]\ndriver = sql\n[database]\nconnection = sqlite:///{tmp_path}/q.sqlite\n"
     )
     assert empty.run("eventworker", "--config-file", file, "db", "upgrade").returncode == 0
-    listed = empty.run("eventworker", "--config-file", file, "plugins", "list")
-    assert listed.returncode == 0, listed.stderr
-    assert "audit" in listed.stdout
+    upgraded = empty.run("eventworker-audit", "upgrade", "--config-file", file)
+    assert upgraded.returncode == 0, upgraded.stderr
+    lines = tmp_path / "events.jsonl"
+    lines.write_text('{"method": "POST", "resource": "story", "resource_id": 1}\n')
+    published = empty.run("eventworker", "--config-file", file, "publish", lines)
+    assert published.returncode == 0, published.stderr
+    with (
+        closing(
+            Daemon(
+                [empty.bin / "storyboard-worker-daemon", "--config-file", file],
+                tmp_path / "daemon.log",
+            )
+        ) as daemon,
+        closing(sqlite3.connect(tmp_path / "q.sqlite")) as database,
+    ):
+        count = "SELECT count(*) FROM eventworker_audit_entry"
+        wait_until(lambda: database.execute(count).fetchone() == (1,), 20, daemon.tail)
+        daemon.stop()

@@ -1,5 +1,6 @@
 """One server process: started as an unprivileged user, ended by pid with all it has started."""
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -94,12 +95,16 @@ class ServerProcess:
 
     def pause(self) -> None:
         """SIGSTOP: connections stay open and nobody answers, as behind a broken network."""
-        for pid in [self.pid, *descendants(self.pid)]:
-            os.kill(pid, signal.SIGSTOP)
+        self._send_all(signal.SIGSTOP)
 
     def resume(self) -> None:
+        self._send_all(signal.SIGCONT)
+
+    def _send_all(self, number: signal.Signals) -> None:
         for pid in [self.pid, *descendants(self.pid)]:
-            os.kill(pid, signal.SIGCONT)
+            # A server's children come and go, also between the look and the signal.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def failed(self, what: str, *more_logs: Path) -> ServerError:
         tails = [tail(log) for log in (self.log, *more_logs)]

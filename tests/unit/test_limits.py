@@ -7,11 +7,7 @@ from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from eventworker.engine.attempt import failure_after, pause
-from eventworker.engine.loader import Loaded
 from eventworker.engine.slot import Slot, grace
 from eventworker.engine.timelimit import time_limit
 from eventworker.errors import (
@@ -24,7 +20,6 @@ from eventworker.errors import (
     Retry,
     TransportError,
 )
-from eventworker.transports.rabbit import RabbitSettings
 from tests.helpers.plugins import time_limits
 
 
@@ -86,51 +81,25 @@ def test_the_slot_is_seen_from_the_other_side_of_a_fork() -> None:
     assert slot.read() is None
 
 
-def test_the_slot_is_left_however_the_call_ends() -> None:
-    def fail() -> None:
-        assert slot.read() is not None
-        raise KeyError
-
-    slot = Slot()
-    with pytest.raises(KeyError), slot.calling(uuid4(), 1, 5.0):
-        fail()
+def test_the_slot_names_the_call_without_a_limit_until_its_end_is_written_down() -> None:
+    slot, event_id = Slot(), uuid4()
+    slot.enter(event_id, 1, 5.0)
+    slot.returned()
+    call = slot.read()
+    assert call is not None
+    assert (call.event_id, call.kill_at) == (event_id, float("inf"))
+    slot.leave()
     assert slot.read() is None
-
-
-@given(st.floats(0.1, 1e6))
-def test_the_grace_before_the_kill_is_short_and_never_nothing(timeout: float) -> None:
-    assert 0.5 <= grace(timeout) <= 10.0
-
-
-@given(st.integers(1, 1000), st.floats(0, 100), st.floats(0, 1e5))
-def test_pauses_double_up_to_their_cap_with_a_quarter_of_jitter(
-    attempt: int, first: float, longest: float
-) -> None:
-    loaded = Loaded("a", None, frozenset(), backoff=first, backoff_max=longest)
-    middle = min(longest, first * 2.0 ** min(attempt - 1, 30))
-    assert middle * 0.75 <= pause(loaded, attempt) <= middle * 1.25
-
-
-@given(st.integers(1, 20), st.integers(1, 20), st.none() | st.floats(0, 1e6))
-def test_the_last_attempt_and_only_that_is_a_dead_letter(
-    attempt: int, limit: int, delay: float | None
-) -> None:
-    loaded = Loaded("a", None, frozenset(), max_attempts=limit)
-    failure = failure_after(loaded, attempt, "no", "trace", delay)
-    assert (failure.delay is None) == (attempt >= limit)
-    if delay is not None and attempt < limit:
-        assert failure.delay == delay
-
-
-@given(st.integers(0, 10_000), st.integers(1, 20), st.floats(0, 60))
-def test_pauses_between_connections_are_bounded(failures: int, tries: int, longest: float) -> None:
-    settings = RabbitSettings(connection_attempts=tries, retry_delay=longest)
-    assert 0 < settings.pause(failures) <= max(longest, 0.1)
+    slot.returned()
+    assert slot.read() is None
 
 
 def test_a_negative_delay_is_the_plugins_mistake() -> None:
     with pytest.raises(ValueError, match="seconds"):
         Retry(-1)
+    for never in (float("inf"), float("nan")):
+        with pytest.raises(ValueError, match="no such time"):
+            Retry(never)
     assert Retry(0).delay == 0
     assert Retry().delay is None
 
