@@ -148,6 +148,7 @@ NOTIFICATIONS_OPTS: list[cfg.Opt] = [
         "max_event_bytes",
         default=1024 * 1024,
         min=1024,
+        max=2**24,
         help="Largest body in bytes; a larger one is quarantined.",
     ),
     cfg.FloatOpt(

@@ -49,6 +49,7 @@ class Delivery:
     :param event_id: the event's id, or None where the publisher gave none.
     :param redelivered: True when it may have been delivered before.
     :param properties: what else the publisher said, for the quarantine.
+    :param anonymous: the publisher gave no id, and ``event_id`` is one of ours.
     """
 
     body: bytes
@@ -59,6 +60,7 @@ class Delivery:
     time: datetime | None = None
     source: str = ""
     properties: dict[str, Any] = field(default_factory=dict)
+    anonymous: bool = False
     _settled: bool = False
 
     def ack(self) -> None:

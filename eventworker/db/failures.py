@@ -14,7 +14,7 @@ from eventworker.errors import DatabaseUnavailable
 #: statement cancelled by an administrator).
 _UNAVAILABLE_STATES = ("08", "53", "57P")
 #: Serialization failure, deadlock, lock timeout, and a read-only server during a fail-over.
-_TRANSIENT_STATES = (*_UNAVAILABLE_STATES, "40", "55P03", "25006", "57")
+_TRANSIENT_STATES = (*_UNAVAILABLE_STATES, "40", "55P03", "25006")
 _SQLITE_BUSY, _SQLITE_LOCKED, _SQLITE_FULL, _SQLITE_CANTOPEN = 5, 6, 13, 14
 _SQLITE_BUSY_SNAPSHOT = 517
 
@@ -44,8 +44,8 @@ def is_unavailable(error: BaseException) -> bool:
     if (code := _sqlite_code(error)) is not None:
         return code & 0xFF in (_SQLITE_FULL, _SQLITE_CANTOPEN)
     # psycopg's OperationalError without a SQLSTATE is the network's: refused, reset, timed out.
-    driver = _driver_error(error)
-    return type(driver).__name__ == "OperationalError" and not _is_sqlite(driver)
+    kind = type(_driver_error(error))
+    return kind.__name__ == "OperationalError" and kind.__module__.startswith("psycopg")
 
 
 def is_transient(error: BaseException) -> bool:
@@ -64,10 +64,6 @@ def is_stale_snapshot(error: BaseException) -> bool:
     the write lock at its start can.
     """
     return _sqlite_code(error) == _SQLITE_BUSY_SNAPSHOT
-
-
-def _is_sqlite(driver: Any) -> bool:
-    return type(driver).__module__.startswith("sqlite3")
 
 
 _URL_PASSWORD = re.compile(r"(\w://[^:/@\s]*):[^@\s]*@")

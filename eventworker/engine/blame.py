@@ -38,9 +38,9 @@ def settle_estate(conf: Any, child: Child, owner: str, call: Call | None, cause:
             with short_transaction(engine) as connection:
                 if call is not None:
                     loaded = _limits(conf, connection, call.plugin)
-                    attempts = backlog.attempts_of(connection, call.event_id, call.plugin)
+                    attempts = backlog.attempts_of(connection, call.event_id, call.plugin, owner)
                     failure = failure_after(loaded, max(attempts, 1), cause)
-                    backlog.blame(connection, call.event_id, call.plugin, failure)
+                    backlog.blame(connection, call.event_id, call.plugin, failure, owner)
                     log.error(
                         "%s",
                         cause,

@@ -68,6 +68,9 @@ class Dispatcher:
         else:
             later = self._call_all(debts, event)
         self._leave(event, debts, later)
+        if delivery.anonymous:
+            with short_transaction(self._engine) as connection:
+                anonymous.forget(connection, delivery.body, event.id)
         delivery.ack()
         return bool(later)
 
@@ -88,6 +91,7 @@ class Dispatcher:
                 quarantine.put(connection, delivery.body, error.reason, delivery.properties)
             return None
         if delivery.event_id is None:
+            delivery.anonymous = True
             with short_transaction(self._engine) as connection:
                 delivery.event_id = anonymous.identify(
                     connection, delivery.body, delivery.redelivered

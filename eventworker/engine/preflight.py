@@ -65,13 +65,14 @@ def preflight(conf: Any) -> Report:
         os.close(read_end)
         report = look(conf, child.wait, lambda: child.stopping)
         with os.fdopen(write_end, "w") as pipe:
-            json.dump(asdict(report), pipe)
+            pipe.write(json.dumps(asdict(report)) + "\n")
 
     pid = fork(run, Slot(), conf)
     os.close(write_end)
     with os.fdopen(read_end) as pipe:
         stopped = _stopped_before_answer(pipe, pid)
-        text = pipe.read()
+        # A line, since a process that a plugin left behind may hold the pipe open.
+        text = pipe.readline()
     os.waitpid(pid, 0)
     if stopped:
         return Report(error="stopped before anything was started", exit_code=0)

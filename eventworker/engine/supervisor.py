@@ -6,6 +6,7 @@ loop sleeps in ``select`` until a signal comes or the next deadline is due.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import logging
 import os
@@ -146,7 +147,9 @@ class Supervisor:
     def _signal_all(self, number: int) -> None:
         for post in self._posts:
             if post.pid:
-                os.kill(post.pid, number)
+                # It may have been reaped a moment ago, and this be its signal handler's.
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(post.pid, number)
 
     def _start_due(self) -> None:
         now = time.monotonic()

@@ -1,8 +1,10 @@
 """An identity for events whose publisher gave none.
 
-The first delivery gets a fresh id, kept with the body's hash; a delivery that the broker flags as
-redelivered takes the newest id of that hash. Two equal bodies that are two events are told apart
-while neither is redelivered; the promise for such events is at-least-once, and the docs say so.
+The first delivery gets a fresh id, kept with the body's hash until it is acked; a delivery that the
+broker flags as redelivered takes the newest id of that hash. So an id is never taken over from an
+event that is done with: a later one with an equal body may be redelivered before anybody has seen
+it. Two equal bodies at once are told apart while neither is redelivered. The promise for such
+events is at-least-once, and the docs say so.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from sqlalchemy import (
     LargeBinary,
     Table,
     Uuid,
+    delete,
     insert,
     select,
 )
@@ -49,3 +52,12 @@ def identify(connection: Connection, body: bytes, redelivered: bool) -> UUID:
     event_id = uuid7()
     connection.execute(insert(anonymous_table).values(digest=digest, event_id=event_id, at=clock()))
     return event_id
+
+
+def forget(connection: Connection, body: bytes, event_id: UUID) -> None:
+    """The delivery is about to be acked. Should the ack be lost, the event is handled once more."""
+    table = anonymous_table.c
+    digest = hashlib.sha256(body).digest()
+    connection.execute(
+        delete(anonymous_table).where(table.digest == digest, table.event_id == event_id)
+    )

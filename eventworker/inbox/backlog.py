@@ -285,15 +285,25 @@ def skip(connection: Connection, due: Due) -> None:
     set_outcome(connection, due.event.id, due.plugin, Outcome.SKIPPED)
 
 
-def blame(connection: Connection, event_id: UUID, plugin: int, failure: Failure) -> None:
+def blame(
+    connection: Connection, event_id: UUID, plugin: int, failure: Failure, owner: str
+) -> None:
     """Record that a call took its process down, whether it came from the backlog or not.
 
-    A row of the backlog has counted the attempt when it was claimed; a first call has no row yet.
+    A row of the backlog has counted the attempt when it was claimed; a first call has no row yet,
+    or one by now that the event's redelivery has made: that is another process's to call.
+
+    :param owner: the process that died.
     """
     dead = failure.delay is None
     changed = connection.execute(
         update(delivery_table)
-        .where(_delivery.event_id == event_id, _delivery.plugin == plugin, _open)
+        .where(
+            _delivery.event_id == event_id,
+            _delivery.plugin == plugin,
+            _delivery.owner == owner,
+            _open,
+        )
         .values(
             state=DEAD if dead else RETRY,
             due_at=clock(failure.delay or 0.0),
@@ -308,10 +318,10 @@ def blame(connection: Connection, event_id: UUID, plugin: int, failure: Failure)
         set_outcome(connection, event_id, plugin, Outcome.DEAD)
 
 
-def attempts_of(connection: Connection, event_id: UUID, plugin: int) -> int:
-    """Attempts counted so far; 0 for a pair that is not in the backlog."""
+def attempts_of(connection: Connection, event_id: UUID, plugin: int, owner: str) -> int:
+    """Attempts counted so far, that of ``owner`` included; 0 for a pair that it has not claimed."""
     found = select(_delivery.attempts).where(
-        _delivery.event_id == event_id, _delivery.plugin == plugin
+        _delivery.event_id == event_id, _delivery.plugin == plugin, _delivery.owner == owner
     )
     return int(connection.scalar(found) or 0)
 

@@ -228,17 +228,29 @@ def test_blame_for_a_call_of_the_backlog_counts_no_second_attempt(rows: Backlog)
     event = make_event()
     rows.park(event, [1])
     rows.claim()
-    rows.blame(event.id, 1, Failure("killed", delay=5.0))
+    assert rows.attempts_of(event.id, 1, ME) == 1
+    rows.blame(event.id, 1, Failure("killed", delay=5.0), ME)
     assert rows.states == [(1, "retry", 1)]
-    assert rows.attempts_of(event.id, 1) == 1
+    assert rows.attempts_of(event.id, 1, ME) == 0  # it holds no lease any more
     rows.release_owner(ME, uncount=True)
     assert rows.states == [(1, "retry", 1)]
 
 
+def test_blame_leaves_the_call_of_another_process_alone(rows: Backlog) -> None:
+    event = make_event()
+    rows.park(event, [1])  # the redelivery, which came before the undertaker
+    (due,) = rows.claim(owner=OTHER)
+    assert rows.attempts_of(event.id, 1, ME) == 0
+    rows.blame(event.id, 1, Failure("killed", delay=0.0), ME)
+    assert rows.states == [(1, "pending", 1)]
+    assert rows.owners() == [OTHER]
+    assert run_once(rows.engine, due, lambda session: write(session, "a"))
+
+
 def test_blame_for_a_first_call_waits_for_the_events_body(rows: Backlog) -> None:
     event = make_event()
-    assert rows.attempts_of(event.id, 1) == 0
-    rows.blame(event.id, 1, Failure("killed", delay=0.0))
+    assert rows.attempts_of(event.id, 1, ME) == 0
+    rows.blame(event.id, 1, Failure("killed", delay=0.0), ME)
     assert rows.states == [(1, "retry", 1)]
     assert rows.claim() == []
     rows.park(event, [1])  # the redelivery
@@ -249,8 +261,8 @@ def test_blame_for_the_last_attempt_is_a_dead_letter(rows: Backlog) -> None:
     event, first = make_event(), make_event()
     rows.park(event, [1])
     rows.claim()
-    rows.blame(event.id, 1, Failure("killed"))
-    rows.blame(first.id, 1, Failure("killed"))
+    rows.blame(event.id, 1, Failure("killed"), ME)
+    rows.blame(first.id, 1, Failure("killed"), ME)
     assert rows.outcome(event) is rows.outcome(first) is Outcome.DEAD
     assert rows.states == [(1, "dead", 1), (1, "dead", 1)]
 
@@ -258,7 +270,7 @@ def test_blame_for_the_last_attempt_is_a_dead_letter(rows: Backlog) -> None:
 def test_blame_for_what_was_committed_after_all_is_dropped(rows: Backlog) -> None:
     event = make_event()
     run_once(rows.engine, FirstClaim(event.id, 1), lambda session: write(session, "a"))
-    rows.blame(event.id, 1, Failure("killed"))
+    rows.blame(event.id, 1, Failure("killed"), ME)
     assert rows.states == []
     assert rows.outcome(event) is Outcome.DONE
 
@@ -269,7 +281,7 @@ NASTY = "a NUL \x00, a surrogate \udc80 and 世界"
 def test_whatever_an_error_says_can_be_recorded(rows: Backlog) -> None:
     first, second = make_event(path="\x00"), make_event()
     rows.fail_first(first, 1, Failure(NASTY, NASTY, delay=0.0))
-    rows.blame(second.id, 1, Failure(NASTY, NASTY))
+    rows.blame(second.id, 1, Failure(NASTY, NASTY), ME)
     (due,) = rows.claim()
     rows.fail(due, Failure(NASTY, NASTY))
     for row in deliveries(rows.engine):

@@ -165,10 +165,13 @@ def test_a_broken_plugin_and_a_switched_off_daemon_are_warnings(
 def test_connecting_finds_missing_tables(
     check: Callable[..., Result], tmp_path: Path, new_engine: Callable[[str], Engine]
 ) -> None:
+    absent = check("", "--connect")
+    (tmp_path / "events.sqlite").touch()
     before = check("", "--connect")
     migrations.upgrade(new_engine(f"sqlite:///{tmp_path}/events.sqlite"))
     after = check("", "--connect")
 
+    assert "there is no database file" in absent.json["errors"][0]
     assert "the tables are missing" in before.json["errors"][0]
     assert (after.code, after.json["errors"]) == (0, [])
 

@@ -180,7 +180,7 @@ def test_show_has_the_event_the_error_and_the_traceback(engine: Engine, command:
 
 def test_show_of_a_delivery_whose_event_is_not_there_yet(engine: Engine, command: Commands) -> None:
     with short_transaction(engine) as connection:
-        backlog.blame(connection, UUID(int=1), 1, Failure("the process died", delay=5.0))
+        backlog.blame(connection, UUID(int=1), 1, Failure("the process died", delay=5.0), "gone")
 
     shown = command("deliveries", "show", "1", "-O", "json").json
 

@@ -31,7 +31,7 @@ from sqlalchemy import (
     union,
 )
 
-from eventworker.db import clock, insert_ignore, is_transient, short_transaction
+from eventworker.db import clock, insert_ignore, insert_or_update, is_transient, short_transaction
 from eventworker.errors import DecodeError, EventworkerError, PluginError
 from eventworker.event import decode
 from eventworker.inbox import registry
@@ -157,8 +157,10 @@ def _is_event(row: Any) -> bool:
 def _store(connection: Connection, rows: list[Any]) -> list[UUID]:
     if rows:
         names = ("id", "time", "source", "resource", "body")
+        # Dated anew where they are kept already, which keeps housekeeping off until we commit.
+        dated: dict[str, Any] = {"stored_at": clock()}
         connection.execute(
-            insert_ignore(connection.dialect.name, event_table).values(stored_at=clock()),
+            insert_or_update(connection.dialect.name, event_table, dated, dated),
             [{name: getattr(row, name) for name in names} for row in rows],
         )
     return [row.id for row in rows]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -66,7 +67,7 @@ class RabbitPublisher:
         self._connection: Any = None
         self._channel: Any = None
         self._unconfirmed: dict[int, tuple[_Batch, int]] = {}
-        self._returned: set[str] = set()
+        self._returned: Counter[str] = Counter()
         self._next_tag = 1
         self._last_error = "no connection yet"
         self._thread: threading.Thread | None = None
@@ -116,7 +117,10 @@ class RabbitPublisher:
                     self._connection.ioloop.start()
                 finally:
                     self._connection.ioloop.close()
-            except (*CONNECTION_ERRORS, TransportError) as error:
+            except Exception as error:
+                # Whatever it is: without this thread nothing would ever be published again.
+                if not isinstance(error, (*CONNECTION_ERRORS, TransportError)):
+                    log.exception("the publisher's connection is made anew")
                 self._last_error = describe(error)
             was_ready = self._ready.is_set()
             self._ready.clear()
@@ -171,8 +175,11 @@ class RabbitPublisher:
                     self._properties(message),
                     mandatory=True,
                 )
-            except (pika.exceptions.AMQPError, ValueError, AssertionError) as error:
+            except pika.exceptions.AMQPError as error:
                 batch.settle(index, TransportUnavailable(describe(error)))
+                continue
+            except Exception as error:  # a message that cannot be encoded
+                batch.settle(index, Unpublishable(describe(error)))
                 continue
             self._unconfirmed[self._next_tag] = (batch, index)
             self._next_tag += 1
@@ -183,13 +190,13 @@ class RabbitPublisher:
             content_type="application/json",
             delivery_mode=2,
             message_id=str(message.id),
-            timestamp=int(message.time.timestamp()),
+            timestamp=max(0, int(message.time.timestamp())),
             headers={"time": message.time.isoformat(), "source": message.source},
         )
 
     def _on_return(self, _channel: Any, _method: Any, properties: Any, _body: bytes) -> None:
         # The broker returns an unroutable message first and confirms it right after.
-        self._returned.add(properties.message_id)
+        self._returned[properties.message_id] += 1
 
     def _on_confirm(self, frame: Any) -> None:
         method = frame.method
@@ -204,8 +211,9 @@ class RabbitPublisher:
             batch.settle(index, self._verdict(batch.messages[index], acked))
 
     def _verdict(self, message: Message, acked: bool) -> TransportError | None:
-        if str(message.id) in self._returned:
-            self._returned.discard(str(message.id))
+        # Counted, as a message may have been sent a second time after its first was given up on.
+        if self._returned[str(message.id)] > 0:
+            self._returned[str(message.id)] -= 1
             return Unroutable(
                 f"no queue at {self._settings.where} is bound to exchange "
                 f"{self._settings.exchange} for {message.resource}"

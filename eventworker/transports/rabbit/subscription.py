@@ -225,7 +225,9 @@ def _time(properties: Any) -> datetime | None:
     try:
         if isinstance(precise, str):
             when = datetime.fromisoformat(precise)
-            return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+            when = when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+            # Beyond these, a database in another time zone than ours cannot say it.
+            return when if 1970 <= when.year < 9999 else None
         if properties.timestamp:
             return datetime.fromtimestamp(properties.timestamp, UTC)
     except (ValueError, OverflowError, OSError):
