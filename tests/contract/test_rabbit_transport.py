@@ -105,11 +105,15 @@ def test_a_queue_that_is_there_is_used_as_it_is(connect: Connect, vhost: Vhost) 
     subscription.close()
 
 
+#: The limit is far above any number of returns; see `_QUORUM` in the transport.
+QUORUM = {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000}
+
+
 def test_a_queue_of_our_own_can_be_a_quorum_queue(connect: Connect, vhost: Vhost) -> None:
     transport = connect(queue_type="quorum")
     assert transport.publish([make_message()]) == [None]
     with channel_at(vhost) as channel:
-        channel.queue_declare(QUEUE, durable=True, arguments={"x-queue-type": "quorum"})
+        channel.queue_declare(QUEUE, durable=True, arguments=QUORUM)
 
 
 def test_a_subscriber_binds_the_queue_for_a_publisher_that_binds_nothing(

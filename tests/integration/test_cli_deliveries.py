@@ -423,7 +423,7 @@ def test_without_tables_the_verbs_say_what_to_run(database_url: str, tmp_path: P
     command = Commands(tmp_path / "c.conf", f"[database]\nconnection = {database_url}\n")
     result = command("deliveries", "list")
     assert (result.code, result.out) == (1, "")
-    assert "the tables are missing; run: eventworker" in result.err
+    assert "run: eventworker --config-file FILE db upgrade" in result.err
 
 
 def test_an_event_is_stored_once_however_often_it_is_replayed(

@@ -8,7 +8,7 @@ from sqlalchemy import Engine, update
 
 from eventworker.db import clock, short_transaction
 from eventworker.errors import Reject, Retry
-from eventworker.inbox import registry
+from eventworker.inbox import anonymous, registry
 from eventworker.inbox.backlog import delivery_table
 from eventworker.inbox.claims import Outcome
 from eventworker.inbox.quarantine import quarantine_table
@@ -145,14 +145,21 @@ def test_bytes_that_are_no_event_are_quarantined_and_acked(engine: Engine, body:
 
 
 def test_an_event_without_an_id_is_one_event_when_it_is_redelivered(engine: Engine) -> None:
-    a = Plugin("a")
-    shop = Workshop(engine, loaded(a))
-    first = shop.dispatch(make_event(), anonymous=True)
-    again = shop.dispatch(make_event(), anonymous=True, redelivered=True)
-    assert first.event_id == again.event_id
+    shop = Workshop(engine, loaded(Plugin("a")))
+    event = make_event()
+    with short_transaction(engine) as connection:  # a first delivery, whose process died
+        first = anonymous.identify(connection, event.encode(), False)
+    again = shop.dispatch(event, anonymous=True, redelivered=True)
+    assert again.event_id == first
+
+
+def test_an_event_without_an_id_is_not_taken_for_an_older_one_that_is_done(engine: Engine) -> None:
+    shop = Workshop(engine, loaded(Plugin("a")))
+    done = shop.dispatch(make_event(), anonymous=True)
     assert effects(engine) == ["a"]
-    shop.dispatch(make_event(), anonymous=True)
-    assert effects(engine) == ["a", "a"]
+    later = shop.dispatch(make_event(), anonymous=True, redelivered=True)
+    assert later.event_id != done.event_id
+    assert [row.event_id for row in deliveries(engine)] == [later.event_id]
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), BaseException("odd")])

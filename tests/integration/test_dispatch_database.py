@@ -52,7 +52,7 @@ def conflict(postgres_engine: Engine) -> Iterator[str]:
         connection.execute(text("DROP FUNCTION conflict(text)"))
 
 
-@pytest.mark.parametrize("state", ["40P01", "40001", "55P03", "57014"])
+@pytest.mark.parametrize("state", ["40P01", "40001", "55P03"])
 def test_a_conflict_is_redone_without_an_attempt_spent(
     postgres_engine: Engine, conflict: str, state: str
 ) -> None:
