@@ -94,6 +94,9 @@ def test_the_applications_own_tables_are_neither_seen_nor_touched(engine: Engine
 
 
 def test_check_names_the_command_when_the_tables_are_missing(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE theirs (id INTEGER)"))
+
     with pytest.raises(SchemaError, match=r"tables are missing; run: eventworker .* db upgrade$"):
         migrations.check(engine)
 
