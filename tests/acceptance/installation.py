@@ -101,6 +101,17 @@ def copy_of_eventworker(folder: Path) -> Path:
     return folder
 
 
+def copy_of_the_tree(folder: Path) -> Path:
+    """The repository as a clone of it would be, for commands that leave something there."""
+    folder.mkdir(parents=True)
+    for entry in ROOT.iterdir():
+        if entry.name in ("eventworker", "plugins", "examples", "etc", "docs", "benchmarks"):
+            shutil.copytree(entry, folder / entry.name, ignore=LEFTOVERS)
+        elif entry.is_file() and entry.suffix in (".py", ".cfg", ".toml", ".rst", ""):
+            shutil.copy(entry, folder)
+    return folder
+
+
 def plugin_sources() -> dict[str, Path]:
     """The distributions under plugins/, by name."""
     return {found.parent.name: found.parent for found in ROOT.glob("plugins/*/setup.cfg")}

@@ -1,0 +1,140 @@
+"""Somebody who follows a page to the letter, with real servers in place of its placeholders."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from eventworker.event import decode
+from tests.acceptance.pages.options import unknown_options
+from tests.acceptance.pages.page import Block
+from tests.acceptance.pages.shell import Shell
+from tests.acceptance.pages.transcript import Step, steps_of
+from tests.servers import Vhost, wait_until
+from tests.servers.process import is_running
+
+DAEMON = re.compile(r"storyboard-worker-daemon (?!--help|--version)")
+#: What a page may ask for that this very run, or a test of its own, does.
+ELSEWHERE = {
+    "make": "lists the commands",
+    "make test": "runs this",
+    "make docs": "a step of make test",
+    "make run": "tests/acceptance/test_demo.py",
+    "make run ONCE=1": "tests/acceptance/test_demo.py",
+}
+
+
+class Reader:
+    """Follows one page, block by block.
+
+    :param shell: the terminal, in the folder where the page's files are written.
+    :param database: gives the URL of a database of the kind that its argument names.
+    :param vhost: gives a virtual host of a broker.
+    """
+
+    def __init__(
+        self,
+        shell: Shell,
+        folder: Path,
+        database: Callable[[str], str],
+        vhost: Callable[[], Vhost],
+    ) -> None:
+        self._shell = shell
+        self._folder = folder
+        self._database = database
+        self._vhost = vhost
+        self._daemons: list[tuple[int, Path]] = []
+        self.namespace: dict[str, Any] = {"__name__": "page", "folder": folder}
+
+    def follow(self, block: Block, path: Path) -> None:
+        """Do what the block says."""
+        follow = getattr(self, f"_follow_{block.language}", None)
+        if follow is None:
+            raise AssertionError(f"nobody knows how to try a block of {block.language!r}")
+        if not block.untried:
+            follow(block, path)
+
+    def finish(self) -> None:
+        """End what still runs, and see that it ends well."""
+        for pid, log in self._daemons:
+            os.kill(pid, signal.SIGTERM)
+            wait_until(lambda pid=pid: not is_running(pid), 20, f"{log} does not end")
+            assert "Traceback" not in log.read_text(), log.read_text()
+
+    def _follow_console(self, block: Block, _path: Path) -> None:
+        for step in steps_of(block.source):
+            if step.command in ELSEWHERE:
+                continue
+            if DAEMON.match(step.command):
+                self._start(step)
+                continue
+            code, output = self._shell.run(step.command)
+            assert code == int(block.options.get("exit", 0)), f"{step.command}: {code}: {output}"
+            assert step.agrees_with(output), f"{step.command} printed:\n{output}"
+
+    def _start(self, step: Step) -> None:
+        log = self._folder / f"daemon-{len(self._daemons) + 1}.log"
+        log.touch()
+        pid = self._shell.start(step.command, log)
+        self._daemons.append((pid, log))
+        wait_until(
+            lambda: "processes start" in log.read_text() or not is_running(pid), 30, "no daemon"
+        )
+        assert is_running(pid), log.read_text()
+
+    def _follow_ini(self, block: Block, _path: Path) -> None:
+        wrong = unknown_options(block.source)
+        assert not wrong, f"no such options: {', '.join(wrong)}"
+        if block.caption:
+            self._write(block)
+
+    def _follow_cfg(self, block: Block, _path: Path) -> None:
+        if block.caption:
+            self._write(block)
+
+    _follow_systemd = _follow_toml = _follow_cfg
+
+    def _write(self, block: Block) -> None:
+        file = self._folder / block.caption
+        assert file.resolve().is_relative_to(self._folder.resolve()), file
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(self._with_real_servers(block.source))
+
+    def _follow_python(self, block: Block, path: Path) -> None:
+        if block.caption:
+            self._write(block)
+            return
+        # The line numbers of a traceback are then those of the page.
+        source = "\n" * (block.line - 1) + block.source
+        exec(compile(source, str(path), "exec"), self.namespace)
+
+    def _follow_json(self, block: Block, _path: Path) -> None:
+        value = json.loads(block.source)
+        if "method" in value:
+            decode(block.source.encode())
+
+    def _follow_text(self, _block: Block, _path: Path) -> None:
+        """Output, a drawing: nothing to do."""
+
+    def _with_real_servers(self, text: str) -> str:
+        text = re.sub(
+            r"(\w+)(?:\+\w+)?://USER:PASSWORD@HOST/DATABASE",
+            lambda match: self._database(match[1]),
+            text,
+        )
+        if "rabbit_host = HOST" in text:
+            vhost = self._vhost()
+            text = re.sub(r"rabbit_virtual_host = .*\n", "", text)
+            text = text.replace(
+                "rabbit_host = HOST",
+                f"rabbit_host = {vhost.host}\nrabbit_port = {vhost.port}\n"
+                f"rabbit_virtual_host = {vhost.vhost}",
+            )
+            text = text.replace("rabbit_userid = USER", f"rabbit_userid = {vhost.user}")
+            text = text.replace("rabbit_password = PASSWORD", f"rabbit_password = {vhost.password}")
+        return text
