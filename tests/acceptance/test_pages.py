@@ -1,4 +1,4 @@
-"""The documentation is true: each command and each snippet of it, tried in the order of its page."""
+"""The documentation is true: each command and snippet, tried in the order of its page."""
 
 from __future__ import annotations
 
@@ -41,14 +41,20 @@ def test_what_a_page_says_can_be_done(
     # A reader has not asked for warnings to be errors, and pip's own would be.
     env = {**clean_environment(), "PATH": _programs(request, blocks, folder), "PYTHONWARNINGS": ""}
     with Shell(folder, env) as shell:
-        reader = Reader(shell, folder, database, lambda: request.getfixturevalue("vhost"))
+        reader = Reader(
+            shell,
+            folder,
+            database,
+            vhost=lambda: request.getfixturevalue("vhost"),
+            rabbitmqctl=lambda *words: request.getfixturevalue("rabbit_server").ctl(*words),
+        )
         for block in blocks:
             try:
                 reader.follow(block, path)
             except Exception as error:
                 error.add_note(f"{path.relative_to(ROOT)}, line {block.line}")
                 raise
-        reader.finish()
+        reader.stop_daemons()
 
 
 def _programs(request: pytest.FixtureRequest, blocks: list[Block], folder: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +36,7 @@ class Reader:
     :param shell: the terminal, in the folder where the page's files are written.
     :param database: gives the URL of a database of the kind that its argument names.
     :param vhost: gives a virtual host of a broker.
+    :param rabbitmqctl: the command of that name, for the same broker.
     """
 
     def __init__(
@@ -43,13 +45,20 @@ class Reader:
         folder: Path,
         database: Callable[[str], str],
         vhost: Callable[[], Vhost],
+        rabbitmqctl: Callable[..., str],
     ) -> None:
         self._shell = shell
         self._folder = folder
         self._database = database
         self._vhost = vhost
+        self._rabbitmqctl = rabbitmqctl
         self._daemons: list[tuple[int, Path]] = []
-        self.namespace: dict[str, Any] = {"__name__": "page", "folder": folder}
+        self._logs = 0
+        self.namespace: dict[str, Any] = {
+            "__name__": "page",
+            "folder": folder,
+            "stop_daemons": self.stop_daemons,
+        }
 
     def follow(self, block: Block, path: Path) -> None:
         """Do what the block says."""
@@ -59,12 +68,13 @@ class Reader:
         if not block.untried:
             follow(block, path)
 
-    def finish(self) -> None:
-        """End what still runs, and see that it ends well."""
+    def stop_daemons(self) -> None:
+        """End what runs, and see that it ends well; a page's hidden code may call it, too."""
         for pid, log in self._daemons:
             os.kill(pid, signal.SIGTERM)
             wait_until(lambda pid=pid: not is_running(pid), 20, f"{log} does not end")
             assert "Traceback" not in log.read_text(), log.read_text()
+        self._daemons.clear()
 
     def _follow_console(self, block: Block, _path: Path) -> None:
         for step in steps_of(block.source):
@@ -73,12 +83,23 @@ class Reader:
             if DAEMON.match(step.command):
                 self._start(step)
                 continue
+            if step.command.startswith("rabbitmqctl "):
+                self._ask_broker(step)
+                continue
             code, output = self._shell.run(step.command)
             assert code == int(block.options.get("exit", 0)), f"{step.command}: {code}: {output}"
             assert step.agrees_with(output), f"{step.command} printed:\n{output}"
 
+    def _ask_broker(self, step: Step) -> None:
+        """On the page's own virtual host of a broker that only the tests know how to reach."""
+        words = shlex.split(step.command)[1:]
+        words[words.index("-p") + 1] = self._vhost().vhost
+        output = self._rabbitmqctl(*words)
+        assert step.agrees_with(output), f"{step.command} printed:\n{output}"
+
     def _start(self, step: Step) -> None:
-        log = self._folder / f"daemon-{len(self._daemons) + 1}.log"
+        self._logs += 1
+        log = self._folder / f"daemon-{self._logs}.log"
         log.touch()
         pid = self._shell.start(step.command, log)
         self._daemons.append((pid, log))
@@ -111,7 +132,7 @@ class Reader:
             return
         # The line numbers of a traceback are then those of the page.
         source = "\n" * (block.line - 1) + block.source
-        exec(compile(source, str(path), "exec"), self.namespace)
+        exec(compile(source, str(path), "exec", dont_inherit=True), self.namespace)
 
     def _follow_json(self, block: Block, _path: Path) -> None:
         value = json.loads(block.source)

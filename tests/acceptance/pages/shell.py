@@ -29,7 +29,8 @@ class Shell:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        assert self._bash.stdin and self._bash.stdout
+        assert self._bash.stdin
+        assert self._bash.stdout
         self._stdin, self._stdout = self._bash.stdin, self._bash.stdout
 
     def run(self, command: str, timeout: float = 120) -> tuple[int, str]:
