@@ -11,10 +11,15 @@ project = "eventworker"
 copyright = "eventworker developers, Apache License 2.0"
 version = release = __version__
 
-extensions = ["option_table"]
+extensions = ["command_reference", "option_table", "sphinx.ext.autodoc"]
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
 exclude_patterns = ["_build"]
 highlight_language = "python3"
 nitpicky = True
+# Of other projects, whose pages a build without a network cannot ask.
+nitpick_ignore_regex = [("py:.*", r"(?!eventworker).*")]
 
 html_theme = "alabaster"
 html_theme_options = {

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 _PROGRAM = "storyboard-worker-daemon"
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=_PROGRAM,
         description="Hands every event of the queue to every enabled worker plugin.",
@@ -53,7 +53,7 @@ def _positive(text: str) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the daemon; returns its exit code."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         # The global object: plugins written for StoryBoard register their options on cfg.CONF, and
         # expect self.config to be that one.
