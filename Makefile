@@ -43,8 +43,11 @@ types: venv ## type annotations
 floors: venv ## which package may import which
 	$(BIN)/lint-imports
 
+# Three processes for two processors, since half of the time a test waits. Each has servers of its
+# own. The acceptance tests start many processes themselves, so there are two of them only.
 pytest: servers venv ## every test (ARGS="-k word": some of them)
-	$(PYTEST) $(ARGS)
+	$(PYTEST) -n 3 tests/unit tests/contract tests/integration plugins $(ARGS)
+	$(PYTEST) -n 2 tests/acceptance $(ARGS)
 
 unit: venv ## tests of single modules, without servers
 	$(PYTEST) tests/unit $(ARGS)
