@@ -35,7 +35,7 @@ def test_a_record_is_found_by_its_id(
     assert db_api.entity_get(models.User, entity_id, session=session) is users[1]
 
 
-@pytest.mark.parametrize("entity_id", [99, "99", "two", "", None])
+@pytest.mark.parametrize("entity_id", [99, "99", "two", "", None, True, -2, 2.0, "1_0", 2**31])
 def test_what_is_not_there_is_none(session: Session, entity_id: Any) -> None:
     assert db_api.entity_get(models.User, entity_id, session=session) is None
 

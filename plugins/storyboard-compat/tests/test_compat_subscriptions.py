@@ -80,6 +80,7 @@ def subscribers(session: Session, resource: str, resource_id: object) -> set[int
         ("timeline_event", 3, set()),
         ("timeline_event", 99, set()),
         ("task", 99, set()),
+        ("story", 2**40, set()),
         ("story", None, set()),
         ("story", "one", set()),
         ("board", 1, set()),
@@ -122,9 +123,9 @@ def test_of_a_private_worklist_only_those_hear_who_may_see_it(tracker: Session) 
     worklist.private = True
     assert subscribers(tracker, "worklist", 1) == set()
 
-    worklist.permissions = [
-        models.Permission(name="view", users=[tracker.get_one(models.User, 51)])
-    ]
+    view = models.Permission(name="view", users=[tracker.get_one(models.User, 51)])
+    tracker.add(view)
+    worklist.permissions = [view]
     assert subscribers(tracker, "worklist", 1) == {51}
 
 

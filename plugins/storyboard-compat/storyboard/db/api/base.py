@@ -8,6 +8,7 @@ without a session takes the web request's, which a worker does not have.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, NoReturn, TypeVar
 
@@ -50,12 +51,13 @@ def model_query(model: Any, session: Session | None = None) -> Query[Any]:
 def as_key(entity_id: Any) -> int | None:
     """An id as the databases hold it; None for what cannot be one.
 
-    StoryBoard's events carry ids cut out of URLs, so "42" is an id too.
+    StoryBoard's events carry ids cut out of URLs, so "42" is an id too. Its columns hold 32 bits,
+    and PostgreSQL ends the transaction over a larger number.
     """
-    try:
-        return int(entity_id)
-    except (TypeError, ValueError):
+    if isinstance(entity_id, bool) or not re.fullmatch("[0-9]{1,10}", str(entity_id)):
         return None
+    key = int(entity_id)
+    return key if key < 2**31 else None
 
 
 def entity_get(

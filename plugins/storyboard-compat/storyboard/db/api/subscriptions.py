@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import Select, Subquery, select, union
 from sqlalchemy.orm import Session
 
 from storyboard.db import models
 from storyboard.db.api import base as api_base
+from storyboard.db.api.visibility import may_see
 
 #: What can be subscribed to.
 SUPPORTED_TYPES: dict[str, type[models.Base]] = {
@@ -86,23 +87,48 @@ def subscription_get_all_subscriber_ids(
     key = api_base.as_key(resource_id)
     if key is None or resource not in SUPPORTED_TYPES:
         return set()
-    targets = _targets(session, resource, key)
+    query = subscribers_of((resource, key)).where(may_see(models.User.id, resource, key))
+    return set(session.scalars(query))
+
+
+def subscribers_of(*places: tuple[str, int]) -> Select[int]:
+    """A query for the users who follow one of the resources, or what covers it, each once.
+
+    Whether they may see it is the caller's to add; see :mod:`storyboard.db.api.visibility`.
+
+    :param places: types out of :data:`SUPPORTED_TYPES`, each with an id; at least one.
+    """
+    follower = _followers(places)
+    return select(models.User.id).join(follower, follower.c.user_id == models.User.id)
+
+
+def _followers(places: Iterable[tuple[str, int]]) -> Subquery:
     subscription = models.Subscription
-    found = session.scalars(
-        select(subscription.user_id)
-        .where(
-            or_(
-                *(
-                    and_(subscription.target_type == kind, subscription.target_id.in_(ids))
-                    for kind, ids in targets.items()
-                )
-            )
+    found = [
+        select(subscription.user_id).where(
+            subscription.target_type == kind, subscription.target_id.in_(ids)
         )
-        .distinct()
-    )
-    subscribers = {user_id for user_id in found if user_id is not None}
-    allowed = _allowed(session, targets)
-    return subscribers if allowed is None else subscribers & allowed
+        for resource, key in places
+        for kind, ids in _covers(resource, key).items()
+    ]
+    return union(*found).subquery("follower")
+
+
+def _covers(resource: str, key: int) -> dict[str, Any]:
+    """Everything by whose subscription one hears of this resource: ids, or queries for them."""
+    task = models.Task
+    covers: dict[str, Any] = {resource: [key]}
+    if resource == "story":
+        covers["task"] = select(task.id).where(task.story_id == key)
+        covers["project"] = select(task.project_id).where(task.story_id == key)
+    elif resource == "task":
+        covers["story"] = select(task.story_id).where(task.id == key)
+        covers["project"] = select(task.project_id).where(task.id == key)
+    if "project" in covers:
+        pairs = models.project_group_mapping.c
+        groups = select(pairs.project_group_id).where(pairs.project_id.in_(covers["project"]))
+        covers["project_group"] = groups
+    return covers
 
 
 def _place_of_event(session: Session, event_id: Any) -> tuple[str, int | None]:
@@ -112,44 +138,3 @@ def _place_of_event(session: Session, event_id: Any) -> tuple[str, int | None]:
     if event.story_id is not None:
         return "story", event.story_id
     return "worklist", event.worklist_id
-
-
-def _targets(session: Session, resource: str, resource_id: int) -> dict[str, set[int]]:
-    """Everything by whose subscription one hears of this resource: ids by type."""
-    task = models.Task
-    tasks = select(task.id, task.story_id, task.project_id)
-    targets = {resource: {resource_id}}
-    if resource == "story":
-        rows = session.execute(tasks.where(task.story_id == resource_id)).all()
-        targets["task"] = {row.id for row in rows}
-        targets["project"] = {row.project_id for row in rows} - {None}
-    elif resource == "task":
-        rows = session.execute(tasks.where(task.id == resource_id)).all()
-        targets["story"] = {row.story_id for row in rows} - {None}
-        targets["project"] = {row.project_id for row in rows} - {None}
-    if projects := targets.get("project"):
-        pairs = models.project_group_mapping.c
-        groups = session.scalars(
-            select(pairs.project_group_id).where(pairs.project_id.in_(projects))
-        )
-        targets["project_group"] = set(groups) - {None}
-    return targets
-
-
-def _allowed(session: Session, targets: dict[str, set[int]]) -> set[int] | None:
-    """The users who may see what is private among the targets; None if nothing is."""
-    records = [
-        *(session.get(models.Story, story_id) for story_id in targets.get("story", ())),
-        *(session.get(models.Worklist, list_id) for list_id in targets.get("worklist", ())),
-    ]
-    private = [_holders(each.permissions) for each in records if each is not None and each.private]
-    return set.intersection(*private) if private else None
-
-
-def _holders(permissions: Iterable[models.Permission]) -> set[int]:
-    holders: set[int] = set()
-    for permission in permissions:
-        holders.update(user.id for user in permission.users)
-        for team in permission.teams:
-            holders.update(user.id for user in team.users)
-    return holders
