@@ -1,6 +1,8 @@
 """A StoryBoard as it is: its configuration file, its publisher, its tables, its manual's plugin."""
 
 import json
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,16 +98,17 @@ def storyboard(wheels: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
     return made
 
 
-def publish_as_storyboard(vhost: Vhost, payload: dict[str, Any]) -> None:
+def publish_as_storyboard(vhost: Vhost, *payloads: dict[str, Any]) -> None:
     """The few lines of StoryBoard's publisher: transient, no id, nothing but the body."""
     with channel_at(vhost) as channel:
         channel.exchange_declare(exchange="storyboard", exchange_type="topic", durable=True)
-        channel.basic_publish(
-            exchange="storyboard",
-            routing_key=payload["resource"],
-            body=json.dumps(payload),
-            properties=pika.BasicProperties(content_type="application/json"),
-        )
+        for payload in payloads:
+            channel.basic_publish(
+                exchange="storyboard",
+                routing_key=payload["resource"],
+                body=json.dumps(payload),
+                properties=pika.BasicProperties(content_type="application/json"),
+            )
 
 
 def payload_of(event_id: int, author_id: int, story_id: int = 1) -> dict[str, Any]:
@@ -154,6 +157,61 @@ def test_the_plugin_of_the_manual_tells_every_subscriber_of_a_published_event(
     ]
     assert site.probe.deliveries() == {}
     assert f"consuming {QUEUE}" in daemon.output()
+
+
+#: Its own handler of subscriptions takes the place of the manual's plugin, which does less.
+OWN_SUBSCRIPTIONS = """
+[plugins]
+disabled = my-worker-plugin
+
+[plugin:storyboard-subscription]
+enabled = True
+"""
+
+
+def test_storyboards_own_subscriptions_are_told_once_though_a_consumer_is_killed(
+    storyboard: Installation,
+    make_site: Callable[..., Site],
+    database: str,
+    vhost: Vhost,
+    tmp_path: Path,
+) -> None:
+    site = make_site(database, vhost)
+    site.installation = storyboard
+    site.file = tmp_path / "storyboard.conf"
+    text = STORYBOARD_CONF.format(folder=tmp_path, vhost=vhost, url=database)
+    site.file.write_text(text + OWN_SUBSCRIPTIONS)
+    made = storyboard.run("python", HERE / "storyboard_tables.py", database)
+    assert made.returncode == 0, made.stderr
+    known = json.loads(made.stdout)
+    author, told = known["author"], "SELECT subscriber_id, author_id, event_info"
+    told += " FROM subscription_events WHERE event_type = 'tags_added'"
+    numbers = range(1000, 1300)
+    site.probe.execute(
+        "INSERT INTO events (id, story_id, author_id, event_type, event_info)"
+        f" SELECT number, 1, {author}, 'tags_added', number"
+        f" FROM generate_series({numbers[0]}, {numbers[-1]}) AS number"
+    )
+
+    daemon = site.start(workers=2)
+    publish_as_storyboard(vhost, *(payload_of(number, author) for number in numbers))
+    wait_until(lambda: site.probe.rows(told), 15, "the subscribers are not told")
+    os.kill(daemon.children("consumer")[0], signal.SIGKILL)
+    daemon.says("killed by signal SIGKILL")
+    expected = len(numbers) * len(known["subscribers"])
+    wait_until(lambda: len(site.probe.rows(told)) >= expected, 30, "some are not told")
+    deletion = payload_of(1, author) | {"method": "DELETE", "resource": "story"}
+    publish_as_storyboard(vhost, deletion)
+    followed = "SELECT count(*) FROM subscriptions"
+    wait_until(lambda: site.probe.number(followed) == 0, 15, "its subscriptions are still there")
+    site.stop_all()
+
+    assert sorted(site.probe.rows(told)) == [
+        (subscriber, author, str(number))
+        for subscriber in known["subscribers"]
+        for number in numbers
+    ]
+    assert site.probe.deliveries() == {}
 
 
 def test_the_old_file_is_found_to_be_right(

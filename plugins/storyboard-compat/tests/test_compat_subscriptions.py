@@ -118,6 +118,21 @@ def test_of_a_private_story_without_permissions_nobody_hears(tracker: Session) -
     assert subscribers(tracker, "story", 1) == set()
 
 
+@pytest.mark.parametrize("resource", ["story", "task", "worklist"])
+def test_of_what_is_gone_nobody_hears_since_it_may_have_been_private(
+    tracker: Session, resource: str
+) -> None:
+    tracker.add(models.Subscription(user_id=31, target_type=resource, target_id=77))
+
+    assert subscribers(tracker, resource, 77) == set()
+
+
+def test_of_a_project_group_that_is_gone_its_subscribers_hear(tracker: Session) -> None:
+    tracker.add(models.Subscription(user_id=31, target_type="project_group", target_id=77))
+
+    assert subscribers(tracker, "project_group", 77) == {31}
+
+
 def test_of_a_private_worklist_only_those_hear_who_may_see_it(tracker: Session) -> None:
     worklist = tracker.get_one(models.Worklist, 1)
     worklist.private = True

@@ -103,6 +103,14 @@ def test_an_author_who_is_not_there_is_null(
     assert [row[:2] for row in told(session)] == [(FOLLOWER, None), (OTHER, None)]
 
 
+def test_a_subscription_of_nobody_is_passed_over(session: Session, plugin: Subscription) -> None:
+    session.add(models.Subscription(user_id=None, target_type="story", target_id=7))
+
+    plugin.handle(session, an_event())
+
+    assert [row[0] for row in told(session)] == [FOLLOWER, OTHER]
+
+
 def test_a_comment_is_told_with_its_text_and_story(session: Session, plugin: Subscription) -> None:
     session.get_one(models.TimeLineEvent, 5).update(
         {"event_type": event_types.USER_COMMENT, "comment_id": 8, "event_info": None}
