@@ -12,7 +12,9 @@ import pytest
 from oslo_config import cfg
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
+from storyboard.common.exception import SessionRequired
 from storyboard.db import models
+from storyboard.db.api import base as db_api
 from storyboard.plugin.base import PluginBase
 from storyboard.plugin.event_worker import WorkerTaskBase
 
@@ -195,12 +197,64 @@ def test_changed_properties_leave_out_what_changes_with_everything(conf: cfg.Con
     )
 
 
-def test_a_plugin_that_overrides_event_is_refused_since_nobody_would_call_it() -> None:
-    with pytest.raises(TypeError, match=r"overrides event\(\)"):
+class Filtering(WorkerTaskBase):
+    """An override of StoryBoard's signature, which writes something of its own and goes on."""
 
-        class Overrides(WorkerTaskBase):
-            def event(self, author_id: Any) -> None:
-                """Never called."""
+    def event(  # type: ignore[override]
+        self, author_id: Any, method: str, url: Any, path: Any, query_string: Any, status: Any,
+        resource: str, resource_id: Any, *rest: Any, **more: Any,
+    ) -> None:  # fmt: skip
+        if method == "DELETE":
+            return
+        db_api.entity_create(
+            models.Story, {"title": "from event()"}, session=db_api.get_session(in_request=False)
+        )
+        super().event(
+            author_id, method, url, path, query_string, status, resource, resource_id, *rest, **more
+        )
 
-            def handle(self, session: Any) -> None:
-                """Nothing."""
+    def handle(self, session: Session, author: Any, method: str, sub_resource: Any = None) -> None:
+        title = f"from handle(): {method} {sub_resource} by {author and author.id}"
+        db_api.entity_create(models.Story, {"title": title}, session=session)
+
+
+class Early(WorkerTaskBase):
+    """An override that was written before there was a ``url``, and fails after its work."""
+
+    def event(self, author_id: Any, method: str, path: Any) -> None:  # type: ignore[override]
+        session = db_api.get_session()
+        db_api.entity_create(models.Story, {"title": f"{author_id} {method}"}, session=session)
+        raise ValueError(path)
+
+    def handle(self, **kwargs: Any) -> None:
+        raise AssertionError("its event() does not call it")
+
+
+def titles(engine: Engine) -> list[str | None]:
+    with Session(engine) as session:
+        return list(session.scalars(select(models.Story.title).order_by(models.Story.id)))
+
+
+@pytest.mark.usefixtures("followed_story")
+def test_an_overridden_event_goes_before_handle_in_the_same_transaction(
+    engine: Engine, conf: cfg.ConfigOpts
+) -> None:
+    plugin = Filtering(conf)
+    event = Event(author_id=1, method="PUT", resource="story", resource_id=1, sub_resource="tag")
+
+    assert hand_over(engine, plugin, event) is True
+    assert hand_over(engine, plugin, event) is False
+    assert hand_over(engine, plugin, Event(method="DELETE", resource="story")) is True
+
+    assert titles(engine) == ["Rain", "from event()", "from handle(): PUT tag by 1"]
+
+
+def test_an_overridden_event_that_fails_leaves_nothing(
+    engine: Engine, conf: cfg.ConfigOpts
+) -> None:
+    with pytest.raises(ValueError, match="/v1/stories"):
+        hand_over(engine, Early(conf), Event(method="PUT", resource="story", path="/v1/stories"))
+
+    assert titles(engine) == []
+    with pytest.raises(SessionRequired):
+        db_api.get_session()

@@ -9,8 +9,10 @@ without a session takes the web request's, which a worker does not have.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Integer, String
 from sqlalchemy.orm import Query, Session
@@ -22,14 +24,31 @@ from storyboard.db.models.columns import Choice
 Entity = TypeVar("Entity", bound=Base)
 
 
-def get_session(*_args: Any, **_kwargs: Any) -> NoReturn:
-    """Refused: a session of its own would commit whether or not the event's does.
+_session_of_event: ContextVar[Session | None] = ContextVar("session_of_event", default=None)
+_REFUSAL = "there is no session but the one that handle() is given; pass it on as session=session"
 
-    :raises SessionRequired: always.
+
+def get_session(*_args: Any, **_kwargs: Any) -> Session:
+    """The event's session, inside an overridden ``event()``, which is not given it.
+
+    Elsewhere refused: a session of its own would commit whether or not the event's does.
+
+    :raises SessionRequired: outside of ``event()``.
     """
-    raise SessionRequired(
-        "there is no session but the one that handle() is given; pass it on as session=session"
-    )
+    session = _session_of_event.get()
+    if session is None:
+        raise SessionRequired(_REFUSAL)
+    return session
+
+
+@contextmanager
+def event_session(session: Session) -> Iterator[None]:
+    """Let :func:`get_session` answer with this one."""
+    token = _session_of_event.set(session)
+    try:
+        yield
+    finally:
+        _session_of_event.reset(token)
 
 
 def given(session: Session | None) -> Session:
@@ -38,7 +57,7 @@ def given(session: Session | None) -> Session:
     :raises SessionRequired: if none was.
     """
     if session is None:
-        get_session()
+        raise SessionRequired(_REFUSAL)
     return session
 
 
