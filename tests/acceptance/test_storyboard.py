@@ -169,13 +169,15 @@ enabled = True
 """
 
 
-def test_storyboards_own_subscriptions_are_told_once_though_a_consumer_is_killed(
+@pytest.fixture
+def subscribed(
     storyboard: Installation,
     make_site: Callable[..., Site],
     database: str,
     vhost: Vhost,
     tmp_path: Path,
-) -> None:
+) -> tuple[Site, dict[str, Any]]:
+    """A site with StoryBoard's own handler of subscriptions, and what is known of its tables."""
     site = make_site(database, vhost)
     site.installation = storyboard
     site.file = tmp_path / "storyboard.conf"
@@ -183,34 +185,70 @@ def test_storyboards_own_subscriptions_are_told_once_though_a_consumer_is_killed
     site.file.write_text(text + OWN_SUBSCRIPTIONS)
     made = storyboard.run("python", HERE / "storyboard_tables.py", database)
     assert made.returncode == 0, made.stderr
-    known = json.loads(made.stdout)
-    author, told = known["author"], "SELECT subscriber_id, author_id, event_info"
-    told += " FROM subscription_events WHERE event_type = 'tags_added'"
-    numbers = range(1000, 1300)
+    return site, json.loads(made.stdout)
+
+
+def add_entries(site: Site, author: int, numbers: range) -> None:
+    """Entries in the timeline of story 1, whose information is their number."""
     site.probe.execute(
         "INSERT INTO events (id, story_id, author_id, event_type, event_info)"
         f" SELECT number, 1, {author}, 'tags_added', number"
-        f" FROM generate_series({numbers[0]}, {numbers[-1]}) AS number"
+        f" FROM generate_series({numbers.start}, {numbers.stop - 1}) AS number"
     )
+
+
+TOLD = (
+    "SELECT subscriber_id, author_id, event_info FROM subscription_events"
+    " WHERE event_type = 'tags_added'"
+)
+
+
+def once_each(known: dict[str, Any], numbers: range) -> list[tuple[int, int, str]]:
+    return [
+        (subscriber, known["author"], str(number))
+        for subscriber in known["subscribers"]
+        for number in numbers
+    ]
+
+
+def test_storyboards_own_subscriptions_are_told_once_though_a_consumer_is_killed(
+    subscribed: tuple[Site, dict[str, Any]], vhost: Vhost
+) -> None:
+    site, known = subscribed
+    author, numbers = known["author"], range(1000, 1300)
+    add_entries(site, author, numbers)
 
     daemon = site.start(workers=2)
     publish_as_storyboard(vhost, *(payload_of(number, author) for number in numbers))
-    wait_until(lambda: site.probe.rows(told), 15, "the subscribers are not told")
+    wait_until(lambda: site.probe.rows(TOLD), 15, "the subscribers are not told")
     os.kill(daemon.children("consumer")[0], signal.SIGKILL)
     daemon.says("killed by signal SIGKILL")
-    expected = len(numbers) * len(known["subscribers"])
-    wait_until(lambda: len(site.probe.rows(told)) >= expected, 30, "some are not told")
+    expected = once_each(known, numbers)
+    wait_until(lambda: len(site.probe.rows(TOLD)) >= len(expected), 30, "some are not told")
     deletion = payload_of(1, author) | {"method": "DELETE", "resource": "story"}
     publish_as_storyboard(vhost, deletion)
     followed = "SELECT count(*) FROM subscriptions"
     wait_until(lambda: site.probe.number(followed) == 0, 15, "its subscriptions are still there")
     site.stop_all()
 
-    assert sorted(site.probe.rows(told)) == [
-        (subscriber, author, str(number))
-        for subscriber in known["subscribers"]
-        for number in numbers
-    ]
+    assert sorted(site.probe.rows(TOLD)) == expected
+    assert site.probe.deliveries() == {}
+
+
+def test_an_entry_that_is_published_before_it_is_committed_is_told_all_the_same(
+    subscribed: tuple[Site, dict[str, Any]], vhost: Vhost
+) -> None:
+    site, known = subscribed
+    number = range(1000, 1001)
+    site.start(workers=1)
+    publish_as_storyboard(vhost, payload_of(number.start, known["author"]))
+    wait_until(lambda: site.probe.deliveries(), 15, "the event is not put off")
+    assert site.probe.rows(TOLD) == []
+
+    add_entries(site, known["author"], number)
+    wait_until(lambda: len(site.probe.rows(TOLD)) >= 2, 15, "the subscribers are not told")
+    site.stop_all()
+    assert sorted(site.probe.rows(TOLD)) == once_each(known, number)
     assert site.probe.deliveries() == {}
 
 
