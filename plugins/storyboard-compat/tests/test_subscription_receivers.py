@@ -12,6 +12,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 from storyboard.common import event_types
 from storyboard.db import models
+from storyboard.db.api import subscriptions as sub_api
 from storyboard.plugin.subscription.base import Subscription
 
 from eventworker.event import Event
@@ -182,9 +183,14 @@ def cases(table: str) -> list[Any]:
 def test_those_are_told_who_follow_it_or_what_is_above_it(
     session: Session, plugin: Subscription, place: str, event_type: str, receivers: set[str]
 ) -> None:
-    plugin.handle(session, entry(session, place, event_type, NO_ITEM))
+    event = entry(session, place, event_type, NO_ITEM)
+    plugin.handle(session, event)
 
     assert told(session) == receivers
+    ids = sub_api.subscription_get_all_subscriber_ids(
+        "timeline_event", event.resource_id, session=session
+    )
+    assert {NAMES[number] for number in ids} == receivers
     kinds = session.scalars(select(models.SubscriptionEvents.event_type)).all()
     assert set(kinds) == ({event_type} if receivers else set())
 
