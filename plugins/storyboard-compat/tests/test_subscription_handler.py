@@ -152,6 +152,7 @@ def test_a_comment_that_is_gone_is_told_without_details(
         ({"method": "PUT"}, None),
         ({"method": "POST"}, None),
         ({"method": "DELETE", "sub_resource": "picture", "sub_resource_id": "3"}, None),
+        ({"method": "DELETE", "sub_resource_id": "3"}, None),
     ],
 )
 def test_a_groups_followers_are_told_of_its_projects_and_its_end(

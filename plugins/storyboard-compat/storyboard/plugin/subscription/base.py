@@ -73,8 +73,7 @@ class Subscription(WorkerTaskBase):
             self.handle_timeline_event(session, event, key)
         elif event.resource == "project_group":
             self.handle_project_group(session, event, key)
-        whole = event.sub_resource is None and event.sub_resource_id is None
-        if event.method == "DELETE" and whole:
+        if event.method == "DELETE" and _is_whole(event):
             self.handle_deletion(session, event.resource, key)
 
     def handle_timeline_event(self, session: Session, event: Event, key: int) -> None:
@@ -133,7 +132,7 @@ class Subscription(WorkerTaskBase):
         if event.sub_resource == "project" and event.sub_resource_id is not None:
             info["project_id"] = event.sub_resource_id
             event_type = PROJECT_REMOVED if deleted else PROJECT_ADDED
-        elif deleted and event.sub_resource is None:
+        elif deleted and _is_whole(event):
             event_type = GROUP_DELETED
         else:
             return
@@ -171,6 +170,11 @@ class Subscription(WorkerTaskBase):
         }
         receivers = subscribers_of(*places).where(*conditions).with_only_columns(*values.values())
         session.execute(insert(models.SubscriptionEvents).from_select(list(values), receivers))
+
+
+def _is_whole(event: Event) -> bool:
+    """Whether the event is about the resource itself, not about a part of it."""
+    return event.sub_resource is None and event.sub_resource_id is None
 
 
 def _if_there(author: int) -> Any:
