@@ -1,7 +1,8 @@
 """The event: the immutable fact of one change made through a web API, and its wire format.
 
 Documented in ``docs/wire-format.rst``. The body is a JSON object with StoryBoard's twelve fields;
-identity, time and source travel beside it, in the message's properties or the row's columns.
+identity, time, source and trace context travel beside it, in the message's properties or the row's
+columns.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from uuid import UUID
 
 import msgspec
 
+from eventworker import tracecontext
 from eventworker.errors import DecodeError, EncodeError
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -54,6 +56,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
     The first twelve fields are StoryBoard's. ``id`` is the identity that deduplication rests on,
     ``time`` when the change was made (UTC) and ``source`` the application that made it.
+    ``traceparent`` and ``tracestate`` are the W3C trace context of the request behind it; what is
+    none is dropped on the way, see :mod:`eventworker.tracecontext`.
     """
 
     author_id: ResourceId = None
@@ -71,6 +75,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     id: UUID = msgspec.field(default_factory=uuid7)
     time: datetime = msgspec.field(default_factory=_now)
     source: str = ""
+    traceparent: str | None = None
+    tracestate: str | None = None
 
     def encode(self, max_bytes: int = MAX_BODY_BYTES) -> bytes:
         """The JSON body: the twelve wire fields, UTF-8.
@@ -152,6 +158,8 @@ def decode(
     id: UUID | None = None,
     time: datetime | None = None,
     source: str = "",
+    traceparent: str | None = None,
+    tracestate: str | None = None,
     max_bytes: int = MAX_BODY_BYTES,
 ) -> Event:
     """Read a body published by us or by any StoryBoard publisher.
@@ -167,6 +175,8 @@ def decode(
     fields["id"] = id or uuid7()
     fields["time"] = time or _now()
     fields["source"] = source
+    if traceparent is not None:
+        fields["traceparent"], fields["tracestate"] = tracecontext.valid(traceparent, tracestate)
     try:
         return msgspec.convert(fields, Event)
     except msgspec.ValidationError as error:

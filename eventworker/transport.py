@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from eventworker import tracecontext
 from eventworker.errors import AlreadySettled, TransportError
 from eventworker.event import MAX_BODY_BYTES, Event, checked
 
@@ -29,15 +30,19 @@ class Message:
     source: str
     resource: str
     body: bytes
+    traceparent: str | None = None
+    tracestate: str | None = None
 
     @classmethod
     def of(cls, event: Event, max_bytes: int = MAX_BODY_BYTES) -> Message:
-        """The message of an event.
+        """The message of an event. A trace context that is none is left out, not refused: it often
+        is a stranger's request header, and the change must not fail for it.
 
         :raises EncodeError: when the event cannot be put on the wire.
         """
         body = checked(event).encode(max_bytes)
-        return cls(event.id, event.time, event.source, event.resource, body)
+        trace = tracecontext.valid(event.traceparent, event.tracestate)
+        return cls(event.id, event.time, event.source, event.resource, body, *trace)
 
 
 @dataclass(slots=True)
@@ -61,6 +66,8 @@ class Delivery:
     source: str = ""
     properties: dict[str, Any] = field(default_factory=dict)
     anonymous: bool = False
+    traceparent: str | None = None
+    tracestate: str | None = None
     _settled: bool = False
 
     def ack(self) -> None:

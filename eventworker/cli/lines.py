@@ -11,13 +11,14 @@ from uuid import UUID
 
 import msgspec
 
+from eventworker import tracecontext
 from eventworker.errors import DecodeError
 from eventworker.event import WIRE_FIELDS, decode
 from eventworker.transport import Message
 
-_BESIDE = ("id", "time", "source")
-#: What id, time and source may add to a line beyond the body's own limit.
-_ROOM_BESIDE = 1024
+_BESIDE = ("id", "time", "source", "traceparent", "tracestate")
+#: What these may add to a line beyond the body's own limit.
+_ROOM_BESIDE = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +55,17 @@ def message(text: bytes, max_bytes: int) -> Message:
         beside = msgspec.convert(given, _Beside)
     except msgspec.ValidationError as error:
         raise DecodeError(f"{error}", text) from None
+    trace = (beside.traceparent, beside.tracestate)
+    passed_on = tracecontext.valid(*trace)
+    if any(asked and not passed for asked, passed in zip(trace, passed_on, strict=True)):
+        raise DecodeError("traceparent or tracestate is no W3C trace context", text)
     event = msgspec.structs.replace(
         event,
         id=beside.id or event.id,
         time=beside.time or event.time,
         source=beside.source,
+        traceparent=beside.traceparent,
+        tracestate=beside.tracestate,
     )
     return Message.of(event, max_bytes)
 
@@ -72,3 +79,5 @@ class _Beside(msgspec.Struct):
     id: UUID | None = None
     time: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
     source: Annotated[str, msgspec.Meta(max_length=255, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""
+    traceparent: str | None = None
+    tracestate: str | None = None

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Column, Integer, LargeBinary, String, Uuid
 
 from eventworker.db.clock import UTCDateTime
+from eventworker.tracecontext import MAX_TRACEPARENT, MAX_TRACESTATE
 
 
 def serial() -> Column[int]:
@@ -26,4 +27,6 @@ def message_columns() -> list[Column[Any]]:
         Column("source", String(255), nullable=False),
         Column("resource", String(120), nullable=False),
         Column("body", LargeBinary(2**24), nullable=False),
+        Column("traceparent", String(MAX_TRACEPARENT)),
+        Column("tracestate", String(MAX_TRACESTATE)),
     ]

@@ -22,6 +22,7 @@ from eventworker.event import Event
 from eventworker.inbox.backlog import Failure
 from eventworker.inbox.claims import Claim, run_once
 from eventworker.plugin import find_resource
+from eventworker.tracecontext import trace_id
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +95,11 @@ class Caller:
             log.info(
                 "the database asks to do it again: %s",
                 first_line(reason),
-                extra={"event": str(event.id), "plugin": loaded.name},
+                extra={
+                    "event": str(event.id),
+                    "plugin": loaded.name,
+                    "trace_id": trace_id(event.traceparent),
+                },
             )
             time.sleep(random.uniform(0, 0.01 * 2**redo))
         raise AssertionError("the loop has no end")

@@ -15,6 +15,7 @@ from eventworker.engine.registered import RegistryView
 from eventworker.errors import DatabaseUnavailable
 from eventworker.inbox import backlog
 from eventworker.inbox.backlog import Due, Failure
+from eventworker.tracecontext import trace_id
 
 log = logging.getLogger(__name__)
 
@@ -96,4 +97,9 @@ class BacklogRunner:
 
 
 def _fields(due: Due, plugin: Loaded) -> dict[str, object]:
-    return {"event": str(due.event.id), "plugin": plugin.name, "attempt": due.attempts}
+    return {
+        "event": str(due.event.id),
+        "plugin": plugin.name,
+        "attempt": due.attempts,
+        "trace_id": trace_id(due.event.traceparent),
+    }

@@ -21,6 +21,7 @@ from eventworker.errors import DecodeError
 from eventworker.event import Event, decode
 from eventworker.inbox import anonymous, backlog, quarantine
 from eventworker.inbox.claims import FirstClaim, Outcome, note
+from eventworker.tracecontext import trace_id
 from eventworker.transport import Delivery
 
 log = logging.getLogger(__name__)
@@ -81,6 +82,8 @@ class Dispatcher:
                 id=delivery.event_id,
                 time=delivery.time,
                 source=delivery.source,
+                traceparent=delivery.traceparent,
+                tracestate=delivery.tracestate,
                 max_bytes=self._max_event_bytes,
             )
         except DecodeError as error:
@@ -142,6 +145,7 @@ def report(plugin: Loaded, event: Event, result: Result, attempt: int) -> None:
         "plugin": plugin.name,
         "attempt": attempt,
         "change": f"{event.method} {event.resource}/{event.resource_id}",
+        "trace_id": trace_id(event.traceparent),
     }
     failure = result.failure
     if failure is None:

@@ -49,7 +49,18 @@ class Relay:
             rows = queue.claim(connection, self._batch, _LEASE, self._owner)
         if not rows:
             return 0
-        messages = [Message(row.id, row.time, row.source, row.resource, row.body) for row in rows]
+        messages = [
+            Message(
+                row.id,
+                row.time,
+                row.source,
+                row.resource,
+                row.body,
+                row.traceparent,
+                row.tracestate,
+            )
+            for row in rows
+        ]
         results = self._transport.publish(messages, _CONFIRM_TIMEOUT)
         away = self._settle(rows, results)
         if away is not None:

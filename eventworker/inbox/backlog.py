@@ -150,6 +150,8 @@ def store(connection: Connection, event: Event) -> None:
         "source": event.source,
         "resource": event.resource,
         "body": event.encode(max_bytes=2**24),
+        "traceparent": event.traceparent,
+        "tracestate": event.tracestate,
         "stored_at": clock(),
     }
     connection.execute(
@@ -238,7 +240,15 @@ def claim(
     if not rows:
         return []
     events = {
-        row.id: decode(row.body, id=row.id, time=row.time, source=row.source, max_bytes=2**24)
+        row.id: decode(
+            row.body,
+            id=row.id,
+            time=row.time,
+            source=row.source,
+            traceparent=row.traceparent,
+            tracestate=row.tracestate,
+            max_bytes=2**24,
+        )
         for row in connection.execute(
             select(event_table).where(_event.id.in_({row.event_id for row in rows}))
         )

@@ -16,6 +16,12 @@ def past_events() -> Select[Any]:
 
     Not those that could never be published: nobody was given them.
     """
-    return select(_outbox.id, _outbox.time, _outbox.source, _outbox.resource, _outbox.body).where(
-        _outbox.state != DEAD
-    )
+    return select(
+        _outbox.id,
+        _outbox.time,
+        _outbox.source,
+        _outbox.resource,
+        _outbox.body,
+        _outbox.traceparent,
+        _outbox.tracestate,
+    ).where(_outbox.state != DEAD)

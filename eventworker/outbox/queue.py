@@ -25,6 +25,8 @@ class Row:
     source: str
     resource: str
     body: bytes
+    traceparent: str | None
+    tracestate: str | None
     claims: int
 
 
@@ -48,6 +50,8 @@ def claim(connection: Connection, limit: int, lease: float, owner: str) -> list[
             _outbox.source,
             _outbox.resource,
             _outbox.body,
+            _outbox.traceparent,
+            _outbox.tracestate,
             _outbox.claims,
         )
     )

@@ -44,6 +44,8 @@ def row_of(message: Message) -> dict[str, Any]:
         "source": message.source,
         "resource": message.resource,
         "body": message.body,
+        "traceparent": message.traceparent,
+        "tracestate": message.tracestate,
         "state": READY,
         "claims": 0,
     }

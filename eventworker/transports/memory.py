@@ -56,6 +56,8 @@ class _MemorySubscription(Subscription):
                 self._next_tag,
                 message.time,
                 message.source,
+                traceparent=message.traceparent,
+                tracestate=message.tracestate,
             )
 
     def _may_take(self) -> bool:

@@ -93,9 +93,23 @@ class SqlSubscription(Subscription):
             self._lookout.wait(left)
 
     def _hand_out(self, row: queue.Row) -> Delivery:
-        properties = {"message_id": str(row.id), "source": row.source}
+        properties = {
+            "message_id": str(row.id),
+            "source": row.source,
+            "traceparent": row.traceparent,
+            "tracestate": row.tracestate,
+        }
         return Delivery(
-            row.body, row.id, row.claims > 1, self, row.id, row.time, row.source, properties
+            row.body,
+            row.id,
+            row.claims > 1,
+            self,
+            row.id,
+            row.time,
+            row.source,
+            properties,
+            traceparent=row.traceparent,
+            tracestate=row.tracestate,
         )
 
     def _fetch(self) -> None:

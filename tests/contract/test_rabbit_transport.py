@@ -11,7 +11,7 @@ from eventworker.errors import Unpublishable, Unroutable
 from eventworker.transport import Message
 from eventworker.transports.rabbit import RabbitTransport
 from tests.helpers.deliveries import nothing_comes, take
-from tests.helpers.events import make_message, number_of, numbered
+from tests.helpers.events import TRACEPARENT, make_message, number_of, numbered
 from tests.helpers.rabbit import (
     channel_at,
     consumers,
@@ -73,7 +73,7 @@ def test_a_message_that_amqp_cannot_carry_is_reported_and_the_others_are_not(
 
 
 def test_a_message_says_what_the_wire_format_promises(connect: Connect, vhost: Vhost) -> None:
-    message = make_message(resource="task", source="tracker")
+    message = make_message(resource="task", source="tracker", traceparent=TRACEPARENT)
     transport = connect(application="our tracker")
     transport.publish([message])
     with channel_at(vhost) as channel:
@@ -85,6 +85,8 @@ def test_a_message_says_what_the_wire_format_promises(connect: Connect, vhost: V
     assert properties.content_type == "application/json"
     assert properties.app_id == "our tracker"
     assert properties.timestamp == int(message.time.timestamp())
+    assert properties.headers["traceparent"] == TRACEPARENT
+    assert "tracestate" not in properties.headers
 
 
 def test_the_topology_is_storyboards(connect: Connect, vhost: Vhost) -> None:
@@ -155,6 +157,9 @@ STRANGE_PROPERTIES: dict[str, dict[str, Any]] = {
     "a source that is a list": {"headers": {"source": [1, 2]}},
     "an application that is not UTF-8": {"app_id": b"\xff"},
     "an application with NUL": {"app_id": "a\x00b"},
+    "a trace that is none": {"headers": {"traceparent": "x", "tracestate": "a=1"}},
+    "a trace that is a list": {"headers": {"traceparent": [1], "tracestate": {}}},
+    "a state without a trace": {"headers": {"tracestate": "a=1"}},
     "10,000 headers": {"headers": {f"h{number}": number for number in range(10_000)}},
     "a gzip body by its own word": {"content_encoding": "gzip", "content_type": "text/xml"},
     "a made-up history": {"headers": {"x-death": [{"count": 10**12}], "x-delivery-count": -1}},
@@ -170,6 +175,7 @@ def test_strange_properties_disturb_nobody(
     (delivery,) = take(one)
     assert delivery.time is None or delivery.time.tzinfo is UTC
     assert delivery.source in ("", "tracker", "ab")
+    assert (delivery.traceparent, delivery.tracestate) == (None, None)
     delivery.ack()
     assert nothing_comes(one)
 

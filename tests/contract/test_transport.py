@@ -11,7 +11,7 @@ from eventworker.errors import AlreadySettled
 from eventworker.event import MAX_BODY_BYTES
 from eventworker.transport import Delivery, Subscription, Transport
 from tests.helpers.deliveries import nothing_comes, take
-from tests.helpers.events import make_message, number_of, numbered
+from tests.helpers.events import TRACEPARENT, TRACESTATE, make_message, number_of, numbered
 
 Subscribe = Callable[..., Subscription]
 SETTLING = {"ack": Delivery.ack, "requeue": Delivery.requeue}
@@ -30,6 +30,30 @@ def test_a_message_arrives_as_it_was_published(transport: Transport, subscribe: 
     assert delivery.time == message.time
     assert delivery.source == "tracker"
     assert not delivery.redelivered
+
+
+def test_a_trace_context_arrives_also_when_the_message_comes_again(
+    transport: Transport, subscribe: Subscribe
+) -> None:
+    transport.publish([make_message(traceparent=TRACEPARENT, tracestate=TRACESTATE)])
+    first = subscribe()
+    (delivery,) = take(first)
+    assert (delivery.traceparent, delivery.tracestate) == (TRACEPARENT, TRACESTATE)
+    delivery.requeue()
+    (again,) = take(first)
+    assert (again.traceparent, again.tracestate) == (TRACEPARENT, TRACESTATE)
+    first.close()
+    (third,) = take(subscribe())
+    assert (third.traceparent, third.tracestate) == (TRACEPARENT, TRACESTATE)
+
+
+def test_a_message_without_a_trace_context_arrives_without_one(
+    transport: Transport, subscribe: Subscribe
+) -> None:
+    transport.publish([make_message(), make_message(traceparent=TRACEPARENT)])
+    one, two = take(subscribe(), 2)
+    assert (one.traceparent, one.tracestate) == (None, None)
+    assert (two.traceparent, two.tracestate) == (TRACEPARENT, None)
 
 
 def test_a_body_is_carried_byte_for_byte(transport: Transport, subscribe: Subscribe) -> None:

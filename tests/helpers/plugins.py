@@ -74,10 +74,11 @@ class Workshop:
     ) -> Delivery:
         """Have it delivered; returns the delivery when it was acked."""
         if isinstance(event, bytes):
-            body, event_id, time = event, None, None
+            body, event_id, time, traceparent, tracestate = event, None, None, None, None
         else:
             message = Message.of(event)
             body, event_id, time = message.body, message.id, message.time
+            traceparent, tracestate = message.traceparent, message.tracestate
         delivery = Delivery(
             body,
             None if anonymous else event_id,
@@ -86,6 +87,8 @@ class Workshop:
             1,
             time,
             properties={"routing_key": "story"},
+            traceparent=traceparent,
+            tracestate=tracestate,
         )
         self.dispatcher.dispatch(delivery)
         assert delivery._settled

@@ -12,6 +12,7 @@ import pytest
 from eventworker.cli.lines import Line, chunks, message
 from eventworker.errors import DecodeError, EncodeError, EventworkerError
 from eventworker.event import MAX_BODY_BYTES
+from tests.helpers.events import TRACEPARENT, TRACESTATE
 
 ID = "01976a4e-0000-7000-8000-000000000001"
 
@@ -28,6 +29,12 @@ def test_id_time_and_source_travel_beside_the_body() -> None:
     assert made.source == "import"
     assert made.resource == "story"
     assert not {"id", "time", "source"} & json.loads(made.body).keys()
+
+
+def test_a_trace_context_travels_beside_the_body() -> None:
+    made = message(line(traceparent=TRACEPARENT, tracestate=TRACESTATE), MAX_BODY_BYTES)
+    assert (made.traceparent, made.tracestate) == (TRACEPARENT, TRACESTATE)
+    assert not {"traceparent", "tracestate"} & json.loads(made.body).keys()
 
 
 def test_they_may_be_missing_or_null() -> None:
@@ -50,6 +57,10 @@ def test_they_may_be_missing_or_null() -> None:
         (line(time=5), "Expected `datetime"),
         (line(source="a\nb"), "source"),
         (line(source="x" * 300), "source"),
+        (line(traceparent="x"), "traceparent or tracestate is no W3C trace context"),
+        (line(traceparent=TRACEPARENT, tracestate="x"), "no W3C trace context"),
+        (line(tracestate=TRACESTATE), "no W3C trace context"),
+        (line(traceparent=5), "traceparent"),
     ],
 )
 def test_what_is_no_event_is_refused_with_the_reason(text: bytes, expected: str) -> None:

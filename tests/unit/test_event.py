@@ -170,7 +170,14 @@ def test_what_may_be_sent_is_read_back_as_it_was(event: Event) -> None:
         message = Message.of(event)
     except EncodeError:
         return
-    back = decode(message.body, id=message.id, time=message.time, source=message.source)
+    back = decode(
+        message.body,
+        id=message.id,
+        time=message.time,
+        source=message.source,
+        traceparent=message.traceparent,
+        tracestate=message.tracestate,
+    )
     assert back == event
 
 

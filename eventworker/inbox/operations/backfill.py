@@ -31,7 +31,14 @@ from sqlalchemy import (
     union,
 )
 
-from eventworker.db import clock, insert_ignore, insert_or_update, is_transient, short_transaction
+from eventworker.db import (
+    clock,
+    insert_ignore,
+    insert_or_update,
+    is_transient,
+    message_columns,
+    short_transaction,
+)
 from eventworker.errors import DecodeError, EventworkerError, PluginError
 from eventworker.event import decode
 from eventworker.inbox import registry
@@ -54,7 +61,7 @@ class Backfill:
     """Which events are to be owed to which plugin.
 
     :ivar remembered: how long the inbox remembers what is done.
-    :ivar past: events that are kept elsewhere, as a select of id, time, source, resource and body.
+    :ivar past: events that are kept elsewhere, as a select of the columns of a message.
     """
 
     plugin: str
@@ -156,7 +163,7 @@ def _is_event(row: Any) -> bool:
 
 def _store(connection: Connection, rows: list[Any]) -> list[UUID]:
     if rows:
-        names = ("id", "time", "source", "resource", "body")
+        names = [column.name for column in message_columns()]
         # Dated anew where they are kept already, which keeps housekeeping off until we commit.
         dated: dict[str, Any] = {"stored_at": clock()}
         connection.execute(

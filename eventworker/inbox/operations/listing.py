@@ -45,6 +45,8 @@ class Detailed(Listed):
     traceback: str | None
     event_time: datetime | None
     event_source: str | None
+    traceparent: str | None
+    tracestate: str | None
     body: bytes | None
 
 
@@ -66,6 +68,8 @@ _DETAILED = (
     _delivery.traceback,
     _event.time,
     _event.source,
+    _event.traceparent,
+    _event.tracestate,
     _event.body,
 )
 

@@ -110,6 +110,8 @@ def _reread(entry: Contents | None, max_bytes: int) -> tuple[Event | None, str |
             id=_uuid(entry.properties.get("message_id")),
             time=entry.received_at,
             source=str(entry.properties.get("source") or ""),
+            traceparent=entry.properties.get("traceparent"),
+            tracestate=entry.properties.get("tracestate"),
             max_bytes=max_bytes,
         )
     except DecodeError as error:

@@ -191,7 +191,7 @@ class RabbitPublisher:
             delivery_mode=2,
             message_id=str(message.id),
             timestamp=max(0, int(message.time.timestamp())),
-            headers={"time": message.time.isoformat(), "source": message.source},
+            headers=_headers(message),
         )
 
     def _on_return(self, _channel: Any, _method: Any, properties: Any, _body: bytes) -> None:
@@ -225,3 +225,13 @@ class RabbitPublisher:
         self._returned.clear()
         for batch, index in unconfirmed.values():
             batch.settle(index, TransportUnavailable(f"{_UNCONFIRMED}: {self._last_error}"))
+
+
+def _headers(message: Message) -> dict[str, str]:
+    headers = {"time": message.time.isoformat(), "source": message.source}
+    # Plain strings under these names are what OpenTelemetry's propagators look for.
+    if message.traceparent is not None:
+        headers["traceparent"] = message.traceparent
+    if message.tracestate is not None:
+        headers["tracestate"] = message.tracestate
+    return headers

@@ -21,6 +21,7 @@ from uuid import UUID
 import pika
 import pika.exceptions
 
+from eventworker import tracecontext
 from eventworker.errors import TransportError
 from eventworker.transport import Delivery, Subscription
 from eventworker.transports.rabbit.settings import (
@@ -169,6 +170,7 @@ class RabbitSubscription(Subscription):
         self._cancelled = True
 
     def _on_message(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
+        traceparent, tracestate = _trace(properties)
         delivery = Delivery(
             body=body,
             event_id=_uuid(properties.message_id),
@@ -184,7 +186,11 @@ class RabbitSubscription(Subscription):
                 "content_type": properties.content_type,
                 "app_id": properties.app_id,
                 "source": _source(properties),
+                "traceparent": traceparent,
+                "tracestate": tracestate,
             },
+            traceparent=traceparent,
+            tracestate=tracestate,
         )
         with self._arrival:
             self._arrived.append((delivery, time.monotonic()))
@@ -240,6 +246,11 @@ def _source(properties: Any) -> str:
     if not isinstance(source, str):
         source = properties.app_id
     return _CONTROL.sub("", source)[:255] if isinstance(source, str) else ""
+
+
+def _trace(properties: Any) -> tuple[str | None, str | None]:
+    headers = properties.headers or {}
+    return tracecontext.valid(headers.get("traceparent"), headers.get("tracestate"))
 
 
 #: No text column of PostgreSQL takes NUL.
