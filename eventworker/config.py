@@ -105,6 +105,29 @@ NOTIFICATIONS_OPTS: list[cfg.Opt] = [
         default="storyboard",
         help="Name that our connections and messages carry.",
     ),
+    cfg.StrOpt(
+        "wire_format",
+        default="storyboard",
+        choices=[
+            ("storyboard", "StoryBoard's body, which every reader of these events knows"),
+            ("cloudevents", "CloudEvents 1.0, structured mode, JSON"),
+        ],
+        help="What is written to RabbitMQ. Both are read, whatever stands here; see wire-format in "
+        "the documentation. A StoryBoard daemon on the same exchange reads storyboard only.",
+    ),
+    cfg.StrOpt(
+        "cloudevents_source",
+        default="urn:eventworker",
+        regex=r"^[!#$&-;=?-Z_a-z~]+$",
+        help="With wire_format = cloudevents: the source, a URI, of events that have none.",
+    ),
+    cfg.StrOpt(
+        "cloudevents_type_prefix",
+        default="org.eventworker",
+        regex=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$",
+        help="With wire_format = cloudevents: the beginning of the type, which goes on with "
+        "resource and method, as in org.eventworker.story.post. Take your own domain, reversed.",
+    ),
     cfg.IntOpt(
         "rabbit_connection_attempts",
         default=6,

@@ -95,7 +95,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
             )
         if _may_be_deep(body):
             try:
-                _strict_object(body, max_bytes)
+                strict_object(body, max_bytes)
             except DecodeError as error:
                 raise EncodeError(f"{self.method} {self.resource}: {error}") from None
         return body
@@ -170,8 +170,33 @@ def decode(
 
     :raises DecodeError: with the reason and the bytes, for the quarantine.
     """
-    fields = _strict_object(body, max_bytes)
-    fields = {name: fields[name] for name in WIRE_FIELDS if name in fields}
+    return event_of(
+        strict_object(body, max_bytes),
+        body,
+        id=id,
+        time=time,
+        source=source,
+        traceparent=traceparent,
+        tracestate=tracestate,
+    )
+
+
+def event_of(
+    data: dict[str, Any],
+    body: bytes,
+    *,
+    id: UUID | None = None,
+    time: datetime | None = None,
+    source: str = "",
+    traceparent: str | None = None,
+    tracestate: str | None = None,
+) -> Event:
+    """The event of a JSON object that was read strictly.
+
+    :param body: what was read, for the error.
+    :raises DecodeError: when a field is missing or out of its bounds.
+    """
+    fields = {name: data[name] for name in WIRE_FIELDS if name in data}
     fields["id"] = id or uuid7()
     fields["time"] = time or _now()
     fields["source"] = source
@@ -187,7 +212,11 @@ _LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-def _strict_object(body: bytes, max_bytes: int) -> dict[str, Any]:
+def strict_object(body: bytes, max_bytes: int, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
+    """Read one JSON object, as strictly as :func:`decode` says.
+
+    :raises DecodeError: with the reason and the bytes.
+    """
     if len(body) > max_bytes:
         raise DecodeError(f"the body has {len(body)} bytes, the limit is {max_bytes}", body)
     if body.startswith(codecs.BOM_UTF8):
@@ -196,14 +225,14 @@ def _strict_object(body: bytes, max_bytes: int) -> dict[str, Any]:
         value = _decoder.decode(body.decode("utf-8"))
     except RecursionError:
         # Not a ValueError: a body of 100,000 brackets would otherwise take the process down.
-        raise DecodeError(f"nested deeper than {MAX_DEPTH} levels", body) from None
+        raise DecodeError(f"nested deeper than {max_depth} levels", body) from None
     except ValueError as error:  # bad UTF-8, bad JSON, a number of 5,000 digits, our own refusals
         raise DecodeError(f"not strict JSON: {error}", body) from None
     if not isinstance(value, dict):
         raise DecodeError(f"a JSON object is expected, not {type(value).__name__}", body)
     # Two cheap looks spare almost every body the walk over its values.
     if _may_be_deep(body) or _SURROGATE_ESCAPE.search(body):
-        _check_values(value, body)
+        _check_values(value, body, max_depth)
     return value
 
 
@@ -211,9 +240,9 @@ def _may_be_deep(body: bytes) -> bool:
     return body.count(b"{") + body.count(b"[") > MAX_DEPTH
 
 
-def _check_values(value: Any, body: bytes) -> None:
+def _check_values(value: Any, body: bytes, max_depth: int) -> None:
     level = [value]
-    for _ in range(MAX_DEPTH):
+    for _ in range(max_depth):
         below: list[Any] = []
         for item in level:
             if isinstance(item, dict):
@@ -226,7 +255,7 @@ def _check_values(value: Any, body: bytes) -> None:
         if not below:
             return
         level = below
-    raise DecodeError(f"nested deeper than {MAX_DEPTH} levels", body)
+    raise DecodeError(f"nested deeper than {max_depth} levels", body)
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -54,6 +54,7 @@ class Delivery:
     :param event_id: the event's id, or None where the publisher gave none.
     :param redelivered: True when it may have been delivered before.
     :param properties: what else the publisher said, for the quarantine.
+    :param content_type: the format of the body, where the publisher named one.
     :param anonymous: the publisher gave no id, and ``event_id`` is one of ours.
     """
 
@@ -68,6 +69,7 @@ class Delivery:
     anonymous: bool = False
     traceparent: str | None = None
     tracestate: str | None = None
+    content_type: str | None = None
     _settled: bool = False
 
     def ack(self) -> None:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, BinaryIO
 from uuid import UUID
 
 import msgspec
 
-from eventworker import tracecontext
+from eventworker import cloudevents, tracecontext
 from eventworker.errors import DecodeError
-from eventworker.event import WIRE_FIELDS, decode
+from eventworker.event import MAX_DEPTH, WIRE_FIELDS, event_of, strict_object
 from eventworker.transport import Message
 
 _BESIDE = ("id", "time", "source", "traceparent", "tracestate")
-#: What these may add to a line beyond the body's own limit.
-_ROOM_BESIDE = 2048
+#: What these, or a CloudEvent's attributes, may add to a line beyond the body's own limit.
+_ROOM_BESIDE = 32 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +40,15 @@ def chunks(stream: BinaryIO) -> Iterator[list[Line]]:
 
 
 def message(text: bytes, max_bytes: int) -> Message:
-    """The message that one line is.
+    """The message that one line is: our fields, or a CloudEvent, which has a ``specversion``.
 
     :raises DecodeError: when it is none, or has a field that no event has.
     :raises EncodeError: when it would be too large on the wire.
     """
-    event = decode(text, max_bytes=max_bytes + _ROOM_BESIDE)
-    fields: dict[str, Any] = json.loads(text)
+    fields = strict_object(text, max_bytes + _ROOM_BESIDE, MAX_DEPTH + 1)
+    if "specversion" in fields:
+        return Message.of(cloudevents.of_object(fields, text), max_bytes)
+    event = event_of(fields, text)
     if unknown := sorted(fields.keys() - {*WIRE_FIELDS, *_BESIDE}):
         raise DecodeError(f"unknown field {', '.join(unknown)}; events have {_FIELDS}", text)
     given = {name: fields[name] for name in _BESIDE if fields.get(name) is not None}

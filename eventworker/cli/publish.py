@@ -40,7 +40,7 @@ def add(verbs: Verbs) -> None:
         help="publish events from a file or a pipe",
         more="Each line is a JSON object with StoryBoard's fields (method and resource are needed) "
         "and, if they are known, id (a UUID), time (ISO, with zone), source, traceparent and "
-        "tracestate. Every line is "
+        "tracestate; or a CloudEvent as JSON, known by its specversion. Every line is "
         "checked before the first event is sent. Give ids if the same file may be published twice.",
         example="""echo '{"method": "POST", "resource": "story", "resource_id": 1}' """
         "| eventworker publish -",

@@ -13,12 +13,13 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from eventworker import wire
 from eventworker.db import short_transaction
 from eventworker.engine.attempt import Caller, End, Result
 from eventworker.engine.loader import Loaded
 from eventworker.engine.registered import Debts, RegistryView
 from eventworker.errors import DecodeError
-from eventworker.event import Event, decode
+from eventworker.event import Event
 from eventworker.inbox import anonymous, backlog, quarantine
 from eventworker.inbox.claims import FirstClaim, Outcome, note
 from eventworker.tracecontext import trace_id
@@ -77,8 +78,9 @@ class Dispatcher:
 
     def _decode(self, delivery: Delivery) -> Event | None:
         try:
-            event = decode(
+            event = wire.read(
                 delivery.body,
+                delivery.content_type,
                 id=delivery.event_id,
                 time=delivery.time,
                 source=delivery.source,
@@ -93,7 +95,7 @@ class Dispatcher:
             with short_transaction(self._engine) as connection:
                 quarantine.put(connection, delivery.body, error.reason, delivery.properties)
             return None
-        if delivery.event_id is None:
+        if delivery.event_id is None and not wire.has_own_id(delivery.content_type):
             delivery.anonymous = True
             with short_transaction(self._engine) as connection:
                 delivery.event_id = anonymous.identify(

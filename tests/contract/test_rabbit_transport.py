@@ -1,17 +1,20 @@
 """What RabbitMQ adds to the contract: routing, strangers on the wire, topology that is not ours."""
 
+import json
 import logging
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 
+from eventworker import cloudevents
 from eventworker.errors import Unpublishable, Unroutable
 from eventworker.transport import Message
 from eventworker.transports.rabbit import RabbitTransport
 from tests.helpers.deliveries import nothing_comes, take
-from tests.helpers.events import TRACEPARENT, make_message, number_of, numbered
+from tests.helpers.events import TRACEPARENT, make_event, make_message, number_of, numbered
 from tests.helpers.rabbit import (
     channel_at,
     consumers,
@@ -87,6 +90,48 @@ def test_a_message_says_what_the_wire_format_promises(connect: Connect, vhost: V
     assert properties.timestamp == int(message.time.timestamp())
     assert properties.headers["traceparent"] == TRACEPARENT
     assert "tracestate" not in properties.headers
+
+
+def test_a_message_can_be_written_as_a_cloudevent(connect: Connect, vhost: Vhost) -> None:
+    event = make_event(resource="task", traceparent=TRACEPARENT)
+    transport = connect(
+        wire_format="cloudevents", cloudevents_source="/us", cloudevents_type_prefix="com.x"
+    )
+    assert transport.publish([Message.of(event)]) == [None]
+    with channel_at(vhost) as channel:
+        method, properties, body = channel.basic_get(QUEUE)
+    assert (method.routing_key, properties.message_id) == ("task", str(event.id))
+    assert properties.content_type == "application/cloudevents+json"
+    assert properties.headers["traceparent"] == TRACEPARENT
+    written = json.loads(body)
+    assert (written["source"], written["type"]) == ("/us", "com.x.task.post")
+    assert cloudevents.decode(body) == msgspec.structs.replace(event, source="/us")
+
+
+def test_bytes_that_no_cloudevent_can_be_made_of_are_reported_and_the_others_are_not(
+    connect: Connect, vhost: Vhost
+) -> None:
+    sound = make_message()
+    bad = Message(sound.id, sound.time, sound.source, sound.resource, b"{}")
+    results = connect(wire_format="cloudevents").publish([make_message(), bad, make_message()])
+    assert [type(result) for result in results] == [type(None), Unpublishable, type(None)]
+    assert "method" in str(results[1])
+    assert depth(vhost) == 2
+
+
+@pytest.mark.parametrize(
+    ("content_type", "expected"),
+    [
+        ("application/cloudevents+json; charset=utf-8",) * 2,
+        (None, None),
+        (b"\xff", None),
+    ],
+)
+def test_a_delivery_says_in_which_format_its_bytes_are(
+    one: Any, vhost: Vhost, content_type: Any, expected: str | None
+) -> None:
+    send_raw(vhost, b"{}", content_type=content_type)
+    assert take(one)[0].content_type == expected
 
 
 def test_the_topology_is_storyboards(connect: Connect, vhost: Vhost) -> None:

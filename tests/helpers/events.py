@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+from hypothesis import strategies as st
+
 from eventworker.event import Event
 from eventworker.transport import Message
 
@@ -43,3 +45,38 @@ STORYBOARD_FIELDS: dict[str, Any] = {
     "resource_before": {"id": 12, "title": "before"},
     "resource_after": {"id": 12, "title": "after"},
 }
+
+
+def nested(depth: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(depth - 1):
+        value = {"a": value}
+    return value
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+images = st.none() | st.dictionaries(st.text(), json_values, max_size=4)
+ids = st.none() | st.integers(-(2**63), 2**63 - 1) | st.text(max_size=60)
+events = st.builds(
+    Event,
+    author_id=ids,
+    method=st.sampled_from(["POST", "PUT", "DELETE"]),
+    url=st.none() | st.text(),
+    path=st.none() | st.text(),
+    query_string=st.none() | st.text(),
+    status=st.none() | st.integers(100, 599),
+    resource=st.text(min_size=1, max_size=60),
+    resource_id=ids,
+    sub_resource=st.none() | st.text(max_size=60),
+    sub_resource_id=ids,
+    resource_before=images,
+    resource_after=images,
+)

@@ -70,7 +70,12 @@ class Workshop:
             registry.sync(connection, on, off or [])
 
     def dispatch(
-        self, event: Event | bytes, *, redelivered: bool = False, anonymous: bool = False
+        self,
+        event: Event | bytes,
+        *,
+        redelivered: bool = False,
+        anonymous: bool = False,
+        content_type: str | None = None,
     ) -> Delivery:
         """Have it delivered; returns the delivery when it was acked."""
         if isinstance(event, bytes):
@@ -86,9 +91,10 @@ class Workshop:
             self.transport.subscribe(1),
             1,
             time,
-            properties={"routing_key": "story"},
+            properties={"routing_key": "story", "content_type": content_type},
             traceparent=traceparent,
             tracestate=tracestate,
+            content_type=content_type,
         )
         self.dispatcher.dispatch(delivery)
         assert delivery._settled

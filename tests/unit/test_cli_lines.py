@@ -9,10 +9,12 @@ from uuid import UUID
 
 import pytest
 
+from eventworker import cloudevents
 from eventworker.cli.lines import Line, chunks, message
 from eventworker.errors import DecodeError, EncodeError, EventworkerError
 from eventworker.event import MAX_BODY_BYTES
-from tests.helpers.events import TRACEPARENT, TRACESTATE
+from eventworker.transport import Message
+from tests.helpers.events import TRACEPARENT, TRACESTATE, make_event
 
 ID = "01976a4e-0000-7000-8000-000000000001"
 
@@ -35,6 +37,24 @@ def test_a_trace_context_travels_beside_the_body() -> None:
     made = message(line(traceparent=TRACEPARENT, tracestate=TRACESTATE), MAX_BODY_BYTES)
     assert (made.traceparent, made.tracestate) == (TRACEPARENT, TRACESTATE)
     assert not {"traceparent", "tracestate"} & json.loads(made.body).keys()
+
+
+def test_a_line_may_be_a_cloudevent() -> None:
+    event = make_event(source="import", traceparent=TRACEPARENT)
+    made = message(cloudevents.encode(event), MAX_BODY_BYTES)
+    assert made == Message.of(event)
+
+
+def test_a_cloudevent_that_is_none_is_refused_with_the_reason() -> None:
+    with pytest.raises(DecodeError, match="attribute id is missing"):
+        message(line(specversion="1.0"), MAX_BODY_BYTES)
+
+
+def test_the_limit_of_a_cloudevent_is_that_of_its_data() -> None:
+    event = make_event(source="import", url="x" * 1700)
+    assert message(cloudevents.encode(event), 2048) == Message.of(event)
+    with pytest.raises(EncodeError, match="the limit is 1024"):
+        message(cloudevents.encode(event), 1024)
 
 
 def test_they_may_be_missing_or_null() -> None:

@@ -73,6 +73,9 @@ def test_every_rabbit_option_reaches_the_settings() -> None:
         "rabbit_queue_type": "quorum",
         "rabbit_binding_keys": ["a", "b"],
         "rabbit_application_name": "app",
+        "wire_format": "cloudevents",
+        "cloudevents_source": "/us",
+        "cloudevents_type_prefix": "com.x",
         "rabbit_tls": True,
         "rabbit_tls_server_name": "name",
         "rabbit_heartbeat": 7,
@@ -88,6 +91,8 @@ def test_every_rabbit_option_reaches_the_settings() -> None:
     assert (settings.virtual_host, settings.exchange, settings.queue) == ("v", "e", "q")
     assert (settings.queue_type, settings.binding_keys) == ("quorum", ("a", "b"))
     assert (settings.login_method, settings.application) == ("EXTERNAL", "app")
+    assert (settings.wire_format, settings.cloudevents_source) == ("cloudevents", "/us")
+    assert settings.cloudevents_type_prefix == "com.x"
     assert (settings.tls, settings.tls_server_name) == (True, "name")
     assert (settings.heartbeat, settings.retry_delay, settings.connection_attempts) == (7, 3, 2)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from eventworker.errors import DecodeError, EncodeError
 from eventworker.event import MAX_DEPTH, WIRE_FIELDS, Event, checked, decode, uuid7
 from eventworker.transport import Message
-from tests.helpers.events import STORYBOARD_FIELDS, make_event
+from tests.helpers.events import STORYBOARD_FIELDS, events, json_values, make_event, nested
 
 SMALLEST = {"method": "POST", "resource": "story"}
 
@@ -24,13 +24,6 @@ def body_of(**fields: Any) -> bytes:
 
 def wire(event: Event) -> dict[str, Any]:
     return {name: getattr(event, name) for name in WIRE_FIELDS}
-
-
-def nested(depth: int) -> dict[str, Any]:
-    value: dict[str, Any] = {}
-    for _ in range(depth - 1):
-        value = {"a": value}
-    return value
 
 
 def test_a_storyboard_body_is_read_as_it_is() -> None:
@@ -134,34 +127,6 @@ def test_what_a_reader_would_refuse_is_refused_to_the_sender(fields: dict[str, A
 def test_what_can_be_sent_is_returned_unchanged_by_the_check() -> None:
     event = make_event(**STORYBOARD_FIELDS)
     assert checked(event) is event
-
-
-json_values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
-    max_leaves=20,
-)
-images = st.none() | st.dictionaries(st.text(), json_values, max_size=4)
-ids = st.none() | st.integers(-(2**63), 2**63 - 1) | st.text(max_size=60)
-events = st.builds(
-    Event,
-    author_id=ids,
-    method=st.sampled_from(["POST", "PUT", "DELETE"]),
-    url=st.none() | st.text(),
-    path=st.none() | st.text(),
-    query_string=st.none() | st.text(),
-    status=st.none() | st.integers(100, 599),
-    resource=st.text(min_size=1, max_size=60),
-    resource_id=ids,
-    sub_resource=st.none() | st.text(max_size=60),
-    sub_resource_id=ids,
-    resource_before=images,
-    resource_after=images,
-)
 
 
 @given(events)

@@ -11,8 +11,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, delete, func, select
 
+from eventworker import wire
 from eventworker.errors import DecodeError, PluginError
-from eventworker.event import Event, decode
+from eventworker.event import Event
 from eventworker.inbox import backlog, registry
 from eventworker.inbox.claims import Outcome, note
 from eventworker.inbox.operations.selection import Since, moment
@@ -105,8 +106,9 @@ def _reread(entry: Contents | None, max_bytes: int) -> tuple[Event | None, str |
     if entry is None:
         return None, GONE
     try:
-        event = decode(
+        event = wire.read(
             entry.body,
+            entry.properties.get("content_type"),
             id=_uuid(entry.properties.get("message_id")),
             time=entry.received_at,
             source=str(entry.properties.get("source") or ""),

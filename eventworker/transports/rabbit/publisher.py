@@ -16,12 +16,14 @@ from typing import Any
 import pika
 import pika.exceptions
 
+from eventworker import cloudevents
 from eventworker.errors import (
     TransportError,
     TransportUnavailable,
     Unpublishable,
     Unroutable,
 )
+from eventworker.event import decode
 from eventworker.transport import Message
 from eventworker.transports.rabbit.settings import (
     CONNECTION_ERRORS,
@@ -35,6 +37,7 @@ log = logging.getLogger(__name__)
 
 #: Bytes of a routing key (a short string of AMQP 0-9-1, section 4.2.5.3).
 _LONGEST_KEY = 255
+_CONTENT_TYPES = {"storyboard": "application/json", "cloudevents": cloudevents.CONTENT_TYPE}
 _UNCONFIRMED = "not confirmed by the broker"
 
 
@@ -62,6 +65,7 @@ class RabbitPublisher:
     def __init__(self, settings: RabbitSettings) -> None:
         self._settings = settings
         self._parameters = connection_parameters(settings, "publisher")
+        self._content_type = _CONTENT_TYPES[settings.wire_format]
         self._ready = threading.Event()
         self._closing = threading.Event()
         self._connection: Any = None
@@ -171,7 +175,7 @@ class RabbitPublisher:
                 self._channel.basic_publish(
                     self._settings.exchange,
                     message.resource,
-                    message.body,
+                    self._body(message),
                     self._properties(message),
                     mandatory=True,
                 )
@@ -184,10 +188,29 @@ class RabbitPublisher:
             self._unconfirmed[self._next_tag] = (batch, index)
             self._next_tag += 1
 
+    def _body(self, message: Message) -> bytes:
+        if self._content_type != cloudevents.CONTENT_TYPE:
+            return message.body
+        event = decode(
+            message.body,
+            id=message.id,
+            time=message.time,
+            source=message.source,
+            traceparent=message.traceparent,
+            tracestate=message.tracestate,
+            max_bytes=2**24,
+        )
+        return cloudevents.encode(
+            event,
+            source=self._settings.cloudevents_source,
+            type_prefix=self._settings.cloudevents_type_prefix,
+            max_bytes=2**24,
+        )
+
     def _properties(self, message: Message) -> pika.BasicProperties:
         return pika.BasicProperties(
             app_id=self._settings.application,
-            content_type="application/json",
+            content_type=self._content_type,
             delivery_mode=2,
             message_id=str(message.id),
             timestamp=max(0, int(message.time.timestamp())),

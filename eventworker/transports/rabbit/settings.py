@@ -12,6 +12,7 @@ from typing import Any
 import pika
 import pika.exceptions
 
+from eventworker import cloudevents
 from eventworker.errors import ConfigError, TransportUnavailable
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,9 @@ class RabbitSettings:
     queue_type: str = "classic"
     binding_keys: Sequence[str] = ("#",)
     application: str = "storyboard"
+    wire_format: str = "storyboard"
+    cloudevents_source: str = cloudevents.DEFAULT_SOURCE
+    cloudevents_type_prefix: str = cloudevents.DEFAULT_TYPE_PREFIX
     connection_attempts: int = 6
     retry_delay: float = 10.0
     heartbeat: int = 30
@@ -80,6 +84,9 @@ def settings_from(options: Any) -> RabbitSettings:
         queue_type=options.rabbit_queue_type,
         binding_keys=tuple(options.rabbit_binding_keys),
         application=options.rabbit_application_name,
+        wire_format=options.wire_format,
+        cloudevents_source=options.cloudevents_source,
+        cloudevents_type_prefix=options.cloudevents_type_prefix,
         connection_attempts=options.rabbit_connection_attempts,
         retry_delay=options.rabbit_retry_delay,
         heartbeat=options.rabbit_heartbeat,

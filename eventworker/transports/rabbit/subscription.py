@@ -191,6 +191,7 @@ class RabbitSubscription(Subscription):
             },
             traceparent=traceparent,
             tracestate=tracestate,
+            content_type=_text(properties.content_type),
         )
         with self._arrival:
             self._arrived.append((delivery, time.monotonic()))
@@ -246,6 +247,10 @@ def _source(properties: Any) -> str:
     if not isinstance(source, str):
         source = properties.app_id
     return _CONTROL.sub("", source)[:255] if isinstance(source, str) else ""
+
+
+def _text(value: str | bytes | None) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _trace(properties: Any) -> tuple[str | None, str | None]:
