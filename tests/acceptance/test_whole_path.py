@@ -6,10 +6,12 @@ from http.client import HTTPConnection
 
 import pytest
 
+from eventworker import cloudevents
 from tests.acceptance.application import ask, tracker, use_api, work_in_bulk
 from tests.acceptance.installation import Installation
 from tests.acceptance.site import Site
-from tests.helpers.events import make_event
+from tests.helpers.events import TRACEPARENT, make_event
+from tests.helpers.rabbit import channel_at
 from tests.servers import wait_until
 
 
@@ -48,6 +50,24 @@ def test_ten_thousand_events_through_tracker_outbox_relay_broker_and_daemon(site
 
 def test_the_same_without_a_broker(sql_site: Site) -> None:
     run_application(sql_site, requests=90, bulk=510, timeout=60)
+
+
+def test_as_cloudevents_they_arrive_alike(site: Site) -> None:
+    site.configure(notifications={"wire_format": "cloudevents"})
+    assert site.vhost is not None
+    with channel_at(site.vhost) as channel:
+        # Another reader of the exchange.
+        channel.queue_declare("other")
+        channel.queue_bind("other", "storyboard", routing_key="#")
+        site.start(workers=1)
+        events = site.record(*(make_event(traceparent=TRACEPARENT) for _ in range(20)))
+        site.wait_for(events, "alpha", "beta")
+        site.stop_all()
+        seen = [channel.basic_get("other") for _ in events]
+    assert {properties.content_type for _, properties, _ in seen} == {cloudevents.CONTENT_TYPE}
+    read = [cloudevents.decode(body) for _, _, body in seen]
+    assert {event.id for event in read} == {event.id for event in events}
+    assert {event.traceparent for event in read} == {TRACEPARENT}
 
 
 def test_what_the_database_refuses_is_no_event(sql_site: Site, installation: Installation) -> None:

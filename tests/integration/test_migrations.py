@@ -6,13 +6,17 @@ import sys
 from collections.abc import Callable
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Column, Engine, Integer, MetaData, Table, func, inspect, select, text
+from sqlalchemy import Column, Engine, Integer, MetaData, Table, func, insert, inspect, select, text
 
 from eventworker import migrations
-from eventworker.db import metadata
+from eventworker.db import metadata, short_transaction
 from eventworker.errors import DatabaseUnavailable, SchemaError
+from eventworker.outbox import queue
+from eventworker.outbox.table import outbox_table, row_of
+from tests.helpers.events import make_message
 from tests.servers import wait_until
 
 OWNERS = (
@@ -132,6 +136,25 @@ def test_a_failing_upgrade_leaves_nothing_behind(engine: Engine) -> None:
         migrations.upgrade(engine)
 
     assert inspect(engine).get_table_names() == ["eventworker_outbox"]
+
+
+def test_what_waited_in_the_outbox_before_the_trace_context_came_is_still_there(
+    engine: Engine,
+) -> None:
+    message = make_message()
+    row = row_of(message)
+    del row["traceparent"], row["tracestate"]
+    with short_transaction(engine) as connection:
+        config = migrations._config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(insert(outbox_table).values(row))
+
+    migrations.upgrade(engine)
+
+    with short_transaction(engine) as connection:
+        (waiting,) = queue.claim(connection, 10, 60.0, "host/1/1")
+    assert (waiting.id, waiting.body, waiting.traceparent) == (message.id, message.body, None)
 
 
 def test_the_printed_sql_makes_the_same_tables(engine: Engine) -> None:
