@@ -14,7 +14,7 @@ from typing import Any
 
 from oslo_config import cfg
 
-from eventworker.errors import ConfigError
+from eventworker.errors import ConfigError, PluginError
 
 DEFAULT_OPTS: list[cfg.Opt] = [
     cfg.BoolOpt(
@@ -247,6 +247,20 @@ PLUGIN_OPTS: list[cfg.Opt] = [
     cfg.FloatOpt(
         "backoff_max", default=3600.0, min=0.0, help="Longest pause in seconds between attempts."
     ),
+    cfg.ListOpt(
+        "resources",
+        default=[],
+        help="The only resources whose events reach this plugin, of those that it wants: names "
+        "such as story (with all that is below it) or story/comment. Empty: all that it wants.",
+    ),
+    cfg.ListOpt("methods", default=[], help="The same for HTTP methods, such as POST. Empty: all."),
+    cfg.MultiStrOpt(
+        "condition",
+        default=[],
+        help="What must hold of an event besides, as FIELD OPERATOR VALUE: status < 300, or "
+        "resource_after.status == closed. One per line, each with its own condition =, and all "
+        "of them have to hold.",
+    ),
 ]
 
 #: Options of ``[lane:NAME]``, for the lanes that plugins name.
@@ -302,6 +316,7 @@ def plugin_group(conf: cfg.ConfigOpts, name: str, opts: Sequence[cfg.Opt] = ()) 
     """The values of ``[plugin:NAME]``, with the plugin's own options registered beside ours.
 
     :raises ConfigError: when one of the values cannot be used.
+    :raises PluginError: when the plugin declares an option of our name differently.
     """
     return _group(conf, f"plugin:{name}", [*PLUGIN_OPTS, *opts])
 
@@ -315,7 +330,12 @@ def lane_group(conf: cfg.ConfigOpts, name: str) -> Any:
 
 
 def _group(conf: cfg.ConfigOpts, group: str, opts: Sequence[cfg.Opt]) -> Any:
-    conf.register_opts(opts, group=group)
+    try:
+        conf.register_opts(opts, group=group)
+    except cfg.DuplicateOptError as error:
+        raise PluginError(
+            f"its option {error.opt_name} has the name of one that every plugin has; rename it"
+        ) from None
     for opt in opts:
         try:
             conf[group][opt.dest]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import abc
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 from importlib import import_module
 from typing import Any, ClassVar
@@ -19,6 +19,7 @@ from oslo_config import cfg
 from sqlalchemy import BigInteger, Integer, SmallInteger, Uuid, inspect
 
 from eventworker.errors import ConfigError, Reject, Retry
+from eventworker.event import Event
 
 __all__ = ["ENTRY_POINT_GROUP", "PluginBase", "Reject", "Retry", "WorkerTaskBase"]
 
@@ -54,9 +55,19 @@ class WorkerTaskBase(PluginBase):
     #: All effects of this plugin go through its session, so that after a rollback it may be called
     #: again without anyone noticing. Nothing is assumed of a plugin that does not say so.
     transactional: ClassVar[bool] = False
-    #: Resources and methods that the plugin wants; None for all. Others cost it no call.
-    resources: ClassVar[Sequence[str] | None] = None
-    methods: ClassVar[Sequence[str] | None] = None
+    #: What the plugin wants, None for all: resources, such as ``story`` with all that is below it,
+    #: or one kind of sub-resource, such as ``story/comment``; and HTTP methods. The rest costs it
+    #: neither a call nor a row.
+    resources: ClassVar[Collection[str] | None] = None
+    methods: ClassVar[Collection[str] | None] = None
+
+    def wants(self, event: Event) -> bool:
+        """Whether the plugin wants an event that its ``resources`` and ``methods`` admit.
+
+        A condition, to be overridden: it looks at the event alone, at once, and answers the same
+        each time it is asked. An exception is a failed attempt, as one of ``handle()`` is.
+        """
+        return True
 
     @abc.abstractmethod
     def handle(self, *args: Any, **kwargs: Any) -> None:
@@ -98,18 +109,25 @@ class WorkerTaskBase(PluginBase):
         A property that one side lacks appears on the other side alone. ``created_at`` and
         ``updated_at`` change with everything and are left out.
         """
-        before, after = original or {}, new or {}
-        missing = object()
-        changed = [
-            name
-            for name in {**before, **after}
-            if name not in ("created_at", "updated_at")
-            and before.get(name, missing) != after.get(name, missing)
-        ]
-        return (
-            {name: before[name] for name in changed if name in before},
-            {name: after[name] for name in changed if name in after},
-        )
+        return changed_properties(original, new)
+
+
+def changed_properties(
+    original: dict[str, Any] | None, new: dict[str, Any] | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """See :meth:`WorkerTaskBase.get_changed_properties`."""
+    before, after = original or {}, new or {}
+    missing = object()
+    changed = [
+        name
+        for name in {**before, **after}
+        if name not in ("created_at", "updated_at")
+        and before.get(name, missing) != after.get(name, missing)
+    ]
+    return (
+        {name: before[name] for name in changed if name in before},
+        {name: after[name] for name in changed if name in after},
+    )
 
 
 def find_resource(conf: cfg.ConfigOpts, session: Any, name: str, resource_id: Any) -> Any:

@@ -11,11 +11,12 @@ from typing import Any
 from oslo_config import cfg
 
 from eventworker import config, migrations
+from eventworker.capture.paths import singular_of
 from eventworker.cli import conf as configuration
 from eventworker.cli import logs
 from eventworker.cli.database import engine_of
 from eventworker.db import build_engine
-from eventworker.engine.loader import Discovery, discover
+from eventworker.engine.loader import Discovery, Loaded, discover
 from eventworker.engine.preflight import check_retention
 from eventworker.errors import EventworkerError
 from eventworker.plugin import resource_class
@@ -59,6 +60,9 @@ def everything(conf: cfg.ConfigOpts, findings: Findings) -> None:
         found = discover(conf)
     for name, reason in found.broken.items():
         findings.warnings.append(f"plugin {name} cannot be loaded: {reason}")
+    findings.warnings.extend(found.warnings)
+    for each in found.loaded:
+        findings.warnings.extend(_odd_names(each))
     for lane in {each.lane for each in found.loaded} - {"main"}:
         config.lane_group(conf, lane)
     values(conf, findings)  # once more: the groups of plugins and lanes are known now
@@ -77,6 +81,18 @@ def everything(conf: cfg.ConfigOpts, findings: Findings) -> None:
 
         with findings.collecting():
             connection_parameters(settings_from(conf.notifications), "check")
+
+
+def _odd_names(loaded: Loaded) -> Iterator[str]:
+    """Hints only: an application may call its resources as it likes."""
+    both = (loaded.declared.resources, loaded.narrowing.resources)
+    for name in sorted(frozenset().union(*(names for names in both if names))):
+        usual = "/".join(singular_of(part) for part in name.lower().split("/"))
+        if usual != name:
+            yield (
+                f"plugin {loaded.name} wants the resource {name}; resources are usually singular "
+                f"and in small letters: {usual}?"
+            )
 
 
 def connections(conf: cfg.ConfigOpts, findings: Findings) -> None:

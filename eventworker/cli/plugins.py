@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import argparse
 import logging
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from eventworker.cli import conf, output
+from oslo_config import cfg
+
+from eventworker.cli import conf, output, pausing
 from eventworker.cli.arguments import Verbs, add_group, add_verb, since
 from eventworker.cli.database import engine_of
 from eventworker.cli.logs import AUDIT
 from eventworker.cli.options import distributions
 from eventworker.db import short_transaction
-from eventworker.engine.loader import Discovery, discover
+from eventworker.engine.filters import common, configured
+from eventworker.engine.loader import Discovery, Loaded, discover
 from eventworker.errors import PluginError
+from eventworker.event import Event
 from eventworker.inbox import registry
 from eventworker.inbox.operations import backfill
 from eventworker.inbox.operations.selection import Selection, count
@@ -22,7 +27,7 @@ from eventworker.outbox.past import past_events
 
 audit = logging.getLogger(AUDIT)
 
-_COLUMNS = ("name", "state", "here", "lane", "distribution", "since")
+_COLUMNS = ("name", "state", "here", "lane", "distribution", "since", "wants", "pause_reason")
 
 
 def add(verbs: Verbs) -> None:
@@ -33,9 +38,10 @@ def add(verbs: Verbs) -> None:
         "list",
         _list,
         help="list the plugins",
-        more="The state is the database's: on (events are owed to it), off, retired, or new (no "
-        "daemon has started with it yet); beside it stands what became of it when it was loaded "
-        "on this host.",
+        more="The state is the database's: on (events are owed to it), paused (owed and kept), "
+        "off, retired, or new (no daemon has started with it yet), since when, and why it is "
+        "paused; beside it stands what became of it when it was loaded on this host, and what its "
+        "filters let through.",
         example="eventworker plugins list -O json",
     )
     retire = add_verb(
@@ -48,6 +54,25 @@ def add(verbs: Verbs) -> None:
         example="eventworker plugins retire audit",
     )
     retire.add_argument("name", metavar="NAME")
+    paused = add_verb(
+        group,
+        "pause",
+        pausing.pause,
+        help="stop calling a plugin; its events are kept for it",
+        more="It takes effect on every host within [plugins] registry_refresh (1 s), without a "
+        "restart, and lasts over restarts. A call that has begun ends as it would have.",
+        example="eventworker plugins pause audit --reason 'the disk is full'",
+    )
+    paused.add_argument("name", metavar="NAME")
+    paused.add_argument("--reason", default="", metavar="TEXT", help="why, for those who look")
+    resumed = add_verb(
+        group,
+        "resume",
+        pausing.resume,
+        help="call a paused plugin again, what was kept for it included",
+        example="eventworker plugins resume audit",
+    )
+    resumed.add_argument("name", metavar="NAME")
     past = add_verb(
         group,
         "backfill",
@@ -74,20 +99,21 @@ def _list(arguments: argparse.Namespace) -> int:
     with engine_of(loaded) as engine, short_transaction(engine) as connection:
         known = registry.read(connection)
     brought_by = distributions()
-    rows = [_row(each.name, each.state, each.since, found, brought_by) for each in known]
+    rows = [_row(each.name, each, found, brought_by) for each in known]
     registered = {each.name.lower() for each in known}
     installed = (*(each.name for each in found.loaded), *found.off, *found.broken)
     rows += [
-        _row(name, "new", None, found, brought_by)
+        _row(name, None, found, brought_by)
         for name in sorted(installed)
         if name.lower() not in registered
     ]
-    output.show_list(rows, _COLUMNS, arguments.output)
+    columns = _COLUMNS if any(each.is_paused for each in known) else _COLUMNS[:-1]
+    output.show_list(rows, columns, arguments.output)
     return 0
 
 
 def _row(
-    name: str, state: str, since: Any, found: Discovery, brought_by: dict[str, str]
+    name: str, known: registry.Registered | None, found: Discovery, brought_by: dict[str, str]
 ) -> dict[str, Any]:
     key = name.lower()
     loaded = next((each for each in found.loaded if each.name.lower() == key), None)
@@ -98,11 +124,41 @@ def _row(
                 here = f"{word}: {reason}"
     return {
         "name": name,
-        "state": state,
+        **_state(known),
         "here": here,
         "lane": loaded.lane if loaded else None,
         "distribution": brought_by.get(key),
-        "since": since,
+        **_filters(loaded),
+    }
+
+
+def _state(known: registry.Registered | None) -> dict[str, Any]:
+    paused = known is not None and known.is_paused
+    return {
+        "state": "paused" if paused else known.state if known else "new",
+        "since": (known.paused_at if paused else known.since) if known else None,
+        "paused_by": known.paused_by if known else None,
+        "pause_reason": known.pause_reason if known else None,
+    }
+
+
+def _filters(loaded: Loaded | None) -> dict[str, Any]:
+    """What the two filters let through; ``wants`` says it in words."""
+    if loaded is None:
+        return dict.fromkeys(("resources", "methods", "conditions", "wants"))
+    resources = common(loaded.declared.resources, loaded.narrowing.resources)
+    methods = common(loaded.declared.methods, loaded.narrowing.methods)
+    conditions = [str(each) for each in loaded.narrowing.conditions]
+    if loaded.condition is not None:
+        conditions.append("its wants()")
+    words = [
+        " ".join(sorted(names)) or "nothing" for names in (resources, methods) if names is not None
+    ]
+    return {
+        "resources": None if resources is None else sorted(resources),
+        "methods": None if methods is None else sorted(methods),
+        "conditions": conditions,
+        "wants": "; ".join([*words, *conditions]) or "all",
     }
 
 
@@ -130,6 +186,7 @@ def _backfill(arguments: argparse.Namespace) -> int:
         since=arguments.since,
         remembered=timedelta(days=loaded.retention.inbox_days),
         past=past_events(),
+        wanted=_wanted_by(loaded, arguments.name),
     )
     with engine_of(loaded) as engine:
         owed = (backfill.count if arguments.dry_run else backfill.run)(engine, request)
@@ -142,3 +199,22 @@ def _backfill(arguments: argparse.Namespace) -> int:
         arguments.output,
     )
     return 0
+
+
+def _wanted_by(loaded: cfg.ConfigOpts, name: str) -> Callable[[Event], bool]:
+    """What a backfill owes to a plugin: as dispatch does it, as far as it is known here."""
+    plugin = next(
+        (each for each in discover(loaded).loaded if each.name.lower() == name.lower()), None
+    )
+    if plugin is None:
+        return configured(loaded, name).admits
+
+    def wanted(event: Event) -> bool:
+        if not plugin.admits(event):
+            return False
+        try:
+            return plugin.condition is None or plugin.condition(event) is not False
+        except Exception:
+            return True  # the call will fail by it, in the open, and be tried again
+
+    return wanted

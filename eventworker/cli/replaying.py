@@ -217,10 +217,11 @@ def _log(arguments: argparse.Namespace, verb: _Verb, changed: int) -> None:
     given = {f"chosen_{name}": getattr(arguments, name, None) or None for name in names}
     given["chosen_ids"] = " ".join(str(each) for each in arguments.ids) or None
     given["reason"] = given.pop("chosen_reason")
-    audit.info("deliveries %s: %d", verb.done, changed, extra={"user": _user(), **given})
+    audit.info("deliveries %s: %d", verb.done, changed, extra={"user": user(), **given})
 
 
-def _user() -> str:
+def user() -> str:
+    """Who runs this command, for those who read the log."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name

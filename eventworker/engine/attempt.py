@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 #: Times that a call is redone at once after a deadlock or a lock that was not given.
 _REDO = 5
+#: Seconds that a plugin's ``wants()`` may take at the most; it is meant to take none.
+_ASKING = 5.0
 #: Seconds that a plugin may ask for at the most: a year, which every database can add to a date.
 _LONGEST_DELAY = 366 * 86400.0
 
@@ -38,6 +40,8 @@ class End(enum.Enum):
     DONE = "done"
     #: Handled already, by an earlier delivery or another process.
     SEEN = "seen"
+    #: The plugin's own condition says no: it was not called, and nothing is written.
+    UNWANTED = "unwanted"
     FAILED = "failed"
     #: No fault of the event: it is tried again without an attempt spent.
     POSTPONED = "postponed"
@@ -61,6 +65,34 @@ class Caller:
         self._engine = engine
         self._slot = slot
         self._conf = conf
+
+    def ask(self, loaded: Loaded, number: int, event: Event, attempt: int) -> Result | None:
+        """Ask the plugin's own condition, if it has one.
+
+        It is foreign code: it may hang, or take the process down, and is then to be blamed. One
+        that fails neither lets the event in nor loses it: the attempt has failed.
+
+        :returns: None when the plugin wants the event; else UNWANTED or FAILED.
+        """
+        condition = loaded.condition
+        if condition is None:
+            return None
+        limit = min(_ASKING, loaded.handler_timeout)
+        self._slot.enter(event.id, number, limit)
+        try:
+            with time_limit(limit):
+                wanted = condition(event)
+                if not isinstance(wanted, bool):
+                    # None, from a forgotten return, would drop every event in silence.
+                    raise TypeError(f"it returned {wanted!r:.100}, neither True nor False")
+        except BaseException as error:
+            return Result(End.FAILED, self._again(loaded, attempt, error, where="wants(): "))
+        finally:
+            self._slot.returned()
+        if wanted:
+            return None
+        self._slot.leave()
+        return Result(End.UNWANTED)
 
     def call(self, loaded: Loaded, number: int, event: Event, claim: Claim, attempt: int) -> Result:
         """Call the plugin in a transaction of its own.
@@ -139,9 +171,14 @@ class Caller:
         return find_resource(self._conf, session, "user", event.author_id)
 
     def _again(
-        self, loaded: Loaded, attempt: int, error: BaseException, delay: float | None = None
+        self,
+        loaded: Loaded,
+        attempt: int,
+        error: BaseException,
+        delay: float | None = None,
+        where: str = "",
     ) -> Failure:
-        described = f"{type(error).__name__}: {first_line(error)}"
+        described = f"{where}{type(error).__name__}: {first_line(error)}"
         trace = "".join(traceback.format_exception(error))
         return failure_after(loaded, attempt, described, trace, delay)
 

@@ -64,7 +64,10 @@ class BacklogRunner:
             if time.monotonic() - started > _FRESH:
                 self.give_back(claimed[index:])
                 break
-            self._run(due, here[due.plugin])
+            if self._registry.may_call(due.plugin):
+                self._run(due, here[due.plugin])
+            else:  # paused since, or off
+                self.give_back([due])
         return len(claimed)
 
     def give_back(self, claimed: list[Due]) -> None:
@@ -74,22 +77,30 @@ class BacklogRunner:
                 backlog.give_back(connection, due)
 
     def _run(self, due: Due, plugin: Loaded) -> None:
-        if not plugin.wants(due.event):
-            with short_transaction(self._engine) as connection:
-                backlog.skip(connection, due)
+        if not plugin.admits(due.event):
+            self._skip(due)
             return
         if due.attempts > plugin.max_attempts:
             # Each of its claims was counted, and none of them came back to say how it ended.
             self._fail(due, Failure(_DIED.format(due.attempts - 1)))
             log.error("dead letter: %s", _DIED.format(due.attempts - 1), extra=_fields(due, plugin))
             return
-        result = self._caller.call(plugin, due.plugin, due.event, due, due.attempts)
+        # Not before the attempts were looked at: this, too, may be what the process died of.
+        result = self._caller.ask(plugin, due.plugin, due.event, due.attempts)
+        if result is None:
+            result = self._caller.call(plugin, due.plugin, due.event, due, due.attempts)
         report(plugin, due.event, result, due.attempts)
-        if result.end is End.POSTPONED and result.failure is not None:
+        if result.end is End.UNWANTED:
+            self._skip(due)
+        elif result.end is End.POSTPONED and result.failure is not None:
             with short_transaction(self._engine) as connection:
                 backlog.give_back(connection, due, result.failure.delay or 0.0)
         elif result.failure is not None:
             self._fail(due, result.failure)
+
+    def _skip(self, due: Due) -> None:
+        with short_transaction(self._engine) as connection:
+            backlog.skip(connection, due)
 
     def _fail(self, due: Due, failure: Failure) -> None:
         with short_transaction(self._engine) as connection:

@@ -22,6 +22,7 @@ from eventworker.engine.attempt import Caller
 from eventworker.engine.backlog import BacklogRunner
 from eventworker.engine.child import Child
 from eventworker.engine.dispatch import Dispatcher
+from eventworker.engine.filters import configured
 from eventworker.engine.loader import Loaded, discover
 from eventworker.engine.registered import RegistryView
 from eventworker.errors import DatabaseUnavailable
@@ -41,7 +42,13 @@ def consume(conf: Any, child: Child, lane: str) -> None:
     found = discover(conf)
     for name, reason in found.broken.items():
         log.error("plugin %s cannot run here, its events wait: %s", name, reason)
-    registry = RegistryView(engine, found.loaded, lane, conf.plugins.registry_refresh)
+    registry = RegistryView(
+        engine,
+        found.loaded,
+        lane,
+        conf.plugins.registry_refresh,
+        narrowing=partial(configured, conf),
+    )
     caller = Caller(engine, conf, child.slot)
     backlog = BacklogRunner(engine, caller, registry, child.name)
     if lane != MAIN_LANE:

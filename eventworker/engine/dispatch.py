@@ -2,7 +2,8 @@
 
 Documented in ``docs/architecture.rst``. A delivery is acked once each of those plugins has a
 durable outcome in the inbox: done, or a row of the backlog that says pending, retry or dead, or
-skipped. Bytes that are no event have theirs in the quarantine.
+skipped. What a plugin's filters leave out was never owed to it: an event that no plugin wants is
+acked, and nothing is written. Bytes that are no event have their outcome in the quarantine.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from eventworker import wire
 from eventworker.db import short_transaction
 from eventworker.engine.attempt import Caller, End, Result
 from eventworker.engine.loader import Loaded
-from eventworker.engine.registered import Debts, RegistryView
+from eventworker.engine.registered import Elsewhere, RegistryView
 from eventworker.errors import DecodeError
 from eventworker.event import Event
 from eventworker.inbox import anonymous, backlog, quarantine
@@ -63,13 +64,18 @@ class Dispatcher:
             delivery.ack()
             return False
         debts = self._registry.debts()
+        here = [(number, plugin) for number, plugin in debts.here if plugin.admits(event)]
+        elsewhere = [each for each in debts.elsewhere if each.admits(event)]
+        if not here and not elsewhere:
+            log.debug("no plugin wants %s", _change(event), extra={"event": str(event.id)})
         if delivery.redelivered:
             # Its last delivery may have taken a process down. The backlog counts an attempt before
             # each call, in a transaction of its own, so a poisonous event cannot do so for ever.
-            later = [number for number, plugin in debts.here if plugin.wants(event)]
+            later = [number for number, _ in here]
         else:
-            later = self._call_all(debts, event)
-        self._leave(event, debts, later)
+            later = self._call_all(here, event)
+            elsewhere = [each for each in elsewhere if self._is_wanted(each, event)]
+        self._leave(event, [*(each.number for each in elsewhere), *later], debts.off)
         if delivery.anonymous:
             with short_transaction(self._engine) as connection:
                 anonymous.forget(connection, delivery.body, event.id)
@@ -104,20 +110,37 @@ class Dispatcher:
             return self._decode(delivery)
         return event
 
-    def _call_all(self, debts: Debts, event: Event) -> list[int]:
-        """Call the plugins of this process; returns those that did not fit into the time."""
+    def _call_all(self, here: list[tuple[int, Loaded]], event: Event) -> list[int]:
+        """Call the plugins of this process; returns those that did not fit into the time, or have
+        been paused by now."""
         started = time.monotonic()
         late: list[int] = []
-        for number, plugin in debts.here:
-            if not plugin.wants(event):
-                continue
-            if time.monotonic() - started + plugin.handler_timeout > self._patience:
+        for number, plugin in here:
+            if not self._registry.may_call(number):
                 late.append(number)
                 continue
-            claim = FirstClaim(event.id, number)
-            result = self._caller.call(plugin, number, event, claim, attempt=1)
+            result = self._caller.ask(plugin, number, event, attempt=1)
+            if result is None:
+                if time.monotonic() - started + plugin.handler_timeout > self._patience:
+                    late.append(number)
+                    continue
+                claim = FirstClaim(event.id, number)
+                result = self._caller.call(plugin, number, event, claim, attempt=1)
             self._record(event, number, plugin, result)
         return late
+
+    def _is_wanted(self, owed: Elsewhere, event: Event) -> bool:
+        """Whether to park the event: another lane's plugin can be asked here, and spare the row.
+
+        Of a plugin that is paused nothing at all is called.
+        """
+        if owed.loaded is None or owed.paused:
+            return True
+        result = self._caller.ask(owed.loaded, owed.number, event, attempt=1)
+        if result is None:
+            return True
+        self._record(event, owed.number, owed.loaded, result)
+        return False
 
     def _record(self, event: Event, number: int, plugin: Loaded, result: Result) -> None:
         report(plugin, event, result, attempt=1)
@@ -129,15 +152,14 @@ class Dispatcher:
             else:
                 backlog.fail_first(connection, event, number, result.failure)
 
-    def _leave(self, event: Event, debts: Debts, later: list[int]) -> None:
+    def _leave(self, event: Event, parked: list[int], off: list[int]) -> None:
         """Write down what is owed to others, and to us later, and who is off."""
-        parked = [*debts.elsewhere, *later]
-        if not parked and not debts.off:
+        if not parked and not off:
             return
         with short_transaction(self._engine) as connection:
             if parked:
                 backlog.park(connection, event, parked)
-            note(connection, event.id, debts.off, Outcome.SKIPPED)
+            note(connection, event.id, off, Outcome.SKIPPED)
 
 
 def report(plugin: Loaded, event: Event, result: Result, attempt: int) -> None:
@@ -146,7 +168,7 @@ def report(plugin: Loaded, event: Event, result: Result, attempt: int) -> None:
         "event": str(event.id),
         "plugin": plugin.name,
         "attempt": attempt,
-        "change": f"{event.method} {event.resource}/{event.resource_id}",
+        "change": _change(event),
         "trace_id": trace_id(event.traceparent),
     }
     failure = result.failure
@@ -160,3 +182,7 @@ def report(plugin: Loaded, event: Event, result: Result, attempt: int) -> None:
             failure.error,
             extra=fields,
         )
+
+
+def _change(event: Event) -> str:
+    return f"{event.method} {event.resource}/{event.resource_id}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -16,9 +17,10 @@ from stevedore import NamedExtensionManager
 
 from eventworker import config
 from eventworker.db import first_line
+from eventworker.engine.filters import EVERYTHING, Filter, configured, conflicts, declared
 from eventworker.errors import PluginError
 from eventworker.event import WIRE_FIELDS, Event
-from eventworker.plugin import ENTRY_POINT_GROUP
+from eventworker.plugin import ENTRY_POINT_GROUP, WorkerTaskBase
 
 log = logging.getLogger(__name__)
 
@@ -42,19 +44,25 @@ class Loaded:
     backoff: float = 1.0
     backoff_max: float = 3600.0
     distribution: str = ""
+    #: What it declared, and what its group narrows that to.
+    declared: Filter = EVERYTHING
+    narrowing: Filter = EVERYTHING
 
     @property
     def transactional(self) -> bool:
         """Whether all effects of the plugin go through its session, by its own word."""
         return bool(getattr(self.plugin, "transactional", False))
 
-    def wants(self, event: Event) -> bool:
-        """Whether the plugin's declared resources and methods admit the event."""
-        resources = getattr(self.plugin, "resources", None)
-        methods = getattr(self.plugin, "methods", None)
-        return (resources is None or event.resource in resources) and (
-            methods is None or event.method in methods
-        )
+    @property
+    def condition(self) -> Callable[[Event], Any] | None:
+        """The plugin's own ``wants()``, if it has one: foreign code, for the caller to run."""
+        own = getattr(self.plugin, "wants", None)
+        ours = getattr(type(self.plugin), "wants", None) is WorkerTaskBase.wants
+        return own if callable(own) and not ours else None
+
+    def admits(self, event: Event) -> bool:
+        """Whether both filters admit the event; ``condition`` has not been asked then."""
+        return self.declared.admits(event) and self.narrowing.admits(event)
 
     def call(self, session: Any, author: Any, event: Event) -> None:
         """Call ``handle()`` by keyword, with the arguments that its signature names."""
@@ -75,11 +83,13 @@ class Discovery:
     :ivar loaded: enabled plugins, in the order of their names.
     :ivar off: names that are installed but off, with the reason.
     :ivar broken: names that should run but cannot, with the reason; what is owed to them waits.
+    :ivar warnings: what is odd about the rest, a sentence each.
     """
 
     loaded: list[Loaded] = field(default_factory=list)
     off: dict[str, str] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
 
 def discover(conf: Any) -> Discovery:
@@ -129,17 +139,24 @@ def _load(conf: Any, name: str, entry_point: EntryPoint, found: Discovery) -> No
     except BaseException as error:  # SystemExit at import is a broken plugin, too
         _note_broken(found, name, error)
         return
-    # Outside of any try: a wrong value in its group is the operator's fault and ends the start.
-    options = config.plugin_group(conf, name, getattr(factory, "options", ()))
+    # A ConfigError passes: a wrong value in its group is the operator's fault and ends the start.
+    try:
+        options = config.plugin_group(conf, name, getattr(factory, "options", ()))
+    except PluginError as error:
+        _note_broken(found, name, error)
+        return
+    narrowing = configured(conf, name)
     try:
         plugin = factory(conf)
         arguments = handle_arguments(plugin)
+        own = declared(plugin)
         if not plugin.enabled():
             found.off[name] = "its enabled() says no"
             return
     except BaseException as error:
         _note_broken(found, name, error)
         return
+    found.warnings += conflicts(name, own, narrowing)
     for promise in ("ordered", "handle_batch"):
         if getattr(plugin, promise, None):
             log.warning("plugin %s declares %s, which this version does not honour", name, promise)
@@ -154,6 +171,8 @@ def _load(conf: Any, name: str, entry_point: EntryPoint, found: Discovery) -> No
             backoff=options.backoff,
             backoff_max=options.backoff_max,
             distribution=_identity(entry_point)[1],
+            declared=own,
+            narrowing=narrowing,
         )
     )
 

@@ -18,6 +18,7 @@ from eventworker import config, migrations
 from eventworker.db import build_engine, short_transaction, translated
 from eventworker.engine.attempt import pause
 from eventworker.engine.child import Child, fork, host_name
+from eventworker.engine.filters import configured
 from eventworker.engine.loader import Discovery, discover, services
 from eventworker.engine.slot import Slot
 from eventworker.errors import (
@@ -125,10 +126,16 @@ def _look(conf: Any) -> Report:
     with short_transaction(engine) as connection:
         names = [each.name for each in found.loaded]
         registry.sync(connection, names, found.off, found.broken)
-        if not any(each.state == registry.ON for each in registry.read(connection)):
+        known = registry.read(connection)
+        if not any(each.state == registry.ON for each in known):
             # Raised in here, so that nothing is recorded of a start that does not happen.
             off = "".join(f"; {name}: {reason}" for name, reason in found.off.items())
             raise PluginError(f"no plugin is enabled, so there is nothing to do{off}")
+        for each in known:
+            if each.state == registry.ON:
+                configured(conf, each.name)  # refuses; also for those that only other hosts have
+            if each.is_paused:
+                log.warning("%s", each.pause)
         _free_leases_of_the_dead(connection)
     lanes = sorted({each.lane for each in found.loaded} - {"main"})
     return Report(
@@ -145,6 +152,8 @@ def _log(found: Discovery) -> None:
         log.info("plugin %s is off: %s", name, reason)
     for name, reason in found.broken.items():
         log.error("plugin %s cannot be loaded, its events will wait: %s", name, reason)
+    for warning in found.warnings:
+        log.warning("%s", warning)
 
 
 def check_retention(conf: Any, found: Discovery) -> None:

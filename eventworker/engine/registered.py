@@ -2,14 +2,42 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from sqlalchemy import Engine
 
 from eventworker.db import translated
+from eventworker.engine.filters import EVERYTHING, Filter
 from eventworker.engine.loader import Loaded
+from eventworker.errors import ConfigError
+from eventworker.event import Event
 from eventworker.inbox import registry
+from eventworker.inbox.registry import Registered
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """A plugin that is owed events and not called in this process: they are parked for it.
+
+    :ivar narrowing: its group in our configuration, which we know even if it is not installed.
+    :ivar loaded: the plugin, if it is loaded here: another lane's, or one that is paused.
+    """
+
+    number: int
+    narrowing: Filter = EVERYTHING
+    loaded: Loaded | None = None
+    paused: bool = False
+
+    def admits(self, event: Event) -> bool:
+        """Whether the event has to be parked, as far as the filters known here can tell."""
+        if self.loaded is not None:
+            return self.loaded.admits(event)
+        return self.narrowing.admits(event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,28 +45,42 @@ class Debts:
     """Whom an event is owed to, as one look at the registry says.
 
     :ivar here: number and plugin, for those that run in this process.
-    :ivar elsewhere: numbers of those that do not: another lane, another host, or broken here.
+    :ivar elsewhere: those that do not: another lane, another host, broken here, or paused.
     :ivar off: numbers of those that are off.
     """
 
-    here: list[tuple[int, Loaded]]
-    elsewhere: list[int]
-    off: list[int]
+    here: list[tuple[int, Loaded]] = field(default_factory=list)
+    elsewhere: list[Elsewhere] = field(default_factory=list)
+    off: list[int] = field(default_factory=list)
 
 
 class RegistryView:
     """The registry joined with what this process loaded.
 
     The copy lives for ``refresh`` seconds. So a plugin that is registered somewhere is owed every
-    event that is dispatched that much later, on every host.
+    event that is dispatched that much later, on every host; and one that is paused is not called
+    that much later any more.
+
+    :param narrowing: what the configuration says of a plugin that is not loaded here, by name.
     """
 
-    def __init__(self, engine: Engine, loaded: list[Loaded], lane: str, refresh: float) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        loaded: list[Loaded],
+        lane: str,
+        refresh: float,
+        narrowing: Callable[[str], Filter] = lambda name: EVERYTHING,
+    ) -> None:
         self._engine = engine
-        self._loaded = {each.name.lower(): each for each in loaded if each.lane == lane}
+        self._loaded = {each.name.lower(): each for each in loaded}
+        self._lane = lane
         self._refresh = refresh
+        self._narrowing = narrowing
+        self._narrowings: dict[str, Filter] = {}
         self._read_at = float("-inf")
-        self._debts = Debts([], [], [])
+        self._debts = Debts()
+        self._paused: dict[str, Registered] | None = None
 
     def debts(self) -> Debts:
         """The current debts.
@@ -50,19 +92,51 @@ class RegistryView:
             self._read_at = time.monotonic()
         return self._debts
 
+    def may_call(self, number: int) -> bool:
+        """Whether this plugin still runs here: asked before each call, since the one before it may
+        have taken minutes, and somebody may have paused this one meanwhile.
+
+        :raises DatabaseUnavailable: as :meth:`debts`.
+        """
+        return any(number == each for each, _ in self.debts().here)
+
     def _read(self) -> Debts:
         try:
             with self._engine.connect() as connection:
                 known = registry.read(connection)
         except Exception as error:
             raise translated(error) from error
-        debts = Debts([], [], [])
+        self._note_pauses(known)
+        debts = Debts()
         for each in known:
             plugin = self._loaded.get(each.name.lower())
             if each.state == registry.OFF:
                 debts.off.append(each.number)
-            elif each.state == registry.ON and plugin is not None:
+            elif each.state != registry.ON:
+                continue
+            elif plugin is not None and plugin.lane == self._lane and not each.is_paused:
                 debts.here.append((each.number, plugin))
-            elif each.state == registry.ON:
-                debts.elsewhere.append(each.number)
+            else:
+                narrowing = EVERYTHING if plugin else self._narrowing_of(each.name)
+                debts.elsewhere.append(Elsewhere(each.number, narrowing, plugin, each.is_paused))
         return debts
+
+    def _narrowing_of(self, name: str) -> Filter:
+        if name not in self._narrowings:
+            try:
+                self._narrowings[name] = self._narrowing(name)
+            except ConfigError as error:
+                # The preflight refuses this; so the plugin was registered since, by another host.
+                log.error("%s; all events are parked for that plugin", error)
+                self._narrowings[name] = EVERYTHING
+        return self._narrowings[name]
+
+    def _note_pauses(self, known: list[Registered]) -> None:
+        """Log what has changed since the last look; what was so at the start, the daemon said."""
+        paused = {each.name: each for each in known if each.is_paused}
+        if self._paused is not None:
+            for name in paused.keys() - self._paused.keys():
+                log.warning("%s", paused[name].pause)
+            for name in self._paused.keys() - paused.keys():
+                log.info("plugin %s is resumed", name)
+        self._paused = paused

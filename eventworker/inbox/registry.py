@@ -27,6 +27,10 @@ plugin_table = Table(
     Column("name", String(120), nullable=False),
     Column("state", String(10), nullable=False),
     Column("since", UTCDateTime, nullable=False),
+    # Apart from the state, so that a plugin that is switched off and on again is still paused.
+    Column("paused_at", UTCDateTime),
+    Column("paused_by", String(120)),
+    Column("pause_reason", String(500)),
 )
 
 
@@ -38,14 +42,41 @@ class Registered:
     name: str
     state: str
     since: datetime
+    paused_at: datetime | None = None
+    paused_by: str | None = None
+    pause_reason: str | None = None
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether events are owed to it and kept, and it is not called."""
+        return self.state == ON and self.paused_at is not None
+
+    @property
+    def pause(self) -> str:
+        """The pause as one sentence, for the log."""
+        if self.paused_at is None:
+            return f"plugin {self.name} is not paused"
+        by = f" by {self.paused_by}" if self.paused_by else ""
+        reason = f": {self.pause_reason}" if self.pause_reason else ""
+        return (
+            f"plugin {self.name} is paused, its events wait"
+            f" (since {self.paused_at:%Y-%m-%dT%H:%M:%SZ}{by}{reason})"
+        )
 
 
 def read(connection: Connection) -> list[Registered]:
     """All plugins ever registered, in the order of their numbers."""
     table = plugin_table.c
-    rows = connection.execute(
-        select(table.number, table.name, table.state, table.since).order_by(table.number)
+    columns = (
+        table.number,
+        table.name,
+        table.state,
+        table.since,
+        table.paused_at,
+        table.paused_by,
+        table.pause_reason,
     )
+    rows = connection.execute(select(*columns).order_by(table.number))
     return [Registered(*row) for row in rows]
 
 
@@ -114,6 +145,56 @@ def retire(connection: Connection, name: str) -> bool:
     changed = connection.execute(
         update(plugin_table)
         .where(plugin_table.c.key == name.lower())
-        .values(state=RETIRED, since=clock())
+        .values(state=RETIRED, since=clock(), **_NOT_PAUSED)
     )
     return bool(changed.rowcount)
+
+
+_NOT_PAUSED: dict[str, None] = {"paused_at": None, "paused_by": None, "pause_reason": None}
+
+
+def pause(connection: Connection, name: str, by: str = "", reason: str = "") -> Registered:
+    """Stop calling a plugin, everywhere; what is owed to it is kept. Twice is once, with the later
+    reason.
+
+    :param by: who wants it, and ``reason`` why; for those who look later.
+    :returns: the plugin as it was before.
+    :raises PluginError: when the name is unknown, or retired.
+    """
+    before = _known(connection, name)
+    connection.execute(
+        update(plugin_table)
+        .where(plugin_table.c.number == before.number)
+        .values(
+            paused_at=func.coalesce(plugin_table.c.paused_at, clock()),
+            paused_by=_cut(by, 120),
+            pause_reason=_cut(reason, 500),
+        )
+    )
+    return before
+
+
+def resume(connection: Connection, name: str) -> Registered:
+    """Call a plugin again, what was kept for it included.
+
+    :returns: the plugin as it was before.
+    :raises PluginError: when the name is unknown, or retired.
+    """
+    before = _known(connection, name)
+    connection.execute(
+        update(plugin_table).where(plugin_table.c.number == before.number).values(**_NOT_PAUSED)
+    )
+    return before
+
+
+def _known(connection: Connection, name: str) -> Registered:
+    for each in read(connection):
+        if each.name.lower() == name.lower():
+            if each.state == RETIRED:
+                raise PluginError(f"plugin {each.name} is retired, so nothing is owed to it")
+            return each
+    raise PluginError(f"no plugin {name} is registered; see: eventworker plugins list")
+
+
+def _cut(text: str, length: int) -> str | None:
+    return " ".join(text.replace("\x00", "").split())[:length] or None

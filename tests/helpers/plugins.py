@@ -12,6 +12,7 @@ from eventworker.engine import timelimit
 from eventworker.engine.attempt import Caller
 from eventworker.engine.backlog import BacklogRunner
 from eventworker.engine.dispatch import Dispatcher
+from eventworker.engine.filters import EVERYTHING, Filter, declared
 from eventworker.engine.loader import Loaded, handle_arguments
 from eventworker.engine.registered import RegistryView
 from eventworker.engine.slot import Slot
@@ -47,20 +48,31 @@ class Plugin:
 
 def loaded(plugin: Any, name: str = "", **limits: Any) -> Loaded:
     return Loaded(
-        name=name or plugin.name, plugin=plugin, arguments=handle_arguments(plugin), **limits
+        name=name or plugin.name,
+        plugin=plugin,
+        arguments=handle_arguments(plugin),
+        declared=declared(plugin),
+        **limits,
     )
 
 
 class Workshop:
     """What a consumer process is made of, without the process; plugins are numbered from 1."""
 
-    def __init__(self, engine: Engine, *plugins: Loaded, patience: float = 900.0) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *plugins: Loaded,
+        patience: float = 900.0,
+        refresh: float = 0.0,
+        narrowing: Callable[[str], Filter] = lambda name: EVERYTHING,
+    ) -> None:
         self.engine = engine
         self.plugins = list(plugins)
         self.transport = MemoryTransport()
         self.slot = Slot()
         self.register([each.name for each in plugins])
-        self.view = RegistryView(engine, self.plugins, "main", 0.0)
+        self.view = RegistryView(engine, self.plugins, "main", refresh, narrowing)
         caller = Caller(engine, configuration(), self.slot)
         self.dispatcher = Dispatcher(engine, caller, self.view, 2**20, patience)
         self.runner = BacklogRunner(engine, caller, self.view, "host/1/100")

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eventworker.engine.filters import declared
 from eventworker.engine.loader import ARGUMENTS, Loaded, handle_arguments
 from eventworker.errors import PluginError
 from eventworker.plugin import WorkerTaskBase
@@ -127,7 +128,7 @@ def test_a_handle_that_cannot_be_called_is_refused_at_the_start(kind: type) -> N
 def test_filters_admit_what_they_name(resources: Any, methods: Any, wanted: bool) -> None:
     plugin = Everything()
     plugin.resources, plugin.methods = resources, methods
-    assert Loaded("a", plugin, frozenset()).wants(EVENT) is wanted
+    assert declared(plugin).admits(EVENT) is wanted
 
 
 class Base(WorkerTaskBase):

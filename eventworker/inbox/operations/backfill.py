@@ -6,7 +6,7 @@ the caller knows besides: the outbox, which keeps what was sent for some days.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -23,12 +23,10 @@ from sqlalchemy import (
     and_,
     exc,
     exists,
-    func,
     insert,
     literal,
     not_,
     select,
-    union,
 )
 
 from eventworker.db import (
@@ -40,7 +38,7 @@ from eventworker.db import (
     short_transaction,
 )
 from eventworker.errors import DecodeError, EventworkerError, PluginError
-from eventworker.event import decode
+from eventworker.event import Event, decode
 from eventworker.inbox import registry
 from eventworker.inbox.backlog import PENDING, delivery_table, event_table
 from eventworker.inbox.claims import Outcome, inbox_table
@@ -62,12 +60,14 @@ class Backfill:
 
     :ivar remembered: how long the inbox remembers what is done.
     :ivar past: events that are kept elsewhere, as a select of the columns of a message.
+    :ivar wanted: whether the plugin wants an event; the others are not owed to it.
     """
 
     plugin: str
     since: Since
     remembered: timedelta
     past: Select[Any]
+    wanted: Callable[[Event], bool] = lambda event: True
 
     @property
     def sources(self) -> tuple[FromClause, ...]:
@@ -87,7 +87,7 @@ def run(engine: Engine, backfill: Backfill) -> int:
     owed = 0
     for source in backfill.sources:
         last: UUID | None = None
-        while done := _bite(engine, source, _missing(source, number, backfill), number, last):
+        while done := _bite(engine, source, number, backfill, last):
             last, inserted = done
             owed += inserted
     return owed
@@ -96,12 +96,32 @@ def run(engine: Engine, backfill: Backfill) -> int:
 def count(engine: Engine, backfill: Backfill) -> int:
     """The number of events that :func:`run` would owe; raises the same errors."""
     number = _checked(engine, backfill)
-    missing = [
-        select(source.c.id).where(_missing(source, number, backfill)) for source in backfill.sources
-    ]
-    with short_transaction(engine) as connection:
-        counted = select(func.count()).select_from(union(*missing).subquery())
-        return int(connection.scalar(counted) or 0)
+    past, kept = backfill.sources
+    elsewhere_too = exists().where(past.c.id == kept.c.id)
+    return sum(
+        _count(engine, backfill, source, and_(_missing(source, number, backfill), *only))
+        for source, only in ((past, ()), (kept, (not_(elsewhere_too),)))
+    )
+
+
+def _count(
+    engine: Engine, backfill: Backfill, source: FromClause, missing: ColumnElement[bool]
+) -> int:
+    counted = 0
+    last: UUID | None = None
+    while True:
+        # One transaction per bite, as in run(): on SQLite it keeps other writers out.
+        with short_transaction(engine) as connection:
+            rows = connection.execute(_next(source, missing, last)).all()
+        if not rows:
+            return counted
+        counted += len(_wanted(rows, backfill))
+        last = rows[-1].id
+
+
+def _next(source: FromClause, missing: ColumnElement[bool], last: UUID | None) -> Select[Any]:
+    after = [] if last is None else [source.c.id > last]
+    return select(source).where(missing, *after).order_by(source.c.id).limit(_BITE)
 
 
 def _checked(engine: Engine, backfill: Backfill) -> int:
@@ -128,22 +148,17 @@ def _missing(source: FromClause, number: int, backfill: Backfill) -> ColumnEleme
 
 
 def _bite(
-    engine: Engine,
-    source: FromClause,
-    missing: ColumnElement[bool],
-    number: int,
-    last: UUID | None,
+    engine: Engine, source: FromClause, number: int, backfill: Backfill, last: UUID | None
 ) -> tuple[UUID, int] | None:
     """The last event looked at and the number of new debts; None when there are no more events."""
-    after = [] if last is None else [source.c.id > last]
-    chosen = select(source).where(missing, *after).order_by(source.c.id).limit(_BITE)
+    chosen = _next(source, _missing(source, number, backfill), last)
     for tries_left in reversed(range(_TRIES)):
         try:
             with short_transaction(engine) as connection:
                 rows = connection.execute(chosen).all()
                 if not rows:
                     return None
-                ids = _store(connection, [row for row in rows if _is_event(row)])
+                ids = _store(connection, _wanted(rows, backfill))
                 _note(connection, ids, number)
                 return rows[-1].id, _owe(connection, ids, number)
         except exc.DBAPIError as error:
@@ -152,13 +167,17 @@ def _bite(
     raise AssertionError("the last try returns or raises")
 
 
-def _is_event(row: Any) -> bool:
-    # Bytes that no consumer could read went through the outbox as well, and to the quarantine.
+def _wanted(rows: Sequence[Any], backfill: Backfill) -> list[Any]:
+    return [row for row in rows if _is_wanted(row, backfill)]
+
+
+def _is_wanted(row: Any, backfill: Backfill) -> bool:
     try:
-        decode(row.body, id=row.id, max_bytes=2**24)
+        event = decode(row.body, id=row.id, time=row.time, source=row.source, max_bytes=2**24)
     except DecodeError:
+        # Bytes that no consumer could read went through the outbox as well, and to the quarantine.
         return False
-    return True
+    return backfill.wanted(event)
 
 
 def _store(connection: Connection, rows: list[Any]) -> list[UUID]:

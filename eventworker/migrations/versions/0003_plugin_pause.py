@@ -1,0 +1,17 @@
+"""A plugin can be paused: since when, by whom and why."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from eventworker.db import UTCDateTime
+
+revision = "0003"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("eventworker_plugin", sa.Column("paused_at", UTCDateTime()))
+    op.add_column("eventworker_plugin", sa.Column("paused_by", sa.String(120)))
+    op.add_column("eventworker_plugin", sa.Column("pause_reason", sa.String(500)))
