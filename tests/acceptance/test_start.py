@@ -57,6 +57,7 @@ ON_SQLITE = "[DEFAULT]\nenable_notifications = True\n[database]\nconnection = {u
         ),
         ("[DEFAULT]\nthis is no option\n", "eventworker.conf:2"),
         (f"{ON_SQLITE}[plugin:audit]\nmax_attempts = zero\n", "[plugin:audit] max_attempts"),
+        (f"{ON_SQLITE}[plugin:audit]\ncondition = status ~ 3\n", "condition: 'status ~ 3': write"),
         (
             f"{ON_SQLITE}[plugin:alpha]\nlane = slow\n[lane:slow]\nworker_count = no\n",
             "[lane:slow] worker_count",

@@ -152,6 +152,59 @@ def test_plugin_sections_are_known_when_the_plugin_is_and_checked(
     assert any("has the lane empty" in each for each in bad.json["warnings"])
 
 
+WANTS_TASKS = "resources, methods = {'task'}, {'POST'}"
+
+
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("resources = story", "resources = story: the plugin wants only task, so no event would"),
+        ("methods = PUT", "methods = PUT: the plugin wants only POST, so no event would"),
+        ("condition = statuss < 3", "condition: 'statuss < 3': there is no field statuss"),
+    ],
+)
+def test_filters_that_cannot_be_used_are_errors(
+    check: Callable[..., Result],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    line: str,
+    error: str,
+) -> None:
+    install_plugins(tmp_path, monkeypatch, "painter", declares=WANTS_TASKS)
+    result = check(f"[plugin:painter]\n{line}\n")
+    assert result.code == 2
+    assert [each[: len(error) + 17] for each in result.json["errors"]] == [
+        f"[plugin:painter] {error}"
+    ]
+
+
+def test_filters_that_are_merely_odd_are_warnings(
+    check: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_plugins(tmp_path, monkeypatch, "painter", declares="resources = {'Stories/Comments'}")
+    install_plugins(
+        tmp_path / "b", monkeypatch, "writer", declares=WANTS_TASKS, distribution="others"
+    )
+    result = check("[plugin:writer]\nresources = task, user\n")
+    assert (result.code, result.json["errors"]) == (0, [])
+    assert {each for each in result.json["warnings"] if "wants" in each} == {
+        "[plugin:writer] resources names user, but the plugin wants only task",
+        "plugin painter wants the resource Stories/Comments; resources are usually singular and "
+        "in small letters: story/comment?",
+    }
+
+
+def test_a_plugin_with_an_option_of_our_name_is_broken_and_says_which(
+    check: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = 'options = [cfg.IntOpt("methods", help="Ways to paint.")]'
+    install_plugins(tmp_path, monkeypatch, "painter", declares=own)
+    assert any(
+        each.startswith("plugin painter cannot be loaded: PluginError: its option methods has")
+        for each in check().json["warnings"]
+    )
+
+
 def test_a_broken_plugin_and_a_switched_off_daemon_are_warnings(
     check: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

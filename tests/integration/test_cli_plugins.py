@@ -92,6 +92,66 @@ def test_the_list_joins_the_registry_with_what_is_installed_here(
     assert rows["idle"]["here"] == "off: disabled by [plugins] disabled"
 
 
+def test_the_list_shows_what_filters_let_through(
+    engine: Engine, command: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_plugins(tmp_path, monkeypatch, "ledger", declares=PICKY)
+    install_plugins(tmp_path / "b", monkeypatch, "late", distribution="others")
+    command.path.write_text(
+        command.path.read_text()
+        + "[plugin:ledger]\nresources = story/comment, task\ncondition = status<300\n"
+    )
+
+    rows = {row["name"]: row for row in command("plugins", "list", "-O", "json").json}
+
+    shown = {name: rows["ledger"][name] for name in ("resources", "methods", "conditions")}
+    assert shown == {
+        "resources": ["story/comment"],
+        "methods": ["POST"],
+        "conditions": ["status < 300", "its wants()"],
+    }
+    assert rows["ledger"]["wants"] == "story/comment; POST; status < 300; its wants()"
+    assert (rows["late"]["resources"], rows["late"]["wants"]) == (None, "all")
+
+
+PICKY = """
+resources, methods = {'story', 'user'}, ['post']
+
+def wants(self, event):
+    if event.resource_id == 13:
+        raise ValueError
+    return event.resource_id != 7
+"""
+
+
+def test_a_backfill_owes_what_the_filters_admit(
+    engine: Engine, command: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_plugins(tmp_path, monkeypatch, "late", declares=PICKY)
+    command.path.write_text(
+        command.path.read_text() + "[plugin:late]\ncondition = resource_id != 9\n"
+    )
+    wanted = {handled(engine, resource_id=8).id, recorded(engine, resource_id=13).id}
+    for unwanted in ({"resource": "task"}, {"method": "PUT"}, {"resource_id": 9}, {}):
+        handled(engine, **unwanted)
+
+    rehearsed = command("plugins", "backfill", "late", "--since", "1d", "--dry-run", "-O", "json")
+    assert rehearsed.json["owed"] == 2
+    assert owed(engine, 2) == set()
+    assert command("plugins", "backfill", "late", "--since", "1d").out.startswith("2 past events")
+    assert owed(engine, 2) == wanted
+
+
+def test_a_backfill_of_a_plugin_that_is_not_here_is_narrowed_by_the_file(
+    engine: Engine, command: Commands
+) -> None:
+    command.path.write_text(command.path.read_text() + "[plugin:late]\nresources = task\n")
+    handled(engine)
+    wanted = handled(engine, resource="task")
+    command("plugins", "backfill", "late", "--since", "1d")
+    assert owed(engine, 2) == {wanted.id}
+
+
 def test_a_list_says_nothing_on_standard_error_about_what_it_lists(
     engine: Engine, command: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
