@@ -16,6 +16,9 @@ from eventworker.inbox.operations.selection import Since
 Verbs = Any  # argparse does not name the type of add_subparsers()
 Run = Callable[[argparse.Namespace], int]
 
+#: Exit code after Ctrl-C, as a shell reports it.
+INTERRUPTED = 130
+
 
 class UsageError(EventworkerError):
     """The command line contradicts itself, in a way that argparse cannot see."""

@@ -16,13 +16,10 @@ from oslo_config import cfg
 
 from eventworker import __version__
 from eventworker.cli import config, db, deliveries, plugins, publish
-from eventworker.cli.arguments import UsageError, add_common
+from eventworker.cli.arguments import INTERRUPTED, UsageError, add_common
 from eventworker.cli.conf import as_config_error
 from eventworker.cli.logs import escaped
 from eventworker.errors import ConfigError, EventworkerError
-
-#: Exit code after Ctrl-C, as a shell reports it.
-INTERRUPTED = 130
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,8 +1,11 @@
 """Publishing events from a file or a pipe."""
 
 import json
-from collections.abc import Callable
-from contextlib import closing
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -12,10 +15,12 @@ import pytest
 from sqlalchemy import Engine
 
 from eventworker import migrations
+from eventworker.cli import output
 from eventworker.outbox.table import outbox_table
+from eventworker.transports.memory import MemoryTransport
 from tests.helpers.commands import Commands
 from tests.helpers.databases import rows
-from tests.servers import Vhost
+from tests.servers import Vhost, wait_until
 
 ID = "01976a4e-0000-7000-8000-000000000001"
 
@@ -80,7 +85,7 @@ def test_standard_input_is_read_with_and_without_a_dash(
     engine: Engine, command: Commands, words: tuple[str, ...]
 ) -> None:
     result = command("publish", "-O", "json", *words, stdin=lines({}))
-    assert result.json == {"published": 1, "failed": 0}
+    assert result.json == {"published": 1, "failed": 0, "last_line": 1, "interrupted": False}
     assert len(rows(engine, outbox_table)) == 1
 
 
@@ -156,6 +161,146 @@ def test_with_a_broker_the_outbox_can_be_asked_for(
     result = command("publish", "--outbox", stdin=lines({}))
     assert result.code == 0
     assert len(rows(engine, outbox_table)) == 1
+
+
+@contextmanager
+def publishing(command: Commands, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """`eventworker publish` as a process of its own, which can be sent signals."""
+    program = [sys.executable, "-m", "eventworker.cli.main", "--config-file", str(command.path)]
+    with subprocess.Popen(
+        [*program, "publish", *words],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield process
+        process.kill()
+
+
+def numbers(engine: Engine) -> list[int]:
+    """The resource ids in the outbox, in the order of the rows' ids."""
+    return [json.loads(row.body)["resource_id"] for row in rows(engine, outbox_table)]
+
+
+def test_an_interrupted_run_says_how_to_go_on_and_the_next_one_does(
+    engine: Engine, command: Commands, tmp_path: Path
+) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(lines(*({"resource_id": number} for number in range(1, 61))))
+
+    with publishing(command, str(path), "--rate", "20") as process:
+        wait_until(lambda: len(rows(engine, outbox_table)) >= 4, 30, "nothing is published")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+
+    assert process.returncode == 130
+    done = len(rows(engine, outbox_table))
+    assert 4 <= done < 60
+    assert out == f"published {done} events\n"
+    assert err == f"eventworker: interrupted after line {done}; to go on, add: --skip {done}\n"
+
+    result = command("publish", str(path), "--skip", str(done), "-O", "json")
+    assert result.json == {
+        "published": 60 - done,
+        "failed": 0,
+        "last_line": 60,
+        "interrupted": False,
+    }
+    assert numbers(engine) == list(range(1, 61))
+
+
+def test_a_stream_that_is_interrupted_says_how_far_it_was(
+    engine: Engine, command: Commands
+) -> None:
+    with publishing(command, "--stream", "-O", "json") as process:
+        assert process.stdin
+        process.stdin.write(lines({}, {}).decode())
+        process.stdin.flush()
+        wait_until(lambda: len(rows(engine, outbox_table)) == 2, 30, "nothing is published")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert json.loads(out) == {
+        "published": 2,
+        "failed": 0,
+        "last_line": 2,
+        "interrupted": True,
+    }
+    assert "interrupted after line 2" in err
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path) -> Commands:
+    """A configuration without servers, for tests that bring a transport of their own."""
+    return Commands(tmp_path / "eventworker.conf", "")
+
+
+class Interrupting(MemoryTransport):
+    """Takes everything; presses Ctrl-C so many times while a round is on its way."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.times = times
+        self.rounds: list[int] = []
+
+    def publish(self, messages: Any, timeout: float = 30.0) -> Any:
+        self.rounds.append(len(messages))
+        for _ in range(self.times):
+            signal.raise_signal(signal.SIGINT)
+        return [None] * len(messages)
+
+
+@pytest.mark.parametrize(
+    ("times", "skip", "published", "said"),
+    [
+        (1, "0", 10, "interrupted after line 10; to go on, add: --skip 10"),
+        (1, "5", 10, "interrupted after line 15; to go on, add: --skip 15"),
+        (2, "5", 0, "interrupted inside lines 6 to 15, which may be published or not; to repeat"),
+        (1, "20", 5, ""),  # it was the last round, so all is done
+    ],
+)
+def test_a_round_that_is_on_its_way_is_finished_unless_ctrl_c_comes_twice(
+    nowhere: Commands,
+    monkeypatch: pytest.MonkeyPatch,
+    times: int,
+    skip: str,
+    published: int,
+    said: str,
+) -> None:
+    transport = Interrupting(times)
+    monkeypatch.setattr("eventworker.cli.publish._transport", lambda *_: transport)
+
+    result = nowhere(
+        "publish", "--rate", "100", "--skip", skip, stdin=lines(*({} for _ in range(25)))
+    )
+
+    assert transport.rounds == [10 if said else 5]
+    assert result.out == f"published {output.plural(published, 'event')}\n"
+    assert said in result.err
+    assert result.code == (130 if said else 0)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize(
+    ("words", "shown"), [((), True), (("-q",), False), (("-O", "json"), False)]
+)
+def test_progress_is_shown_unless_it_is_unwanted(
+    nowhere: Commands, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], shown: bool
+) -> None:
+    monkeypatch.setattr("eventworker.cli.publish._transport", lambda *_: Interrupting(0))
+    monkeypatch.setattr("eventworker.cli.progress._LINE", 0.0)
+    events = lines(*({} for _ in range(600)))
+    result = nowhere("publish", "--rate", "1e6", *words, stdin=events)
+    assert ("published 500 of 600 (83%)" in result.err) is shown
+    assert (result.err == "") is not shown
+
+
+@pytest.mark.parametrize("rate", ["0", "-1", "nan", "inf", "fast"])
+def test_a_rate_that_is_none_is_refused(nowhere: Commands, rate: str) -> None:
+    result = nowhere("publish", "--rate", rate)
+    assert result.code == 2
+    assert "is not a number of events above zero" in result.err
 
 
 def test_a_broker_that_is_away_is_an_error_in_one_line(
