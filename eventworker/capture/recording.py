@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
-import msgspec
 from sqlalchemy.orm import Session
 
 from eventworker import outbox
@@ -12,10 +9,9 @@ from eventworker.capture.images import Resource, Snapshot
 from eventworker.capture.journal import Change, Kind
 from eventworker.capture.paths import ResourcePath
 from eventworker.capture.request import RequestFacts
+from eventworker.capture.sinks import without_images
 from eventworker.errors import EncodeError
 from eventworker.event import Event
-
-log = logging.getLogger(__name__)
 
 
 def event_of(
@@ -63,13 +59,7 @@ def record(session: Session, event: Event) -> None:
     try:
         outbox.record(session, event)
     except EncodeError as error:
-        log.warning(
-            "recorded without its images: %s",
-            error,
-            extra={"event": str(event.id), "resource": event.resource},
-        )
-        bare = msgspec.structs.replace(event, resource_before=None, resource_after=None)
-        outbox.record(session, bare)
+        outbox.record(session, without_images(event, error))
 
 
 def _is_same(before: Snapshot | None, after: Snapshot | None) -> bool:

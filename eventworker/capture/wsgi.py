@@ -20,22 +20,21 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
-from sqlalchemy import Engine
 
-from eventworker import outbox
 from eventworker.capture.paths import PathRules, ResourcePath
 from eventworker.capture.request import RequestFacts, entered, request_facts
 from eventworker.capture.response import Response
-from eventworker.db import first_line, short_transaction
+from eventworker.capture.sinks import Sink, outbox_sink
+from eventworker.db import first_line
 from eventworker.event import Event
-from eventworker.outbox.wakeup import bell_of
+
+__all__ = ["EventMiddleware", "outbox_sink"]
 
 log = logging.getLogger(__name__)
 
 Environ = dict[str, Any]
 StartResponse = Callable[..., Callable[[bytes], object]]
 Application = Callable[[Environ, StartResponse], Iterable[bytes]]
-Sink = Callable[[Event], None]
 Author = Callable[[Environ], int | str | None]
 
 METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -127,21 +126,6 @@ class EventMiddleware:
         except Exception:
             log.exception("the author of a request could not be told; it counts as anonymous")
             return None
-
-
-def outbox_sink(engine: Engine) -> Sink:
-    """A sink that writes into the outbox, each event in a short transaction of its own.
-
-    :param engine: the database of ``[database] connection``.
-    """
-
-    def sink(event: Event) -> None:
-        with short_transaction(engine) as connection:
-            outbox.record(connection, event)
-        if engine.dialect.name == "postgresql":
-            bell_of(engine).ring()
-
-    return sink
 
 
 class _Watched:
