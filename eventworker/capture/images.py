@@ -187,10 +187,13 @@ def identity_of(key: tuple[Any, ...]) -> Id:
     return ",".join(str(part) for part in key)
 
 
+def is_secret(name: str, secrets: Iterable[str]) -> bool:
+    """Whether a name contains one of ``secrets``."""
+    return any(part in name.lower() for part in secrets)
+
+
 def _is_hidden(names: set[str], hidden: frozenset[str], secrets: tuple[str, ...]) -> bool:
-    return not names.isdisjoint(hidden) or any(
-        part in name.lower() for name in names for part in secrets
-    )
+    return not names.isdisjoint(hidden) or any(is_secret(name, secrets) for name in names)
 
 
 def _is_bytes(column: Column[Any]) -> bool:

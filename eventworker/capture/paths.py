@@ -37,16 +37,24 @@ class PathRules:
     :param prefixes: what stands before the resource; the first that fits counts.
     :param singular: plural to singular, where the English rule is wrong; it wins over the rule.
     :param only: the plural names that are resources; None for every name.
+    :param actions: verbs that may stand after an id, at the end of a path. The path then names the
+        resource, or sub-resource, that they are about. An action on a whole collection is about no
+        one resource, so such a path names none.
     """
 
     prefixes: tuple[str, ...] = ("/api/v1", "/v1")
     singular: Mapping[str, str] = field(default_factory=dict)
     only: frozenset[str] | None = None
+    actions: frozenset[str] = frozenset()
 
     def parse(self, path: str) -> ResourcePath | None:
         """What ``path`` (decoded, without query string) names; None when it is no resource."""
         parts = self._parts(path)
-        if parts is None or not 1 <= len(parts) <= 4:
+        if parts and parts[-1] in self.actions:
+            parts = parts[:-1]
+            if len(parts) % 2 == 1:
+                return None
+        if not parts or len(parts) > 4:
             return None
         names, ids = parts[::2], [id_of(part) for part in parts[1::2]]
         if None in ids or not all(_NAME.fullmatch(name) for name in names):

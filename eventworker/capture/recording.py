@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from eventworker import outbox
+from eventworker.capture.events import make_event
 from eventworker.capture.images import Resource, Snapshot
 from eventworker.capture.journal import Change, Kind
 from eventworker.capture.paths import ResourcePath
@@ -35,19 +36,14 @@ def event_of(
     names = _names(change.captured.resource, who)
     about = facts if facts and _is_about(facts.target, names, change.kind) else None
     is_patch = about and about.method == "PATCH" and change.kind is Kind.CHANGED
-    return Event(
-        author_id=facts.author_id if facts else None,
-        method="PATCH" if is_patch else change.kind.value,
-        url=about.url if about else None,
-        path=about.path if about else None,
-        query_string=about.query_string if about else None,
-        resource=names.resource,
-        resource_id=names.resource_id,
-        sub_resource=names.sub_resource,
-        sub_resource_id=names.sub_resource_id,
-        resource_before=before.image if before else None,
-        resource_after=after.image if after else None,
-        source=source or (facts.source if facts else ""),
+    return make_event(
+        facts,
+        names,
+        "PATCH" if is_patch else change.kind.value,
+        is_about=about is not None,
+        before=before.image if before else None,
+        after=after.image if after else None,
+        source=source,
     )
 
 

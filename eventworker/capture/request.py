@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import TypedDict, Unpack
 
 from eventworker.capture.paths import PathRules, ResourcePath
+from eventworker.capture.trace import trace_context
 
 #: The longest text that an event's url, path and query string may have, in characters.
 MAX_TEXT = 8192
@@ -30,6 +32,9 @@ class RequestFacts:
     url: str | None = None
     query_string: str | None = None
     source: str = ""
+    #: The headers of W3C Trace Context, or None.
+    traceparent: str | None = None
+    tracestate: str | None = None
     #: What the path names, or None.
     target: ResourcePath | None = None
     #: Names of the resources that a transaction of this request has recorded events of.
@@ -44,44 +49,71 @@ def current_facts() -> RequestFacts | None:
     return _current.get()
 
 
+class Details(TypedDict, total=False):
+    """What else is known of a request. All of it is optional.
+
+    - ``author_id``: the user who makes it.
+    - ``url``: the page that it came from, its ``Referer``.
+    - ``query_string``: without the question mark.
+    - ``source``: name of the application.
+    - ``traceparent``, ``tracestate``: the headers; what is malformed is left out.
+    - ``rules``: how paths are read; the default rules if None.
+    """
+
+    author_id: int | str | None
+    url: str | None
+    query_string: str | None
+    source: str
+    traceparent: str | None
+    tracestate: str | None
+    rules: PathRules | None
+
+
+def make_facts(method: str, path: str | None = None, **details: Unpack[Details]) -> RequestFacts:
+    """The facts of a request that begins.
+
+    :param path: decoded, without query string.
+    """
+    parent, state = trace_context(details.get("traceparent"), details.get("tracestate"))
+    rules = details.get("rules") or PathRules()
+    return RequestFacts(
+        method=method,
+        path=_fitting(path),
+        author_id=details.get("author_id"),
+        url=_fitting(details.get("url")),
+        query_string=_fitting(details.get("query_string")),
+        source=details.get("source", ""),
+        traceparent=parent,
+        tracestate=state,
+        target=rules.parse(path) if path is not None else None,
+    )
+
+
 @contextmanager
 def request_facts(
-    method: str,
-    path: str | None = None,
-    *,
-    author_id: int | str | None = None,
-    url: str | None = None,
-    query_string: str | None = None,
-    source: str = "",
-    rules: PathRules | None = None,
+    method: str, path: str | None = None, **details: Unpack[Details]
 ) -> Iterator[RequestFacts]:
     """Within the block, events are recorded as being of this request.
 
     :param path: decoded, without query string.
-    :param url: the page that the request came from, its ``Referer``.
-    :param rules: how paths are read; the default rules if None.
     """
-    facts = RequestFacts(
-        method=method,
-        path=_fitting(path),
-        author_id=author_id,
-        url=_fitting(url),
-        query_string=_fitting(query_string),
-        source=source,
-        target=(rules or PathRules()).parse(path) if path is not None else None,
-    )
-    with entered(facts):
+    with entered(make_facts(method, path, **details)) as facts:
         yield facts
 
 
 @contextmanager
-def entered(facts: RequestFacts) -> Iterator[None]:
+def entered(facts: RequestFacts) -> Iterator[RequestFacts]:
     """Make these the running request's facts, again."""
     token = _current.set(facts)
     try:
-        yield
+        yield facts
     finally:
         _current.reset(token)
+
+
+def set_current(facts: RequestFacts | None) -> None:
+    """For who is told of a request's beginning and end in two calls, and so has no block."""
+    _current.set(facts)
 
 
 def _fitting(text: str | None) -> str | None:

@@ -1,10 +1,9 @@
-"""What a WSGI response tells of the request's success, read while it passes by."""
+"""What a response tells of the request's success, read while it passes by."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterable
 from urllib.parse import unquote, urlsplit
 
 from eventworker.capture.paths import PathRules, ResourcePath, id_of
@@ -16,35 +15,26 @@ MAX_BODY = 1024 * 1024
 class Response:
     """Status and headers of a response, and a copy of its body where that is worth keeping.
 
-    :param start_response: the server's.
     :param keep_body: whether a JSON body is kept; a chunk is passed on at once either way.
+    :ivar has_begun: something has gone out, so the client may have seen the status.
     """
 
-    def __init__(self, start_response: Callable[..., Any], keep_body: bool) -> None:
-        self._start_response = start_response
+    def __init__(self, keep_body: bool) -> None:
         self._keep_body = keep_body
         self._body: bytearray | None = None
         self._headers: dict[str, str] = {}
         self.status: int | None = None
+        self.has_begun = False
 
-    def start(
-        self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
-    ) -> Callable[[bytes], object]:
-        """The ``start_response`` for the application; a second call, with an error, counts."""
-        write = self._start_response(status, headers, *([exc_info] if exc_info else []))
-        number = status.partition(" ")[0]
-        self.status = int(number) if number.isdecimal() else None
+    def started(self, status: int | None, headers: Iterable[tuple[str, str]]) -> None:
+        """The application has said what it answers; a second time, with an error, counts."""
+        self.status = status
         self._headers = {name.lower(): value for name, value in headers}
         self._body = bytearray() if self._keep_body and self._is_plain_json() else None
 
-        def watched_write(chunk: bytes) -> object:
-            self.saw(chunk)
-            return write(chunk)
-
-        return watched_write
-
     def saw(self, chunk: bytes) -> None:
         """A piece of the body has passed."""
+        self.has_begun = self.has_begun or bool(chunk)
         if self._body is not None:
             self._body += chunk
             if len(self._body) > MAX_BODY:

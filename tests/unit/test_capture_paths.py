@@ -95,3 +95,28 @@ def test_only_listed_names_are_resources_if_there_is_a_list() -> None:
     rules = PathRules(only=frozenset({"stories"}))
     assert rules.parse("/v1/stories/1/anything") is not None
     assert rules.parse("/v1/openid/authorize") is None
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("/v1/stories/42/close", ("story", 42, None, None)),
+        ("/v1/stories/42/close/", ("story", 42, None, None)),
+        ("/v1/stories/42/comments/3/close", ("story", 42, "comment", 3)),
+        ("/v1/stories/42", ("story", 42, None, None)),
+        ("/v1/stories/42/comments", ("story", 42, "comment", None)),
+        # On a whole collection it is about no one resource.
+        ("/v1/stories/close", None),
+        ("/v1/stories/42/comments/close", None),
+        ("/v1/close", None),
+        ("/v1/stories/42/close/close", None),
+    ],
+)
+def test_an_action_at_the_end_is_about_what_stands_before_it(
+    path: str, named: tuple[object, ...] | None
+) -> None:
+    assert PathRules(actions=frozenset({"close"})).parse(path) == named
+
+
+def test_without_actions_such_a_path_names_a_sub_resource() -> None:
+    assert PathRules().parse("/v1/stories/42/close") == ("story", 42, "close", None)

@@ -2,55 +2,19 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
-from wsgiref.util import setup_testing_defaults
-from wsgiref.validate import validator
 
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session, sessionmaker
 
 from eventworker.capture import PathRules, current_facts
+from eventworker.capture.reader import ImageReader
 from eventworker.capture.wsgi import EventMiddleware, outbox_sink
-from eventworker.event import Event
+from eventworker.event import MAX_BODY_BYTES, Event
 from tests.helpers.stories import Draft, Story, captured_sessions, events_in
-
-Answer = tuple[str, list[tuple[str, str]], bytes]
-JSON = [("Content-Type", "application/json; charset=utf-8")]
-
-
-def answering(status: str, headers: list[tuple[str, str]] | None = None, body: Any = b"") -> Any:
-    """An application that always answers this."""
-    sent = body if isinstance(body, bytes) else json.dumps(body).encode()
-    kind = [] if status.startswith("204") else headers or [("Content-Type", "text/plain")]
-
-    def app(_environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        start_response(status, kind)
-        return [sent] if sent else []
-
-    return app
-
-
-def ask(app: Any, method: str, path: str, **environ: str) -> Answer:
-    """One request, as a server makes it, checked by the standard's own checker."""
-    asked: dict[str, Any] = {"REQUEST_METHOD": method, "SCRIPT_NAME": "", "PATH_INFO": path}
-    asked["QUERY_STRING"] = ""
-    setup_testing_defaults(asked)
-    asked.update(environ)
-    got: list[Any] = []
-    written: list[bytes] = []
-
-    def start_response(status: str, headers: Any, exc_info: Any = None) -> Any:
-        got[:] = [status, headers]
-        return written.append
-
-    chunks: Any = validator(app)(asked, start_response)
-    try:
-        written.extend(chunks)
-    finally:
-        chunks.close()
-    return got[0], got[1], b"".join(written)
+from tests.helpers.wsgi import JSON, answering, ask
 
 
 def events_of(app: Any, method: str, path: str, **environ: str) -> list[Event]:
@@ -197,15 +161,73 @@ def test_a_response_that_turned_into_an_error_is_no_event() -> None:
     assert events_of(app, "PUT", "/v1/stories/1") == []
 
 
-def test_an_application_that_raises_raises_and_makes_no_event() -> None:
-    def app(_environ: Any, _start_response: Any) -> list[bytes]:
-        raise LookupError("of the application")
+def fails_at_once(_environ: Any, _start_response: Any) -> list[bytes]:
+    raise LookupError("at once")
 
+
+def fails_when_started(_environ: Any, start_response: Any) -> list[bytes]:
+    start_response("200 OK", JSON)
+    raise LookupError("when started")
+
+
+def fails_before_its_first_chunk(_environ: Any, start_response: Any) -> Iterator[bytes]:
+    start_response("200 OK", JSON)
+    raise LookupError("before its first chunk")
+    yield b""
+
+
+class FailsWhenClosed:
+    def __init__(self, _environ: Any, start_response: Any) -> None:
+        start_response("200 OK", JSON)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter([b"{}"])
+
+    def close(self) -> None:
+        raise LookupError("when closed")
+
+
+def fails_between_chunks(_environ: Any, start_response: Any) -> Iterator[bytes]:
+    start_response("200 OK", JSON)
+    yield b"{"
+    raise LookupError("between chunks")
+
+
+@pytest.mark.parametrize("app", [fails_at_once, fails_when_started, fails_before_its_first_chunk])
+def test_an_application_that_fails_before_anything_is_sent_makes_no_event(
+    app: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     events: list[Event] = []
     with pytest.raises(LookupError):
         ask(EventMiddleware(app, events.append), "PUT", "/v1/stories/1")
     assert events == []
+    assert caplog.records == []
     assert current_facts() is None
+
+
+@pytest.mark.parametrize("app", [fails_between_chunks, FailsWhenClosed])
+def test_one_that_fails_after_it_told_of_success_leaves_the_event_in_the_log(
+    app: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody here can say whether its change was committed; a person who reads the log can."""
+    events: list[Event] = []
+    with pytest.raises(LookupError):
+        ask(EventMiddleware(app, events.append), "PUT", "/v1/stories/1")
+    assert events == []
+    (record,) = caplog.records
+    assert "failed after its response had begun" in record.getMessage()
+    assert json.loads(record.getMessage().partition("the event: ")[2])["resource_id"] == 1
+    assert current_facts() is None
+
+
+def test_a_client_that_goes_away_takes_no_event_along() -> None:
+    """The server closes the response without having asked for all of it."""
+    events: list[Event] = []
+    environ: dict[str, Any] = {"REQUEST_METHOD": "PUT", "PATH_INFO": "/v1/stories/1"}
+    middleware = EventMiddleware(answering("200 OK", JSON, {"id": 1}), events.append)
+    chunks: Any = middleware(environ, lambda *_arguments: lambda _chunk: None)
+    chunks.close()
+    assert [found.resource_id for found in events] == [1]
 
 
 def test_a_failing_sink_changes_nothing_but_the_log(caplog: pytest.LogCaptureFixture) -> None:
@@ -261,6 +283,60 @@ def test_rules_and_source_are_configurable() -> None:
     ask(middleware, "PUT", "/rest/orders/1")
     ask(middleware, "PUT", "/v1/orders/1")
     assert [(found.resource, found.source) for found in events] == [("order", "shop")]
+
+
+@pytest.mark.filterwarnings("ignore:Unknown REQUEST_METHOD")  # the checker knows HTTP's own
+def test_other_verbs_count_if_they_are_named() -> None:
+    events: list[Event] = []
+    middleware = EventMiddleware(
+        answering("200 OK", JSON, {"id": 9}), events.append, methods={"MERGE", "POST"}
+    )
+    for method in ("MERGE", "POST", "PUT"):
+        ask(middleware, method, "/v1/stories/1")
+    ask(middleware, "MERGE", "/v1/stories")
+    assert [(found.method, found.resource_id) for found in events] == [
+        ("MERGE", 1),
+        ("POST", 1),
+        ("MERGE", None),
+    ]
+
+
+def test_an_action_is_an_event_about_its_resource_under_the_requests_method() -> None:
+    events: list[Event] = []
+    rules = PathRules(actions=frozenset({"close"}))
+    app = answering("200 OK", JSON, {"id": 9})
+    ask(EventMiddleware(app, events.append, rules=rules), "POST", "/v1/stories/1/close")
+    (found,) = events
+    assert (found.method, found.resource, found.resource_id) == ("POST", "story", 1)
+    assert (found.sub_resource, found.path) == (None, "/v1/stories/1/close")
+
+
+def test_an_event_too_large_with_its_images_is_recorded_without_them(
+    sqlite_engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    images = ImageReader(lambda _target: {"text": "x" * MAX_BODY_BYTES})
+    middleware = EventMiddleware(answering("200 OK"), outbox_sink(sqlite_engine), images=images)
+    ask(middleware, "PUT", "/v1/stories/1")
+    (found,) = events_in(sqlite_engine)
+    assert (found.resource_id, found.resource_before, found.resource_after) == (1, None, None)
+    assert "without its images" in caplog.text
+
+
+def test_the_trace_of_a_request_is_among_its_facts() -> None:
+    seen: list[Any] = []
+
+    def app(environ: Any, start_response: Any) -> Any:
+        seen.append(current_facts())
+        return answering("200 OK")(environ, start_response)
+
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    middleware = EventMiddleware(app, None)
+    ask(middleware, "PUT", "/v1/a/1", HTTP_TRACEPARENT=parent, HTTP_TRACESTATE="a=1, b=2")
+    ask(middleware, "PUT", "/v1/a/1", HTTP_TRACEPARENT="nonsense", HTTP_TRACESTATE="a=1")
+    assert [(facts.traceparent, facts.tracestate) for facts in seen] == [
+        (parent, "a=1,b=2"),
+        (None, None),
+    ]
 
 
 def writing_app(sessions: sessionmaker[Session], made: Callable[[], object]) -> Any:
