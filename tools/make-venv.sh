@@ -38,7 +38,7 @@ if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
     fi
 fi
 
-set -- -e '.[test,tracker]'
+set -- -e '.[test]'
 for plugin in plugins/*/setup.cfg; do
     if [ -e "$plugin" ]; then
         set -- "$@" -e "${plugin%/setup.cfg}"
