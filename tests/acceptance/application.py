@@ -1,11 +1,11 @@
-"""The example tracker as a process, and the bulk work that is done beside its API."""
+"""The example applications as processes, and the bulk work that is done beside the tracker."""
 
 from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -25,23 +25,30 @@ CLIENTS = 4
 BULK = 500
 
 
+def tracker(installation: Installation, folder: Path, url: str) -> AbstractContextManager[int]:
+    """The example tracker; its port."""
+    return example("tracker", installation, folder, url)
+
+
 @contextmanager
-def tracker(installation: Installation, folder: Path, url: str) -> Iterator[int]:
-    """The tracker, run with the installed eventworker; its port."""
+def example(
+    name: str, installation: Installation, folder: Path, url: str, **env: str
+) -> Iterator[int]:
+    """One of the examples, run with the installed eventworker; its port."""
     # The examples are no distribution, and the rest of the source tree must not be found with them.
     path = folder / "path"
     path.mkdir()
     (path / "examples").symlink_to(ROOT / "examples")
     (port,) = free_ports(1)
-    log = folder / "tracker.log"
+    log = folder / f"{name}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             [
-                *(installation.bin / "python", "-m", "examples.tracker"),
+                *(installation.bin / "python", "-m", f"examples.{name}"),
                 *("--port", str(port), "--database", url),
             ],
             cwd=folder,
-            env={**clean_environment(), "PYTHONPATH": str(path)},
+            env={**clean_environment(), "PYTHONPATH": str(path), **env},
             stdout=output,
             stderr=subprocess.STDOUT,
         )

@@ -1,0 +1,1 @@
+"""A notebook with Django: notes are captured in its transactions, labels after the fact."""

@@ -1,0 +1,1 @@
+"""A notebook with FastAPI, captured in the transactions of an AsyncSession."""
