@@ -1,7 +1,8 @@
 """What a mapped object's row held before a change and holds after it, taken from the ORM's history.
 
 What the ORM does not know (attributes that were not loaded, values that the database computed) is
-read with one SELECT in the same transaction.
+read with one SELECT in the same transaction. What it believes to know may be old by then: see
+:mod:`eventworker.capture.rows`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from sqlalchemy.orm import InstanceState, LoaderCallableStatus, Mapper, Session
 from sqlalchemy.sql import ClauseElement
 
 from eventworker.capture.json_values import json_object
+from eventworker.capture.rows import Rows, locked_rows
 from eventworker.errors import EncodeError
 
 log = logging.getLogger(__name__)
@@ -101,8 +103,30 @@ class Captured:
             if self._columns[key].server_default is None and self._columns[key].default is None
         )
 
+    def rows(self, session: Session, states: Iterable[InstanceState[Any]]) -> Rows:
+        """What the database holds of these objects, before they are flushed."""
+        columns = {key: self._columns[key] for key in self._read}
+        return locked_rows(session, self.mapper, columns, states)
+
+    def before_row(self, state: InstanceState[Any], row: Mapping[str, Any]) -> Snapshot:
+        """The object as its row is."""
+        return self._made(state, dict(row))
+
+    def is_stale(self, state: InstanceState[Any], row: Mapping[str, Any]) -> bool:
+        """Whether the session takes the row for something that it no longer is."""
+        attributes = state.attrs
+        for key in self._read:
+            history = attributes[key].history
+            known = history.deleted or history.unchanged
+            if known and _differ(known[0], row[key]):
+                return True
+        return False
+
     def before(self, session: Session, state: InstanceState[Any]) -> Snapshot:
-        """The object as it was before the changes that are not yet flushed."""
+        """The object as it was before the changes that are not yet flushed, by the ORM's history.
+
+        For what was seen only when the flush had written already.
+        """
         attributes = state.attrs
         values: dict[str, Any] = {}
         for key in self._read:
@@ -117,9 +141,15 @@ class Captured:
         return self._made(state, values)
 
     def after(
-        self, session: Session, state: InstanceState[Any], unset: frozenset[str] = frozenset()
+        self,
+        session: Session,
+        state: InstanceState[Any],
+        unset: frozenset[str] = frozenset(),
+        is_stale: bool = False,
     ) -> Snapshot:
-        """The object as it is after a flush."""
+        """The object as it is after a flush; from its row alone if the session's is stale."""
+        if is_stale:
+            return self._snapshot(session, state, {})
         attributes = state.attrs
         values: dict[str, Any] = {}
         for key in self._read:
@@ -174,6 +204,22 @@ class Captured:
             return None
 
 
+def rows_of(session: Session, about: Mapping[InstanceState[Any], Captured]) -> Rows:
+    """The rows of objects about to be flushed, one statement for each mapped class.
+
+    Not of those whose class counts versions: their UPDATE finds the row that the session knows, or
+    fails.
+    """
+    states: dict[Captured, list[InstanceState[Any]]] = {}
+    for state, captured in about.items():
+        if captured.mapper.version_id_col is None:
+            states.setdefault(captured, []).append(state)
+    found: Rows = {}
+    for captured in sorted(states, key=lambda each: str(each.mapper.local_table)):
+        found.update(captured.rows(session, states[captured]))
+    return found
+
+
 def column_image(_instance: Any, values: Mapping[str, Any]) -> Mapping[str, Any]:
     """The default image: every column that is not excluded, under its attribute's name."""
     return values
@@ -185,6 +231,13 @@ def identity_of(key: tuple[Any, ...]) -> Id:
         value = key[0]
         return value if value is None or type(value) is int else str(value)
     return ",".join(str(part) for part in key)
+
+
+def _differ(one: Any, other: Any) -> bool:
+    try:
+        return bool(one != other)
+    except Exception:  # an array of numbers has no one answer; then the row's own value counts
+        return True
 
 
 def is_secret(name: str, secrets: Iterable[str]) -> bool:

@@ -29,6 +29,7 @@ class Change:
     :param before: None for a created object.
     :param hidden: whether a column was changed that appears in no image.
     :param unset: see :meth:`~eventworker.capture.images.Captured.unset`.
+    :param is_stale: see :class:`Pending`.
     """
 
     kind: Kind
@@ -38,13 +39,28 @@ class Change:
     before: Snapshot | None = None
     hidden: bool = False
     unset: frozenset[str] = frozenset()
+    is_stale: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An object that is about to be flushed.
+
+    :param before: as its row was.
+    :param changed: attributes with a change.
+    :param is_stale: the session takes the row for something that it no longer is.
+    """
+
+    before: Snapshot
+    changed: frozenset[str] = frozenset()
+    is_stale: bool = False
 
 
 @dataclass(slots=True)
 class Journal:
     """The changes of one transaction, in the order of the flushes.
 
-    :ivar pending: objects about to be flushed: as they were, and their changed attributes.
+    :ivar pending: objects about to be flushed.
     :ivar marks: how long the log was when each open savepoint was set.
     :ivar sealed: the events have been written; what is flushed later is written at once.
     :ivar written: names of the resources that events were written of, in the request ``facts``.
@@ -53,7 +69,7 @@ class Journal:
     """
 
     log: list[Change] = field(default_factory=list)
-    pending: dict[InstanceState[Any], tuple[Snapshot, set[str]]] = field(default_factory=dict)
+    pending: dict[InstanceState[Any], Pending] = field(default_factory=dict)
     marks: dict[SessionTransaction, int] = field(default_factory=dict)
     sealed: bool = False
     written: set[str] = field(default_factory=set)
@@ -87,11 +103,10 @@ def merged(changes: Iterable[Change]) -> list[Change]:
 
 
 def _after(first: Change, then: Change) -> Change | None:
-    hidden = first.hidden or then.hidden
+    if first.kind is Kind.CREATED and then.kind is Kind.DELETED:
+        return None
+    hidden, is_stale = first.hidden or then.hidden, first.is_stale or then.is_stale
     if first.kind is Kind.CREATED:
-        if then.kind is Kind.DELETED:
-            return None
-        return replace(first, hidden=hidden)
-    if then.kind is Kind.DELETED:
-        return replace(then, before=first.before, hidden=hidden)
-    return replace(then, kind=Kind.CHANGED, before=first.before, hidden=hidden)
+        return replace(first, hidden=hidden, is_stale=is_stale)
+    both = replace(then, before=first.before, hidden=hidden, is_stale=is_stale)
+    return both if then.kind is Kind.DELETED else replace(both, kind=Kind.CHANGED)

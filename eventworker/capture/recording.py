@@ -27,7 +27,7 @@ def event_of(
     """
     before, after = change.before, None
     if change.kind is not Kind.DELETED:
-        after = change.captured.after(session, change.state, change.unset)
+        after = change.captured.after(session, change.state, change.unset, is_stale=change.is_stale)
     if change.kind is Kind.CHANGED and not change.hidden and _is_same(before, after):
         return None
     who = after or before

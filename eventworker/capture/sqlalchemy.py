@@ -8,7 +8,9 @@
 Every object of these classes that a session creates, changes or deletes becomes one event in the
 outbox, written in the same transaction just before its COMMIT: both are there, or neither. Several
 flushes of one object make one event, from the first state before to the last state after; what a
-rollback undoes, to a savepoint too, is forgotten.
+rollback undoes, to a savepoint too, is forgotten. Images are what the database had, not what the
+session remembers: each flush reads the rows that it is about to change once more, and locks them
+(:mod:`eventworker.capture.rows`).
 
 Not seen are statements that do not go through objects (``session.execute(update(...))``,
 ``bulk_*``, the database's own cascades) and changes of many-to-many collections; for these call
@@ -37,8 +39,9 @@ from eventworker.capture.images import (
     Images,
     Resource,
     column_image,
+    rows_of,
 )
-from eventworker.capture.journal import Change, Journal, Kind
+from eventworker.capture.journal import Change, Journal, Kind, Pending
 from eventworker.capture.recording import event_of, record
 from eventworker.capture.request import current_facts
 
@@ -114,13 +117,21 @@ class _Listener:
         """Before, since a flush overwrites what only the row still knows."""
         pending = self._journal(session).pending
         pending.clear()  # a flush that failed left its own
+        about: dict[InstanceState[Any], Captured] = {}
         for instance in session.deleted:
             if found := self._find(instance):
-                pending[found[1]] = (found[0].before(session, found[1]), set())
+                about[found[1]] = found[0]
         for instance in session.dirty:
             if (found := self._find(instance)) and session.is_modified(instance):
-                captured, state = found
-                pending[state] = (captured.before(session, state), captured.changed(state))
+                about[found[1]] = found[0]
+        rows = rows_of(session, about)
+        for state, captured in about.items():
+            changed = frozenset(captured.changed(state))
+            if (row := rows.get(state)) is None:
+                pending[state] = Pending(captured.before(session, state), changed)
+            else:
+                is_stale = captured.is_stale(state, row)
+                pending[state] = Pending(captured.before_row(state, row), changed, is_stale)
 
     def after_flush(self, session: Session, _context: UOWTransaction) -> None:
         """After, since the flush itself sets foreign keys."""
@@ -142,21 +153,29 @@ class _Listener:
         captured: Captured,
         state: InstanceState[Any],
     ) -> None:
-        before, changed = journal.pending.get(state, (None, set()))
-        changed = changed | captured.changed(state)
+        pending = journal.pending.get(state)
+        changed = captured.changed(state).union(pending.changed if pending else ())
         if not changed:
             return
-        before = before or captured.before(session, state)
-        hidden = captured.has_hidden(changed)
-        journal.log.append(Change(Kind.CHANGED, captured, state, instance, before, hidden))
+        journal.log.append(
+            Change(
+                Kind.CHANGED,
+                captured,
+                state,
+                instance,
+                before=pending.before if pending else captured.before(session, state),
+                hidden=captured.has_hidden(changed),
+                is_stale=pending is not None and pending.is_stale,
+            )
+        )
 
     def persistent_to_deleted(self, session: Session, instance: Any) -> None:
         """Also called for orphans, which ``session.deleted`` does not name."""
         if found := self._find(instance):
             captured, state = found
             journal = self._journal(session)
-            before, _ = journal.pending.get(state, (None, None))
-            before = before or captured.loaded(state)
+            pending = journal.pending.get(state)
+            before = pending.before if pending else captured.loaded(state)
             journal.log.append(Change(Kind.DELETED, captured, state, instance, before))
 
     def after_flush_postexec(self, session: Session, _context: UOWTransaction) -> None:

@@ -94,6 +94,16 @@ class Membership(Base):
     role: Mapped[str | None]
 
 
+class Counter(Base):
+    """Has a version that every change has to match."""
+
+    __tablename__ = "counter"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    value: Mapped[int]
+    version: Mapped[int] = mapped_column()
+    __mapper_args__ = {"version_id_col": version}  # noqa: RUF012
+
+
 class Draft(Base):
     """Not captured."""
 
@@ -108,6 +118,7 @@ RESOURCES: dict[type, str | Resource] = {
     User: Resource("user", exclude=("phone",)),
     Task: "task",
     Membership: "membership",
+    Counter: "counter",
 }
 
 
