@@ -2,7 +2,7 @@
 
 ::
 
-    hook = EventHook(outbox_sink(engine), author=lambda request: request.current_user_id)
+    hook = EventHook(outbox_sink(engine), author=user_id_of)
     app = pecan.make_app(RootController(), hooks=[hook])
 
 It means what StoryBoard's own notification hook does: the image before is read before the

@@ -9,9 +9,8 @@ from pecan.rest import RestController
 from sqlalchemy import create_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
-from eventworker.capture import PathRules, ResourcePath
+from eventworker.capture import ImageReader, PathRules, ResourcePath
 from eventworker.capture.pecan import EventHook
-from eventworker.capture.reader import ImageReader
 from eventworker.capture.sinks import outbox_sink
 from eventworker.db import build_engine
 

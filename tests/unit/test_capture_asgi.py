@@ -16,9 +16,8 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
-from eventworker.capture import PathRules, ResourcePath, current_facts
+from eventworker.capture import ImageReader, PathRules, ResourcePath, current_facts
 from eventworker.capture.asgi import EventMiddleware
-from eventworker.capture.reader import ImageReader
 from eventworker.capture.sinks import outbox_sink
 from eventworker.capture.sqlalchemy import capture
 from eventworker.event import Event

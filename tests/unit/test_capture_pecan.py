@@ -9,8 +9,7 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from eventworker.capture import current_facts
-from eventworker.capture.reader import ImageReader
+from eventworker.capture import ImageReader, current_facts
 from eventworker.capture.wsgi import EventMiddleware
 from eventworker.event import Event
 from tests.helpers.stories import Story, captured_sessions, events_in

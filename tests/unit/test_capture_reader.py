@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from eventworker.capture import ResourcePath
-from eventworker.capture.reader import ImageReader
+from eventworker.capture import ImageReader, ResourcePath
 from eventworker.capture.wsgi import EventMiddleware
 from eventworker.event import Event
 from tests.helpers.wsgi import JSON, answering, ask

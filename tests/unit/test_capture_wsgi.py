@@ -9,8 +9,7 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session, sessionmaker
 
-from eventworker.capture import PathRules, current_facts
-from eventworker.capture.reader import ImageReader
+from eventworker.capture import ImageReader, PathRules, current_facts
 from eventworker.capture.wsgi import EventMiddleware, outbox_sink
 from eventworker.event import MAX_BODY_BYTES, Event
 from tests.helpers.stories import Draft, Story, captured_sessions, events_in
