@@ -8,7 +8,7 @@ calls one after the other; ASGI awaits them. So there is one text of the rules f
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Collection, Generator
+from collections.abc import Callable, Collection, Generator
 from typing import Any, NamedTuple, TypedDict, TypeVar, Unpack
 
 import msgspec
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 Id = int | str | None
-Author = Callable[[Any], Id | Awaitable[Id]]
+Author = Callable[[Any], Any]
 T = TypeVar("T")
 
 
@@ -66,8 +66,9 @@ def run(steps: Steps[T]) -> T:
 class Options(TypedDict, total=False):
     """What every way of capturing finished requests can be told. All of it is optional.
 
-    - ``author``: the id of the user who makes a request, or None. It is called with what the
-      framework knows of the request: before the application runs, and if it said None, after it.
+    - ``author``: the id of the user who makes a request, or None; what is neither number nor text
+      counts by its ``str()``. It is called with what the framework knows of the request: before the
+      application runs, and if it said None, after it.
     - ``rules``: how paths are read, :class:`~eventworker.capture.paths.PathRules`.
     - ``source``: name of the application, the events' ``source``.
     - ``methods``: the verbs that change something; POST, PUT, PATCH and DELETE unless told.
@@ -190,11 +191,12 @@ class FinishedRequests:
         if self._author is None:
             return None
         try:
-            author: Id = yield Call(self._author, request, waits=False)
+            author = yield Call(self._author, request, waits=False)
         except Exception:
             log.exception("the author of a request could not be told; it counts as anonymous")
             return None
-        return author
+        # A UUID, say: an event has numbers and texts.
+        return author if author is None or type(author) is int else str(author)
 
     def _image(self, images: ImageReader, target: ResourcePath) -> Steps[Image]:
         try:

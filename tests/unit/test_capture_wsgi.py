@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine, text
@@ -255,6 +256,14 @@ def test_the_author_is_asked_before_and_if_unknown_after_the_application() -> No
     ask(middleware, "PUT", "/v1/stories/1")
     ask(middleware, "PUT", "/v1/stories/1", REMOTE_USER="bob")
     assert [found.author_id for found in events] == ["ada", "bob"]
+
+
+def test_an_author_that_is_neither_number_nor_text_is_told_as_text() -> None:
+    events: list[Event] = []
+    author = UUID(int=5)
+    app = EventMiddleware(answering("200 OK"), events.append, author=lambda _environ: author)
+    ask(app, "PUT", "/v1/a/1")
+    assert events[0].author_id == str(author)
 
 
 def test_an_author_that_cannot_be_told_is_anonymous(caplog: pytest.LogCaptureFixture) -> None:
