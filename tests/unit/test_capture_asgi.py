@@ -13,7 +13,8 @@ from sqlalchemy import Engine
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import Session
 from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse
+from starlette.requests import ClientDisconnect
+from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Mount, Route
 
 from eventworker.capture import ImageReader, PathRules, ResourcePath, current_facts
@@ -117,9 +118,6 @@ def test_an_application_that_fails_makes_no_event_and_its_error_passes(
 
 
 def test_a_client_that_goes_away_takes_no_event_along() -> None:
-    class ClientDisconnect(Exception):
-        """What Starlette makes of the server's OSError."""
-
     async def app(scope: Scope, receive: Any, send: Any) -> None:
         try:
             await answering(200, {"id": 1})(scope, receive, send)
@@ -135,6 +133,37 @@ def test_a_client_that_goes_away_takes_no_event_along() -> None:
     with pytest.raises(ClientDisconnect):
         asyncio.run(middleware(scope_of("PUT", "/v1/stories/1"), None, send))  # type: ignore[arg-type]
     assert [found.resource_id for found in events] == [1]
+
+
+@pytest.mark.parametrize("version", ["2.3", "2.4"])
+def test_a_stream_that_nobody_reads_to_the_end_is_an_event(version: str) -> None:
+    """Starlette hears of it by a message before ASGI 2.4, and by the server's OSError since."""
+    events: list[Event] = []
+    has_gone = asyncio.Event()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        while True:
+            yield b"piece"
+            await asyncio.sleep(0)
+
+    async def receive() -> dict[str, Any]:
+        await has_gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        if message.get("body"):
+            has_gone.set()
+            if version == "2.4":
+                raise OSError("gone")
+
+    async def one_request() -> None:
+        middleware = EventMiddleware(StreamingResponse(pieces()), events.append)
+        scope = scope_of("PUT", "/v1/stories/1", asgi={"spec_version": version})
+        with suppress(ClientDisconnect):
+            await asyncio.wait_for(middleware(scope, receive, send), 10)
+
+    asyncio.run(one_request())
+    assert [found.status for found in events] == [200]
 
 
 def test_the_event_comes_after_what_is_done_in_the_background() -> None:

@@ -3,10 +3,13 @@
 import json
 import logging
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -133,6 +136,27 @@ def test_each_chunk_is_passed_on_before_the_next_one_is_made_and_the_event_comes
         "closed",
         "event 7",
     ]
+
+
+@given(
+    st.binary(max_size=40),
+    st.lists(st.integers(0, 60), max_size=5),
+    st.sampled_from(["POST", "PUT", "GET"]),
+)
+def test_however_a_body_is_cut_the_client_gets_it_as_it_is(
+    body: bytes, cuts: list[int], method: str
+) -> None:
+    whole = b'{"id": 7}' + b" " * len(body)
+    edges = [0, *sorted(cuts), len(whole)]
+
+    def app(_environ: Any, start_response: Any) -> Iterator[bytes]:
+        write = start_response("201 Created", JSON)
+        write(body)
+        return (whole[begin:end] for begin, end in pairwise(edges))
+
+    assert ask(EventMiddleware(app, lambda _event: None), method, "/v1/stories")[2] == body + whole
+    if not body:
+        assert [found.resource_id for found in events_of(app, "POST", "/v1/stories")] == [7]
 
 
 def test_an_application_may_start_late_and_write() -> None:
