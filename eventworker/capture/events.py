@@ -44,5 +44,6 @@ def make_event(
         resource_before=before,
         resource_after=after,
         source=source or request.source,
-        # The trace goes here, for all events of a request: request.traceparent and .tracestate.
+        traceparent=request.traceparent,
+        tracestate=request.tracestate,
     )

@@ -11,8 +11,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TypedDict, Unpack
 
+from eventworker import tracecontext
 from eventworker.capture.paths import PathRules, ResourcePath
-from eventworker.capture.trace import trace_context
 
 #: The longest text that an event's url, path and query string may have, in characters.
 MAX_TEXT = 8192
@@ -74,7 +74,7 @@ def make_facts(method: str, path: str | None = None, **details: Unpack[Details])
 
     :param path: decoded, without query string.
     """
-    parent, state = trace_context(details.get("traceparent"), details.get("tracestate"))
+    parent, state = tracecontext.valid(details.get("traceparent"), details.get("tracestate"))
     rules = details.get("rules") or PathRules()
     return RequestFacts(
         method=method,

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
@@ -159,6 +160,22 @@ def store(connection: Connection, event: Event) -> None:
     )
 
 
+def stored_event(row: Any) -> Event:
+    """The event of a row that has the columns of a message.
+
+    :raises DecodeError: when its bytes are no event.
+    """
+    return decode(
+        row.body,
+        id=row.id,
+        time=row.time,
+        source=row.source,
+        traceparent=row.traceparent,
+        tracestate=row.tracestate,
+        max_bytes=2**24,
+    )
+
+
 def park(connection: Connection, event: Event, plugins: Sequence[int]) -> None:
     """Owe the event to these plugins later; those that have their outcome already keep it."""
     store(connection, event)
@@ -240,15 +257,7 @@ def claim(
     if not rows:
         return []
     events = {
-        row.id: decode(
-            row.body,
-            id=row.id,
-            time=row.time,
-            source=row.source,
-            traceparent=row.traceparent,
-            tracestate=row.tracestate,
-            max_bytes=2**24,
-        )
+        row.id: stored_event(row)
         for row in connection.execute(
             select(event_table).where(_event.id.in_({row.event_id for row in rows}))
         )

@@ -38,9 +38,9 @@ from eventworker.db import (
     short_transaction,
 )
 from eventworker.errors import DecodeError, EventworkerError, PluginError
-from eventworker.event import Event, decode
+from eventworker.event import Event
 from eventworker.inbox import registry
-from eventworker.inbox.backlog import PENDING, delivery_table, event_table
+from eventworker.inbox.backlog import PENDING, delivery_table, event_table, stored_event
 from eventworker.inbox.claims import Outcome, inbox_table
 from eventworker.inbox.operations.selection import Since, moment, plugin_number
 
@@ -173,7 +173,7 @@ def _wanted(rows: Sequence[Any], backfill: Backfill) -> list[Any]:
 
 def _is_wanted(row: Any, backfill: Backfill) -> bool:
     try:
-        event = decode(row.body, id=row.id, time=row.time, source=row.source, max_bytes=2**24)
+        event = stored_event(row)
     except DecodeError:
         # Bytes that no consumer could read went through the outbox as well, and to the quarantine.
         return False
