@@ -15,6 +15,8 @@
     │   ├── DatabaseUnavailable  the database is away; try again
     │   ├── SchemaError          tables missing or of another version
     │   └── TransactionLost      the transaction at its end is not the one begun
+    ├── SpoolError               the spool's file cannot be used
+    │   └── SpoolFull            it has no room for this event
     ├── PluginError              a plugin cannot be loaded or is ambiguous
     └── Verdict
         ├── Retry                not now
@@ -82,6 +84,14 @@ class SchemaError(DatabaseError):
 
 class TransactionLost(DatabaseError):
     """The transaction at its end is not the one that was begun, so it proves nothing."""
+
+
+class SpoolError(EventworkerError):
+    """The spool's file cannot be used; the message says why, and what to do."""
+
+
+class SpoolFull(SpoolError):
+    """The spool, or its disk, has no room for this event."""
 
 
 class PluginError(EventworkerError):
