@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from wsgiref.util import setup_testing_defaults
 
 import pytest
 
 from eventworker.capture.spool import Spool, drainer, outbox_target, rounds
 from eventworker.capture.spool.targets import Outbox
+from eventworker.capture.wsgi import EventMiddleware
+from eventworker.cli.lines import message
 from eventworker.errors import (
     ConfigError,
     EncodeError,
@@ -21,6 +24,7 @@ from eventworker.errors import (
     Unpublishable,
     Unroutable,
 )
+from eventworker.event import decode
 from tests.helpers.events import make_event, number_of
 from tests.helpers.spools import Gate, put_numbered, spool_to
 from tests.servers import wait_until
@@ -244,6 +248,31 @@ def test_a_full_spool_refuses_tells_it_once_and_recovers(
     assert gate.numbers == list(range(fitted))
     put_numbered(spool, [fitted])
     wait_until(lambda: len(gate.taken) == fitted + 1)
+
+
+def test_what_does_not_fit_is_in_the_log_as_publish_can_read_it_and_the_response_is_unharmed(
+    made: Callable[..., Spool], caplog: pytest.LogCaptureFixture
+) -> None:
+    def tracker(_environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"done"]
+
+    spool = made(Gate(is_open=False), max_bytes=MIB)
+    while not lines(caplog, "the spool is full"):
+        fill(spool, 1)
+    application = EventMiddleware(tracker, spool, author=lambda _environ: 7)
+    for number in range(20):  # until the last page is used up, too
+        environ: dict[str, Any] = {"REQUEST_METHOD": "PUT", "PATH_INFO": f"/v1/stories/{number}"}
+        setup_testing_defaults(environ)
+        chunks: Any = application(environ, lambda *_: lambda _chunk: None)
+        assert b"".join(chunks) == b"done"
+        chunks.close()
+    logged = [line.partition("the event: ")[2] for line in lines(caplog, "the event: ")]
+    assert logged
+    for text in logged:
+        read = message(text.encode(), MIB)
+        assert decode(read.body).author_id == 7
+        assert f'"{read.id}"' in text
 
 
 def test_disk_space_is_given_back_when_nothing_waits(
