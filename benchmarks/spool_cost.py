@@ -19,7 +19,7 @@ from pathlib import Path
 
 from eventworker import Event, migrations
 from eventworker.capture.spool import Spool, outbox_target
-from eventworker.capture.wsgi import outbox_sink
+from eventworker.capture.sinks import outbox_sink
 from eventworker.db import build_engine
 
 Put = Callable[[Event], None]
