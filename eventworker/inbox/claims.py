@@ -137,28 +137,46 @@ def run_once(
     :raises DatabaseUnavailable: when the database is away, or the connection was lost: whether the
         COMMIT was carried out, the inbox row will tell at the next try.
     """
+    try:
+        with claimed_session(engine, claim, immediate=immediate) as session:
+            if session is None:
+                return False
+            call(session)
+    except Superseded:
+        return False
+    return True
+
+
+@contextmanager
+def claimed_session(
+    engine: Engine, claim: Claim, *, immediate: bool = False
+) -> Iterator[EventSession | None]:
+    """A session whose effects are committed together with the claim at the end of the block, or not
+    at all; None when the work is settled already. See :func:`run_once`.
+
+    :raises Superseded: when somebody else settled it meanwhile; what the block did is undone.
+    """
     with _connected(engine) as connection:
         if engine.dialect.name == "sqlite":
             # There the claim comes last, so this look is what spares the call.
             taken = claim.is_taken(connection)
             connection.rollback()
             if taken:
-                return False
+                yield None
+                return
             connection.execution_options(eventworker_immediate=immediate)
         owned = OwnedTransaction(connection, claim.take)
         try:
             if not owned.begin():
-                return False
+                yield None
+                return
             session = EventSession(owned)
             try:
-                call(session)
+                yield session
                 session.flush()
                 owned.commit()
             finally:
                 session.dispose()
-            return True
-        except Superseded:
-            return False
         finally:
             owned.release()
 
