@@ -141,39 +141,47 @@ def _load(conf: Any, name: str, entry_point: EntryPoint, found: Discovery) -> No
         return
     # A ConfigError passes: a wrong value in its group is the operator's fault and ends the start.
     try:
-        options = config.plugin_group(conf, name, getattr(factory, "options", ()))
+        config.plugin_group(conf, name, getattr(factory, "options", ()))
     except PluginError as error:
         _note_broken(found, name, error)
         return
-    narrowing = configured(conf, name)
+    configured(conf, name)
     try:
-        plugin = factory(conf)
-        arguments = handle_arguments(plugin)
-        own = declared(plugin)
-        if not plugin.enabled():
+        loaded = build(conf, name, factory, _identity(entry_point)[1])
+        if not loaded.plugin.enabled():
             found.off[name] = "its enabled() says no"
             return
     except BaseException as error:
         _note_broken(found, name, error)
         return
-    found.warnings += conflicts(name, own, narrowing)
+    found.warnings += conflicts(name, loaded.declared, loaded.narrowing)
     for promise in ("ordered", "handle_batch"):
-        if getattr(plugin, promise, None):
+        if getattr(loaded.plugin, promise, None):
             log.warning("plugin %s declares %s, which this version does not honour", name, promise)
-    found.loaded.append(
-        Loaded(
-            name=name,
-            plugin=plugin,
-            arguments=arguments,
-            lane=options.lane,
-            max_attempts=options.max_attempts,
-            handler_timeout=options.handler_timeout,
-            backoff=options.backoff,
-            backoff_max=options.backoff_max,
-            distribution=_identity(entry_point)[1],
-            declared=own,
-            narrowing=narrowing,
-        )
+    found.loaded.append(loaded)
+
+
+def build(conf: Any, name: str, factory: Any, distribution: str = "") -> Loaded:
+    """Register the plugin's options and construct it.
+
+    :param factory: the plugin's class, or whatever else makes it from the configuration.
+    :raises ConfigError: when a value in its group cannot be used.
+    :raises PluginError: when it does not have the methods of a worker plugin.
+    """
+    options = config.plugin_group(conf, name, getattr(factory, "options", ()))
+    plugin = factory(conf)
+    return Loaded(
+        name=name,
+        plugin=plugin,
+        arguments=handle_arguments(plugin),
+        lane=options.lane,
+        max_attempts=options.max_attempts,
+        handler_timeout=options.handler_timeout,
+        backoff=options.backoff,
+        backoff_max=options.backoff_max,
+        distribution=distribution,
+        declared=declared(plugin),
+        narrowing=configured(conf, name),
     )
 
 

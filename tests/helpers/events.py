@@ -6,15 +6,12 @@ from typing import Any
 from hypothesis import strategies as st
 
 from eventworker.event import Event
+from eventworker.testing import make_event as make_event
 from eventworker.transport import Message
 
 #: The examples of W3C's Trace Context.
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 TRACESTATE = "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"
-
-
-def make_event(**fields: Any) -> Event:
-    return Event(**{"method": "POST", "resource": "story", "resource_id": 7, **fields})
 
 
 def make_message(**fields: Any) -> Message:

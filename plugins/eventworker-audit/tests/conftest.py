@@ -1,55 +1,39 @@
-"""An SQLite database with eventworker's tables, and a plugin configured for it."""
+"""The plugin amid the daemon's parts, on an SQLite file."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from contextlib import ExitStack
 
 import pytest
 from eventworker_audit import AuditWorker
 from eventworker_audit.schema import upgrade
-from oslo_config import cfg
 from sqlalchemy import Engine
 
-from eventworker import config
-from eventworker.db import build_engine, metadata
-from eventworker.inbox import claims
+from eventworker.testing import Harness
 
-MakePlugin = Callable[..., AuditWorker]
+MakeHarness = Callable[..., Harness]
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path}/audit.sqlite"
+def make_harness() -> Iterator[MakeHarness]:
+    """Put the plugin into a harness, with values for ``[plugin:audit]``."""
+    with ExitStack() as harnesses:
+
+        def make(prepare: Callable[[Engine], None] | None = upgrade, **options: object) -> Harness:
+            harness = Harness(AuditWorker, "audit", prepare=prepare, options=options)
+            return harnesses.enter_context(harness)
+
+        yield make
 
 
 @pytest.fixture
-def bare_engine(url: str) -> Iterator[Engine]:
-    """The database before the plugin's own migration."""
-    engine = build_engine(url)
-    metadata.create_all(engine, tables=[claims.inbox_table])
-    yield engine
-    engine.dispose()
+def engine(make_harness: MakeHarness) -> Engine:
+    """A database with the plugin's table."""
+    return make_harness().engine
 
 
 @pytest.fixture
-def engine(bare_engine: Engine) -> Engine:
-    upgrade(bare_engine)
-    return bare_engine
-
-
-@pytest.fixture
-def make_plugin(url: str) -> MakePlugin:
-    """Make the plugin as the daemon does, with values for ``[plugin:audit]``."""
-
-    def make(**values: object) -> AuditWorker:
-        conf = cfg.ConfigOpts()
-        config.register(conf)
-        conf([], default_config_files=[], default_config_dirs=[])
-        config.plugin_group(conf, "audit", AuditWorker.options)
-        conf.set_override("connection", url, group="database")
-        for name, value in values.items():
-            conf.set_override(name, value, group="plugin:audit")
-        return AuditWorker(conf)
-
-    return make
+def bare_engine(make_harness: MakeHarness) -> Engine:
+    """A database before the plugin's own migration."""
+    return make_harness(prepare=None).engine

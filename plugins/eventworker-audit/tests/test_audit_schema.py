@@ -17,25 +17,26 @@ from sqlalchemy import Engine, inspect
 
 from eventworker.errors import PluginError
 from eventworker.plugin import ENTRY_POINT_GROUP
+from eventworker.testing import Harness
 
-MakePlugin = Callable[..., AuditWorker]
+MakeHarness = Callable[..., Harness]
 
 
-def test_with_its_table_the_plugin_is_enabled(engine: Engine, make_plugin: MakePlugin) -> None:
-    assert make_plugin().enabled() is True
+def test_with_its_table_the_plugin_is_enabled(make_harness: MakeHarness) -> None:
+    assert make_harness().plugin.enabled() is True
 
 
 def test_without_its_table_the_plugin_says_which_command_makes_it(
-    bare_engine: Engine, make_plugin: MakePlugin
+    make_harness: MakeHarness,
 ) -> None:
     with pytest.raises(PluginError, match="eventworker-audit upgrade --config-file"):
-        make_plugin().enabled()
+        make_harness(prepare=None).plugin.enabled()
 
 
 def test_a_plugin_that_is_switched_off_does_not_look_for_its_table(
-    make_plugin: MakePlugin,
+    make_harness: MakeHarness,
 ) -> None:
-    assert make_plugin(enabled=False).enabled() is False
+    assert make_harness(prepare=None, enabled=False).plugin.enabled() is False
 
 
 def test_upgrading_twice_changes_nothing(bare_engine: Engine) -> None:
@@ -67,10 +68,10 @@ def test_the_migrations_make_the_table_that_the_code_uses(engine: Engine) -> Non
 
 
 def test_the_command_upgrades_the_database_of_the_configuration_file(
-    bare_engine: Engine, url: str, tmp_path: Path
+    bare_engine: Engine, tmp_path: Path
 ) -> None:
     file = tmp_path / "eventworker.conf"
-    file.write_text(f"[database]\nconnection = {url}\n")
+    file.write_text(f"[database]\nconnection = {bare_engine.url}\n")
 
     assert main(["upgrade", "--config-file", str(file)]) == 0
 

@@ -1,0 +1,257 @@
+"""One plugin amid the parts of the daemon: the loader, the dispatcher, the backlog, the inbox.
+
+What is left out are the processes and the broker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Self
+
+from oslo_config import cfg
+from sqlalchemy import Engine, select, update
+
+from eventworker import config, migrations
+from eventworker.db import build_engine, clock, short_transaction
+from eventworker.engine.attempt import Caller, End
+from eventworker.engine.backlog import BacklogRunner
+from eventworker.engine.dispatch import Dispatcher
+from eventworker.engine.loader import build
+from eventworker.engine.registered import RegistryView
+from eventworker.engine.slot import Slot
+from eventworker.event import Event, decode
+from eventworker.inbox import registry
+from eventworker.inbox.backlog import PENDING, RETRY, delivery_table
+from eventworker.inbox.claims import FirstClaim, Outcome, inbox_table
+from eventworker.testing.alarm import borrowed_alarm
+from eventworker.testing.watched import Died, Moment, Mortal, Watched
+from eventworker.transport import Message
+from eventworker.transports.memory import MemoryTransport
+
+Values = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What became of an event, as the database has it.
+
+    :ivar outcome: DONE, RETRY, DEAD, SKIPPED (off, or not wanted), or PENDING (a conflict in the
+        database that cost no attempt).
+    :ivar attempts: calls so far, for RETRY and DEAD.
+    :ivar error: what the last of them said.
+    :ivar delay: seconds until the next one, for RETRY.
+    """
+
+    outcome: Outcome
+    attempts: int = 0
+    error: str | None = None
+    delay: float | None = None
+
+    @property
+    def done(self) -> bool:
+        return self.outcome is Outcome.DONE
+
+
+class Harness:
+    """One plugin, a database, and all that the daemon would put around the two.
+
+    To be used as a context manager, in the main thread (the time limit is a signal).
+
+    :param plugin: its class, or the plugin itself.
+    :param name: the plugin's name, by which its group ``[plugin:NAME]`` is called.
+    :param url: an empty database with a place for eventworker's tables; None for a SQLite file that
+        goes with the harness.
+    :param prepare: called with the engine before the plugin is made; for the plugin's own tables.
+    :param options: values of the plugin's own group.
+    :param groups: values of other groups, by group.
+    :raises PluginError: when this is no worker plugin.
+    """
+
+    def __init__(
+        self,
+        plugin: Any,
+        name: str,
+        *,
+        url: str | None = None,
+        prepare: Callable[[Engine], None] | None = None,
+        options: Values | None = None,
+        groups: Mapping[str, Values] | None = None,
+    ) -> None:
+        self._folder = TemporaryDirectory(prefix="eventworker-") if url is None else None
+        if self._folder is not None:
+            url = f"sqlite:///{Path(self._folder.name)}/harness.sqlite"
+        factory = plugin if callable(plugin) else lambda _conf: plugin
+        own = {f"plugin:{name}": options or {}}
+        self.conf = _configuration(
+            name, plugin, {**(groups or {}), **own, "database": {"connection": url}}
+        )
+        self.engine = build_engine(url)
+        try:
+            migrations.upgrade(self.engine)
+            if prepare is not None:
+                prepare(self.engine)
+            self._loaded = Watched.of(build(self.conf, name, factory))
+        except BaseException:
+            self.close()
+            raise
+        self._number: int | None = None
+        view = RegistryView(self.engine, [self._loaded], self._loaded.lane, 0.0)
+        self._caller = Caller(self.engine, self.conf, Slot())
+        self._dispatcher = Dispatcher(
+            self.engine,
+            self._caller,
+            view,
+            self.conf.notifications.max_event_bytes,
+            patience=float("inf"),
+        )
+        self._backlog = BacklogRunner(self.engine, self._caller, view, "harness")
+        self._transport = MemoryTransport()
+        self._queue = self._transport.subscribe(1)
+
+    @property
+    def plugin(self) -> Any:
+        """The plugin itself."""
+        return self._loaded.plugin
+
+    @property
+    def calls(self) -> int:
+        """How often its ``handle()`` was called."""
+        return len(self._loaded.calls)
+
+    def deliver(self, event: Event, *, redelivered: bool = False) -> Ending:
+        """Deliver the event once.
+
+        :param redelivered: with the broker's word that it may have been delivered before.
+        :raises EncodeError: when the event could not travel: not all of it is JSON.
+        """
+        self._register()
+        self._transport.publish([Message.of(event)])
+        delivery = self._queue.receive(0)
+        assert delivery is not None
+        delivery.redelivered = redelivered
+        with borrowed_alarm():
+            if self._dispatcher.dispatch(delivery):
+                self._backlog.run_due()
+        return self.ending(event)
+
+    def deliver_twice(self, event: Event) -> Ending:
+        """Deliver the event, and once more as after an ack that was lost.
+
+        :raises AssertionError: when the event is not done with the first delivery, or the second
+            one calls the plugin again.
+        """
+        first = self.deliver(event)
+        calls = self.calls
+        if not first.done:
+            raise AssertionError(f"the first delivery ended {first.outcome.name}: {first.error}")
+        second = self.deliver(event, redelivered=True)
+        if not second.done or self.calls != calls:
+            raise AssertionError("the second delivery called the plugin again")
+        return second
+
+    def retry(self, event: Event) -> Ending:
+        """Make the next attempt now, as though its time had come.
+
+        :raises LookupError: when there is none: the event is done, dead, or was never here.
+        """
+        row = delivery_table.c
+        with short_transaction(self.engine) as connection:
+            due = connection.execute(
+                update(delivery_table)
+                .where(
+                    row.event_id == event.id,
+                    row.plugin == self._register(),
+                    row.state.in_((PENDING, RETRY)),
+                )
+                .values(due_at=clock())
+            )
+        if not due.rowcount:
+            raise LookupError(f"no attempt is due: the event is {self.ending(event).outcome.name}")
+        with borrowed_alarm():
+            self._backlog.run_due()
+        return self.ending(event)
+
+    def crash(self, event: Event, at: Moment = "commit") -> None:
+        """Call the plugin in a process that dies during the call: all that it did through its
+        session is undone, and nothing is written down. What it did elsewhere stays.
+
+        :param at: the moment of death. ``commit``: ``handle()`` has returned. ``write``: at its
+            first INSERT, UPDATE or DELETE; an effect outside that was made by then was made before
+            the plugin knew that its own work can be written.
+        :raises AssertionError: when the call did not come that far.
+        """
+        mortal = Mortal.of(self._loaded, at=at)
+        message = Message.of(event)
+        arrived = decode(message.body, id=message.id, time=message.time, source=message.source)
+        claim = FirstClaim(event.id, self._register())
+        with borrowed_alarm():
+            result = self._caller.call(mortal, claim.plugin, arrived, claim, attempt=1)
+        if result.end is End.SEEN:
+            raise AssertionError("the event is done already, so the plugin was not called")
+        error = result.failure.error if result.failure is not None else ""
+        if not error.startswith(Died.__name__):
+            raise AssertionError(f"the call did not come as far as its {at}: {error}")
+
+    def ending(self, event: Event) -> Ending:
+        """What became of an event that was delivered."""
+        number = self._register()
+        inbox, row = inbox_table.c, delivery_table.c
+        with self.engine.connect() as connection:
+            outcome = connection.scalar(
+                select(inbox.outcome).where(inbox.event_id == event.id, inbox.plugin == number)
+            )
+            waiting = connection.execute(
+                select(row.attempts, row.error, row.due_at, clock().label("now")).where(
+                    row.event_id == event.id, row.plugin == number
+                )
+            ).one_or_none()
+        if outcome is None:
+            return Ending(Outcome.SKIPPED)
+        if waiting is None:
+            return Ending(Outcome(outcome))
+        delay = (waiting.due_at - waiting.now).total_seconds()
+        return Ending(
+            Outcome(outcome),
+            waiting.attempts,
+            waiting.error,
+            delay if outcome == Outcome.RETRY else None,
+        )
+
+    def _register(self) -> int:
+        """The plugin's number; asks ``enabled()`` at the first time, as each process does."""
+        if self._number is None:
+            name = self._loaded.name
+            on = bool(self.plugin.enabled())
+            with short_transaction(self.engine) as connection:
+                registry.sync(connection, [name], [])
+                if not on:
+                    registry.sync(connection, [], [name])
+                self._number = registry.numbers(connection, [name])[name]
+        return self._number
+
+    def close(self) -> None:
+        """Give the connections back and remove the SQLite file."""
+        self.engine.dispose()
+        if self._folder is not None:
+            self._folder.cleanup()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+
+def _configuration(name: str, plugin: Any, groups: Mapping[str, Values]) -> cfg.ConfigOpts:
+    """A configuration of no file."""
+    conf = cfg.ConfigOpts()
+    config.register(conf)
+    conf([], default_config_files=[], default_config_dirs=[])
+    config.plugin_group(conf, name, getattr(plugin, "options", ()))
+    for group, values in groups.items():
+        for option, value in values.items():
+            conf.set_override(option, value, group=None if group == "DEFAULT" else group)
+    return conf
