@@ -105,7 +105,15 @@ def add_verb(
     return parser
 
 
-def add_group(verbs: Verbs, name: str, help: str) -> Verbs:
-    """A word that needs a second one, such as ``db``."""
-    parser = verbs.add_parser(name, help=help, description=f"{help[0].upper()}{help[1:]}.")
+def add_group(verbs: Verbs, name: str, help: str, *, also: str = "") -> Verbs:
+    """A word that needs a second one, such as ``db``.
+
+    :param also: another spelling of it.
+    """
+    parser = verbs.add_parser(
+        name,
+        help=help,
+        description=f"{help[0].upper()}{help[1:]}.",
+        aliases=[also] if also else [],
+    )
     return parser.add_subparsers(metavar="VERB", required=True)

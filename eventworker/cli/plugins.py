@@ -10,7 +10,7 @@ from typing import Any
 
 from oslo_config import cfg
 
-from eventworker.cli import conf, output, pausing
+from eventworker.cli import conf, new, output, pausing
 from eventworker.cli.arguments import Verbs, add_group, add_verb, since
 from eventworker.cli.database import engine_of
 from eventworker.cli.logs import AUDIT
@@ -32,7 +32,12 @@ _COLUMNS = ("name", "state", "here", "lane", "distribution", "since", "wants", "
 
 def add(verbs: Verbs) -> None:
     """The verbs of ``eventworker plugins``."""
-    group = add_group(verbs, "plugins", "show and change whom events are owed to")
+    group = add_group(
+        verbs,
+        "plugins",
+        "show and change whom events are owed to, or begin a new one",
+        also="plugin",
+    )
     add_verb(
         group,
         "list",
@@ -91,6 +96,7 @@ def add(verbs: Verbs) -> None:
         help="events of that age or younger: 30m, 2h, 7d, or a time such as 2026-11-21T07:00:00Z",
     )
     past.add_argument("--dry-run", action="store_true", help="only say how many events it would be")
+    new.add(group)
 
 
 def _list(arguments: argparse.Namespace) -> int:

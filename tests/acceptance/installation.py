@@ -48,11 +48,16 @@ class Installation:
         pip("--python", self.bin / "python", "install", "--no-compile", *arguments)
 
     def run(
-        self, command: str, *arguments: str | Path, env: Mapping[str, str] | None = None
+        self,
+        command: str,
+        *arguments: str | Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Run one of its commands to the end."""
         return subprocess.run(
             [self.bin / command, *arguments],
+            cwd=cwd,
             env={**clean_environment(), **(env or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -44,7 +44,8 @@ def require_current_schema(url: str | None) -> None:
     try:
         if not is_current(engine):
             raise PluginError(
-                "the table eventworker_audit_entry is missing or of another version; "
+                "the table eventworker_audit_entry "
+                "is missing or of another version; "
                 "run: eventworker-audit upgrade --config-file FILE"
             )
     except DBAPIError as error:
