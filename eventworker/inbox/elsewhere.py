@@ -8,7 +8,7 @@ between, the event comes again, finds the row beside the effect, and does nothin
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -105,9 +105,9 @@ class OtherDatabase:
         """
         inside = False
         try:
-            # On SQLite the write lock is taken at the start: the block is there to write.
             claim = _Claim(self._plugin, event.id)
-            with claimed_session(self.engine, claim, immediate=True) as session:
+            with ExitStack() as block:
+                session = self._begin(claim, block)
                 inside = True
                 yield session
                 inside = False
@@ -120,6 +120,17 @@ class OtherDatabase:
             raise
         finally:
             self._error = None
+
+    def _begin(self, claim: _Claim, block: ExitStack) -> EventSession | None:
+        # On SQLite the write lock is taken at the start: the block is there to write.
+        try:
+            return block.enter_context(claimed_session(self.engine, claim, immediate=True))
+        except Exception as error:
+            if not is_unavailable(error):
+                raise
+            # Perhaps only a pooled connection that has died since its last use; the pool has
+            # dropped it now, and no attempt is to be spent on that.
+            return block.enter_context(claimed_session(self.engine, claim, immediate=True))
 
     def _note_error(self, context: Any) -> None:
         self._error = context.sqlalchemy_exception or context.original_exception

@@ -6,6 +6,7 @@ from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
+from docutils.core import publish_string
 
 from eventworker.cli.scaffold import NewPlugin
 from tests.helpers.commands import Result, run
@@ -56,6 +57,11 @@ def test_programs_get_json(tmp_path: Path) -> None:
     assert {Path(name) for name in result.json["files"]} == {
         found for found in folder.rglob("*") if found.is_file()
     }
+
+
+def test_the_readme_is_right_restructuredtext() -> None:
+    assert run("plugin", "new", "mail", "--directory", "made").code == 0
+    publish_string(Path("made/README.rst").read_text(), settings_overrides={"halt_level": 2})
 
 
 def test_the_author_stands_in_the_metadata_as_given() -> None:

@@ -9,18 +9,23 @@ from threading import Barrier
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, exc, insert, text, update
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Engine, MetaData, exc, func, insert, select, text, update
 
 from eventworker.db import build_engine, clock
 from eventworker.errors import ConfigError, PluginError
 from eventworker.event import Event
 from eventworker.inbox.claims import Outcome
 from eventworker.inbox.elsewhere import OtherDatabase, elsewhere_table
+from eventworker.testing import Harness
+from eventworker.testing.watched import Moment
 from tests.helpers.databases import (
     METADATA,
     break_rule,
     count,
     deliveries,
+    effect_table,
     effects,
     make_tables,
     outcomes,
@@ -208,6 +213,50 @@ def test_a_rollback_inside_the_block_starts_it_anew(other: OtherDatabase) -> Non
     assert effects(other.engine) == ["kept"]
 
 
+def test_whatever_befalls_its_calls_each_event_has_one_effect_there_and_one_here(
+    tmp_path: Path,
+) -> None:
+    other = opened(f"sqlite:///{tmp_path}/other.sqlite")
+    failing: list[str] = []
+
+    def fail(place: str) -> None:
+        if failing and failing[0] == place:
+            raise RuntimeError(failing.pop(0))
+
+    plugin = Ledger(other, lambda *_: fail("inside"), lambda *_: fail("after"))
+    made = MetaData()
+    effect_table.to_metadata(made)
+    with Harness(plugin, "ledger", prepare=made.create_all) as harness:
+
+        @settings(max_examples=25, deadline=None)
+        @given(
+            deaths=st.lists(st.sampled_from(["write", "commit"]), max_size=2),
+            inside=st.integers(0, 2),
+            after=st.integers(0, 2),
+        )
+        def befall(deaths: list[Moment], inside: int, after: int) -> None:
+            event = make_event()
+            for moment in deaths:
+                harness.crash(event, at=moment)
+            # A death in the harness is one after the block, which is not entered again then.
+            failing[:] = ["inside"] * (0 if deaths else inside) + ["after"] * after
+            ending = harness.deliver(event, redelivered=bool(deaths))
+            while not ending.done:
+                ending = harness.retry(event)
+            assert failing == []
+            for engine in (other.engine, harness.engine):
+                assert effects_of(engine, event) == 1
+
+        befall()
+    other.close()
+
+
+def effects_of(engine: Engine, event: Event) -> int:
+    with engine.connect() as connection:
+        found = select(func.count()).where(effect_table.c.event_id == str(event.id))
+        return connection.scalar(found) or 0
+
+
 def waiting(engine: Engine) -> tuple[str, int, str]:
     """State, attempts and error of the only delivery that is not done."""
     (row,) = deliveries(engine)
@@ -242,6 +291,11 @@ def test_while_the_other_server_is_away_its_plugin_waits_alone(
     run_due(workshop)
     assert effects(other.engine) == ["there", "there"]
     assert effects(postgres_engine) == ["here", "here", "neighbour", "neighbour"]
+    assert deliveries(postgres_engine) == []
+
+    server.restart()  # from under a connection that waits in the pool
+    workshop.dispatch(make_event())
+    assert effects(other.engine) == ["there"] * 3
     assert deliveries(postgres_engine) == []
     other.close()
 
