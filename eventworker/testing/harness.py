@@ -84,10 +84,9 @@ class Harness:
         if self._folder is not None:
             url = f"sqlite:///{Path(self._folder.name)}/harness.sqlite"
         factory = plugin if callable(plugin) else lambda _conf: plugin
-        own = {f"plugin:{name}": options or {}}
-        self.conf = _configuration(
-            name, plugin, {**(groups or {}), **own, "database": {"connection": url}}
-        )
+        given = {**(groups or {}), f"plugin:{name}": options or {}}
+        given["database"] = {**given.get("database", {}), "connection": url}
+        self.conf = _configuration(name, plugin, given)
         self.engine = build_engine(url)
         try:
             migrations.upgrade(self.engine)
