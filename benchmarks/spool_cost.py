@@ -18,8 +18,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from eventworker import Event, migrations
-from eventworker.capture.spool import Spool, outbox_target
 from eventworker.capture.sinks import outbox_sink
+from eventworker.capture.spool import Spool, outbox_target
 from eventworker.db import build_engine
 
 Put = Callable[[Event], None]
