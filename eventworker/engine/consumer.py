@@ -22,7 +22,7 @@ from eventworker.engine.attempt import Caller
 from eventworker.engine.backlog import BacklogRunner
 from eventworker.engine.child import Child
 from eventworker.engine.dispatch import Dispatcher
-from eventworker.engine.filters import configured
+from eventworker.engine.filters import EVERYTHING, configured
 from eventworker.engine.loader import Loaded, discover
 from eventworker.engine.registered import RegistryView
 from eventworker.errors import DatabaseUnavailable
@@ -47,7 +47,8 @@ def consume(conf: Any, child: Child, lane: str) -> None:
         found.loaded,
         lane,
         conf.plugins.registry_refresh,
-        narrowing=partial(configured, conf),
+        # What a broken plugin's group says is unsure: it may have options of its own of our names.
+        narrowing=lambda name: EVERYTHING if found.is_broken(name) else configured(conf, name),
     )
     caller = Caller(engine, conf, child.slot)
     backlog = BacklogRunner(engine, caller, registry, child.name)

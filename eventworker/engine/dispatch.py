@@ -73,8 +73,9 @@ class Dispatcher:
             # each call, in a transaction of its own, so a poisonous event cannot do so for ever.
             later = [number for number, _ in here]
         else:
-            later = self._call_all(here, event)
+            # Asked first, since the calls may take minutes, and somebody pause one meanwhile.
             elsewhere = [each for each in elsewhere if self._is_wanted(each, event)]
+            later = self._call_all(here, event)
         self._leave(event, [*(each.number for each in elsewhere), *later], debts.off)
         if delivery.anonymous:
             with short_transaction(self._engine) as connection:

@@ -91,6 +91,10 @@ class Discovery:
     broken: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
+    def is_broken(self, name: str) -> bool:
+        """Whether this name, in any case, is among the broken."""
+        return name.lower() in {each.lower() for each in self.broken}
+
 
 def discover(conf: Any) -> Discovery:
     """Enumerate, drop, load, construct, ask ``enabled()``.

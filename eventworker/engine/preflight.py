@@ -132,7 +132,7 @@ def _look(conf: Any) -> Report:
             off = "".join(f"; {name}: {reason}" for name, reason in found.off.items())
             raise PluginError(f"no plugin is enabled, so there is nothing to do{off}")
         for each in known:
-            if each.state == registry.ON:
+            if each.state == registry.ON and not found.is_broken(each.name):
                 configured(conf, each.name)  # refuses; also for those that only other hosts have
             if each.is_paused:
                 log.warning("%s", each.pause)

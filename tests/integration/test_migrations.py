@@ -14,6 +14,7 @@ from sqlalchemy import Column, Engine, Integer, MetaData, Table, func, insert, i
 from eventworker import migrations
 from eventworker.db import metadata, short_transaction
 from eventworker.errors import DatabaseUnavailable, SchemaError
+from eventworker.inbox import registry
 from eventworker.outbox import queue
 from eventworker.outbox.table import outbox_table, row_of
 from tests.helpers.events import make_message
@@ -83,6 +84,22 @@ def test_a_second_upgrade_changes_nothing(engine: Engine) -> None:
 
     assert migrations.current(engine) == migrations.head()
     migrations.check(engine)
+
+
+def test_plugins_that_are_registered_stay_registered_and_are_not_paused(engine: Engine) -> None:
+    with short_transaction(engine) as connection:
+        config = migrations._config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(
+            text("INSERT INTO eventworker_plugin VALUES (1, 'a', 'A', 'on', '2026-11-21 07:00:00')")
+        )
+
+    migrations.upgrade(engine)
+
+    with engine.connect() as connection:
+        (found,) = registry.read(connection)
+    assert (found.number, found.name, found.state, found.is_paused) == (1, "A", "on", False)
 
 
 def test_the_applications_own_tables_are_neither_seen_nor_touched(engine: Engine) -> None:

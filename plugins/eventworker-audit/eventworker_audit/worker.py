@@ -18,11 +18,6 @@ GROUP = "plugin:audit"
 
 OPTIONS: list[cfg.Opt] = [
     cfg.BoolOpt("enabled", default=True, help="Whether events are written down."),
-    cfg.ListOpt(
-        "resources",
-        default=[],
-        help="Resources whose events are written down, such as story, task. Empty: all.",
-    ),
     cfg.BoolOpt(
         "keep_images",
         default=False,
@@ -71,11 +66,8 @@ class AuditWorker(WorkerTaskBase):
         resource_before: dict[str, Any] | None,
         resource_after: dict[str, Any] | None,
     ) -> None:
-        """Write the event down, unless its resource is not asked for."""
-        options = self.config[GROUP]
-        if options.resources and resource not in options.resources:
-            return
-        if options.keep_images:
+        """Write the event down."""
+        if self.config[GROUP].keep_images:
             before, after = resource_before, resource_after
         else:
             before, after = self.get_changed_properties(resource_before, resource_after)

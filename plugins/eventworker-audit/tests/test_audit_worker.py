@@ -101,20 +101,6 @@ def test_with_keep_images_the_whole_resource_is_kept(make_harness: MakeHarness) 
     }
 
 
-@pytest.mark.parametrize(
-    ("wanted", "written"), [([], 2), (["story"], 1), (["task", "story"], 2), (["board"], 0)]
-)
-def test_only_the_resources_asked_for_are_written_down(
-    make_harness: MakeHarness, wanted: list[str], written: int
-) -> None:
-    harness = make_harness(resources=wanted)
-
-    harness.deliver(a_change(resource="story"))
-    harness.deliver(a_change(resource="task"))
-
-    assert len(entries(harness.engine)) == written
-
-
 def test_a_row_is_undone_with_the_call_that_wrote_it(make_harness: MakeHarness) -> None:
     harness, event = make_harness(), a_change()
 

@@ -68,6 +68,18 @@ class Gamma(Probe):
     transactional = True
 
 
+class Choosy(Probe):
+    """Misbehaves already when it is asked whether it wants an event; wants none of users."""
+
+    name = "choosy"
+
+    def wants(self, event: Event) -> bool:
+        options = self.config[f"plugin:{self.name}"]
+        if event.resource in options.obeys:
+            BEHAVIOURS[event.resource](None, Path(options.folder))
+        return event.resource != "user"
+
+
 class Never(Probe):
     """Installed and not wanted."""
 
