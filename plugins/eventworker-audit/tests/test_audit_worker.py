@@ -6,7 +6,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
 from eventworker_audit.table import audit_table
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session

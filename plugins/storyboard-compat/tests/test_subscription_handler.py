@@ -271,7 +271,7 @@ def hand_over(engine: Engine, plugin: Subscription, event: Event) -> bool:
     """Give the plugin an event as the daemon does: once, in one transaction with the inbox row."""
     loaded = Loaded(plugin.name, plugin, handle_arguments(plugin))
     assert loaded.transactional
-    assert loaded.wants(event)
+    assert loaded.admits(event)
     return run_once(
         engine, FirstClaim(event.id, 1), lambda session: loaded.call(session, None, event)
     )
