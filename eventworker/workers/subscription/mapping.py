@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
-from sqlalchemy import (
-    Column,
-    ColumnElement,
-    Connection,
-    Enum,
-    Integer,
-    MetaData,
-    Numeric,
-    String,
-    Table,
-    Uuid,
-    cast,
-    inspect,
-)
+from sqlalchemy import BigInteger, Column, Connection, Integer, MetaData, Table, inspect
 from sqlalchemy.exc import NoSuchTableError
 from sqlalchemy.types import TypeEngine
 
 from eventworker.errors import ConfigError
-
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_NUMBER = re.compile(r"-?[0-9]{1,18}")
 
 
 @dataclass(frozen=True)
@@ -75,7 +57,7 @@ def reflected(connection: Connection, name: str, option: str) -> Table:
         *(
             Column(
                 each["name"],
-                each["type"],
+                _type_of(each, connection.dialect.name),
                 nullable=each["nullable"],
                 info={"is_filled": _is_filled(each)},
             )
@@ -83,6 +65,12 @@ def reflected(connection: Connection, name: str, option: str) -> Table:
         ),
         schema=schema or None,
     )
+
+
+def _type_of(column: Mapping[str, Any], dialect: str) -> TypeEngine[Any]:
+    """Its type; SQLite's whole numbers are large ones, whatever they are called."""
+    kind: TypeEngine[Any] = column["type"]
+    return BigInteger() if dialect == "sqlite" and isinstance(kind, Integer) else kind
 
 
 def _is_filled(column: Mapping[str, Any]) -> bool:
@@ -139,46 +127,14 @@ def require_insertable(columns: Mapping[str, Column[Any]], table: Table, option:
             )
 
 
-def fitted(value: Any, kind: TypeEngine[Any]) -> Any:
-    """An id as a value of a column's type; None if it cannot be one."""
-    if value is None:
-        return None
-    if isinstance(kind, Uuid):
-        return UUID(str(value)) if _UUID.fullmatch(str(value)) else None
-    if isinstance(kind, Integer | Numeric):
-        return int(value) if _NUMBER.fullmatch(str(value)) else None
-    if isinstance(kind, String):
-        text = str(value)
-        if kind.length == 32 and _UUID.fullmatch(text):
-            return text.replace("-", "").lower()  # as SQLAlchemy stores them on SQLite
-        return text if kind.length is None or len(text) <= kind.length else None
-    return value
+def require_named(table: Table, names: Sequence[str], option: str) -> None:
+    """The table has the columns that a rule names.
 
-
-def comparable(
-    left: ColumnElement[Any], right: ColumnElement[Any]
-) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
-    """Two columns so that ``=`` can be written between them: both as text, if they are unlike."""
-    return (left, right) if are_alike(left, right) else (as_text(left), as_text(right))
-
-
-def are_alike(left: ColumnElement[Any], right: ColumnElement[Any]) -> bool:
-    """Whether every database compares the two and takes the one for the other."""
-    return _family(left.type) is _family(right.type)
-
-
-def as_text(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """A column as text, itself if it is."""
-    return column if _family(column.type) is String else cast(column, String(255))
-
-
-def _family(kind: TypeEngine[Any]) -> type:
-    # PostgreSQL's enumerations are texts to SQLAlchemy, but not to PostgreSQL.
-    families = (
-        (Enum, Enum),
-        (String, String),
-        (Integer, Integer),
-        (Numeric, Integer),
-        (Uuid, Uuid),
-    )
-    return next((family for base, family in families if isinstance(kind, base)), object)
+    :raises ConfigError: naming the first one that it has not.
+    """
+    for name in names:
+        if name not in table.columns:
+            there = ", ".join(table.columns.keys())
+            raise ConfigError(
+                f"{option}: table {table.fullname} has no column {name}; it has {there}"
+            )

@@ -1,9 +1,9 @@
-"""What a notification says, and the one INSERT that writes them all."""
+"""The one INSERT that writes a notification for each receiver."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import (
@@ -11,22 +11,21 @@ from sqlalchemy import (
     ColumnElement,
     DateTime,
     Insert,
-    Subquery,
     and_,
     cast,
     exists,
     func,
     insert,
-    literal,
     select,
     true,
 )
 from sqlalchemy.types import TypeEngine
 
 from eventworker.db import clock, insert_ignore
-from eventworker.event import Event
-from eventworker.workers.subscription.mapping import MappedTable, are_alike, comparable, fitted
-from eventworker.workers.subscription.receivers import USER
+from eventworker.workers.subscription.comparing import are_alike, comparable, fitted
+from eventworker.workers.subscription.mapping import MappedTable
+from eventworker.workers.subscription.receivers import USER, Query
+from eventworker.workers.subscription.values import Case, Values
 
 #: All that a notification can say, by our names.
 FACTS = (
@@ -43,110 +42,97 @@ FACTS = (
     "created_at",
 )
 
-_VERBS = {"POST": "created", "DELETE": "deleted"}
-_TITLES = ("title", "name")
-_LONGEST_TITLE = 255
-_MOST_CHANGED = 50
-
-
-def event_type(event: Event) -> str:
-    """What happened, in one word: ``story_created``, ``story_changed``, ``comment_deleted``."""
-    return f"{event.sub_resource or event.resource}_{_VERBS.get(event.method, 'changed')}"
-
-
-def info_of(event: Event, changed: Iterable[str]) -> dict[str, Any]:
-    """What else there is to say, kept short, since every receiver's row carries it.
-
-    :param changed: names of the properties that differ between the images.
-    :returns: ``title`` of what changed, if it has one, ``changed`` for a change, and the
-        sub-resource with its id.
-    """
-    info: dict[str, Any] = {}
-    image = event.resource_after or event.resource_before or {}
-    title = next((image[key] for key in _TITLES if isinstance(image.get(key), str)), None)
-    if title is not None:
-        info["title"] = title[:_LONGEST_TITLE]
-    if event.method not in _VERBS:
-        info["changed"] = sorted(changed)[:_MOST_CHANGED]
-    if event.sub_resource is not None:
-        info["sub_resource"] = event.sub_resource
-        info["sub_resource_id"] = event.sub_resource_id
-    return info
-
 
 def insert_notices(
     dialect: str,
     notifications: MappedTable,
-    receiver: Subquery,
-    event: Event,
-    info: dict[str, Any],
+    query: Query,
+    values: Values,
+    may_hear: Callable[[ColumnElement[Any]], list[ColumnElement[bool]]],
     *,
-    notify_author: bool,
+    without_author: bool,
 ) -> Insert:
     """One row for each receiver who has none of this event yet.
 
-    :param receiver: the query of :func:`~eventworker.workers.subscription.receivers.receivers`.
+    :param query: users in its only column.
+    :param may_hear: what has to hold for each of them.
     """
+    receiver = query.subquery("receiver")
     user = receiver.columns[USER]
-    conditions: list[ColumnElement[bool]] = []
-    author = fitted(event.author_id, user.type)
-    if author is not None and not notify_author:
+    conditions = may_hear(user)
+    if without_author:
+        author = values.open(user.type, lambda case: fitted(case.event.author_id, user.type))
         conditions.append(user != author)
     if not notifications.is_own and "event_id" in notifications.columns:
-        conditions.append(~_is_there(notifications, user, event))
-    query = select(*_values(dialect, notifications, user, event, info))
+        conditions.append(~_is_there(notifications, user, values))
+    facts = _facts(dialect, notifications, user, values)
     # SQLite takes ON CONFLICT after a SELECT only if that has a WHERE.
-    query = query.where(and_(true(), *conditions))
+    selected = select(*facts).where(and_(true(), *conditions))
     table = notifications.table
     statement = insert_ignore(dialect, table) if notifications.is_own else insert(table)
-    written: Insert = statement.from_select(list(notifications.columns.values()), query)
+    written: Insert = statement.from_select(list(notifications.columns.values()), selected)
     return written
 
 
-def _is_there(notifications: MappedTable, user: ColumnElement[Any], event: Event) -> Any:
+def _is_there(notifications: MappedTable, user: ColumnElement[Any], values: Values) -> Any:
     existing = notifications.table.alias("existing")
     event_id = existing.columns[notifications["event_id"].name]
+    own_id = values.open(event_id.type, lambda case: fitted(case.event.id, event_id.type))
     left, right = comparable(existing.columns[notifications["subscriber_id"].name], user)
-    return exists().where(event_id == fitted(event.id, event_id.type), left == right)
+    return exists().where(event_id == own_id, left == right)
 
 
-def _values(
-    dialect: str,
-    notifications: MappedTable,
-    user: ColumnElement[Any],
-    event: Event,
-    info: dict[str, Any],
+def _facts(
+    dialect: str, notifications: MappedTable, user: ColumnElement[Any], values: Values
 ) -> list[ColumnElement[Any]]:
     """An expression for each mapped column, in the order of the mapping."""
-    ids = {
-        "event_id": event.id,
-        "author_id": event.author_id,
-        "resource_id": event.resource_id,
-        "sub_resource_id": event.sub_resource_id,
-    }
-    words = {
-        "event_type": event_type(event),
-        "method": event.method,
-        "resource": event.resource,
-        "sub_resource": event.sub_resource,
-    }
     found: list[ColumnElement[Any]] = []
     for name, column in notifications.columns.items():
         if name == "subscriber_id":
             found.append(user if are_alike(user, column) else cast(user, column.type))
         elif name == "created_at":
             found.append(_now(dialect, column.type))
-        elif name == "info":
-            found.append(_info(info, column.type))
-        elif name in ids:
-            found.append(literal(fitted(ids[name], column.type), column.type))
         else:
-            found.append(literal(_cut(words[name], column.type), column.type))
+            found.append(values.open(column.type, _FINDERS[name](column.type)))
     return found
 
 
-def _cut(word: str | None, kind: TypeEngine[Any]) -> str | None:
-    return word and word[: getattr(kind, "length", None)]
+def _id(name: str) -> Callable[[TypeEngine[Any]], Callable[[Case], Any]]:
+    return lambda kind: lambda case: fitted(getattr(case.event, name), kind)
+
+
+def _word(find: Callable[[Case], str | None]) -> Callable[[TypeEngine[Any]], Callable[[Case], Any]]:
+    def finder(kind: TypeEngine[Any]) -> Callable[[Case], Any]:
+        longest = getattr(kind, "length", None)
+        return lambda case: (find(case) or "")[:longest] or None
+
+    return finder
+
+
+def _info(kind: TypeEngine[Any]) -> Callable[[Case], Any]:
+    if isinstance(kind, JSON):
+        return lambda case: case.info
+    longest = getattr(kind, "length", None)
+
+    def as_text(case: Case) -> str:
+        text = json.dumps(case.info, ensure_ascii=False)
+        return text if longest is None or len(text) <= longest else "{}"
+
+    return as_text
+
+
+#: How each fact is found for an event, given the type of its column.
+_FINDERS: dict[str, Callable[[TypeEngine[Any]], Callable[[Case], Any]]] = {
+    "event_id": _id("id"),
+    "author_id": _id("author_id"),
+    "resource_id": _id("resource_id"),
+    "sub_resource_id": _id("sub_resource_id"),
+    "event_type": _word(lambda case: case.word),
+    "method": _word(lambda case: case.event.method),
+    "resource": _word(lambda case: case.event.resource),
+    "sub_resource": _word(lambda case: case.event.sub_resource),
+    "info": _info,
+}
 
 
 def _now(dialect: str, kind: TypeEngine[Any]) -> ColumnElement[Any]:
@@ -154,11 +140,3 @@ def _now(dialect: str, kind: TypeEngine[Any]) -> ColumnElement[Any]:
     if dialect == "postgresql" and isinstance(kind, DateTime) and not kind.timezone:
         return func.timezone("UTC", clock())
     return clock()
-
-
-def _info(info: dict[str, Any], kind: TypeEngine[Any]) -> ColumnElement[Any]:
-    if isinstance(kind, JSON):
-        return literal(info, kind)
-    text = json.dumps(info, ensure_ascii=False)
-    length = getattr(kind, "length", None)
-    return literal(text if length is None or len(text) <= length else "{}", kind)

@@ -1,129 +1,279 @@
-"""What belongs to what: from a changed resource to all that its subscribers may have named."""
+"""The rules that an application is described with: what belongs to what, who may see what, who
+wants to hear of what, and what a notification says.
+
+Each is written on one line of the configuration and begins with the kind of resource it is about::
+
+    task:story_id:story                                         a key of the images
+    story:story_projects(story_id,project_id):project           a table, from column to column
+    story:worklist_items(item_id,list_id,item_type=story):worklist   only some of its rows
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeGuard
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from eventworker.errors import ConfigError
-from eventworker.event import Event
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_-]*"
 _COLUMN = r"[A-Za-z_][A-Za-z0-9_$]*"
-_RULE = re.compile(
-    rf"(?P<child>{_NAME})\s*:\s*"
-    rf"(?:(?P<table>{_COLUMN}(?:\.{_COLUMN})?)"
-    rf"\s*\(\s*(?P<child_column>{_COLUMN})\s*,\s*(?P<parent_column>{_COLUMN})\s*\)|(?P<key>{_NAME}))"
-    rf"\s*:\s*(?P<parent>{_NAME})"
-)
-_SEPARATOR = re.compile(r",(?![^(]*\))")
+_CALL = re.compile(rf"({_COLUMN}(?:\.{_COLUMN})?)\s*\(([^()]*)\)")
+_ARGUMENT = re.compile(rf"({_COLUMN})(?:\s*=\s*([^=]*))?")
+_KEY = re.compile(_NAME)
+_RULE_END = re.compile(r",(?![^(]*\))")
+_PART_END = re.compile(r":(?![^(]*\))")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A table leads from what is in one column to what is in another.
+
+    :param where: columns and the texts that they have to hold; other rows do not count.
+    """
+
+    table: str
+    origin: str
+    target: str
+    where: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRule:
-    """The child's images have the parent's id under ``key``."""
+    """The child's images have the parent's id, or a list of ids, under ``key``."""
 
     child: str
     key: str
     parent: str
+    is_part: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class TableRule:
-    """A table has the child's id in one column and the parent's in another."""
+    """A table has the child's id in one column and the parent's in another.
+
+    :param is_part: whether who may not see the parent may not see the child.
+    """
 
     child: str
-    table: str
-    child_column: str
-    parent_column: str
+    step: Step
     parent: str
+    is_part: bool = False
 
 
-Rule = KeyRule | TableRule
+ParentRule = KeyRule | TableRule
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """What somebody may follow."""
+class PrivateRule:
+    """A row of a kind is private if its flag is up, or if ``where`` holds.
+
+    :param flag: column with the flag; None if ``where`` alone decides.
+    """
 
     kind: str
-    id: int | str
+    table: str
+    id: str
+    flag: str | None
+    where: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Walk:
-    """From a target through tables, one after the other, to what it belongs to."""
+class VisibleRule:
+    """Users who may see what is private: from its id, or what ``key`` of its last image holds,
+    through the steps to users."""
 
-    start: Target
-    steps: tuple[TableRule, ...]
+    kind: str
+    key: str | None
+    steps: tuple[Step, ...]
 
 
-def parse(lines: Iterable[str], option: str) -> tuple[Rule, ...]:
-    """The rules as written in the configuration.
+@dataclass(frozen=True, slots=True)
+class PreferenceRule:
+    """Users who do not want to hear of a kind; the step leads from the user to the switch."""
 
-    :param option: what to call the option in an error.
-    :raises ConfigError: naming the first rule that is none.
+    kind: str
+    step: Step
+    unless_set: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DetailRule:
+    """What a notification says under ``name``: from a key of the images, or from a table."""
+
+    kind: str
+    name: str
+    how: str | Step
+
+
+_Named = TypeVar("_Named", VisibleRule, PreferenceRule, DetailRule)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """All rules of a configuration; those of a kind in the order in which they are written."""
+
+    parents: tuple[ParentRule, ...] = ()
+    private: Mapping[str, PrivateRule] = field(default_factory=dict)
+    visible: Mapping[str, list[VisibleRule]] = field(default_factory=dict)
+    preferences: Mapping[str, list[PreferenceRule]] = field(default_factory=dict)
+    details: Mapping[str, list[DetailRule]] = field(default_factory=dict)
+
+    def knows(self, kind: str) -> bool:
+        """Whether a rule says what resources of this kind belong to."""
+        return any(rule.child == kind for rule in self.parents)
+
+    def columns(self) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+        """Every table that a rule names: the option, the table, its columns in the rule."""
+        for rule in self.parents:
+            if isinstance(rule, TableRule):
+                yield _of_step("part_of" if rule.is_part else "belongs_to", rule.step)
+        for private in self.private.values():
+            flag = () if private.flag is None else (private.flag,)
+            columns = (private.id, *flag, *(column for column, _ in private.where))
+            yield "private", private.table, columns
+        for visible in _all(self.visible):
+            for step in visible.steps:
+                yield _of_step("visible_to", step)
+        for preference in _all(self.preferences):
+            yield _of_step("preference", preference.step)
+        for detail in _all(self.details):
+            if isinstance(detail.how, Step):
+                yield _of_step("details", detail.how)
+
+
+def _all(by_kind: Mapping[str, list[_Named]]) -> Iterator[_Named]:
+    for rules in by_kind.values():
+        yield from rules
+
+
+def _of_step(option: str, step: Step) -> tuple[str, str, tuple[str, ...]]:
+    return option, step.table, (step.origin, step.target, *(column for column, _ in step.where))
+
+
+def rules_of(options: Any, group: str) -> Rules:
+    """The rules in an options group.
+
+    :param group: its name, for the errors.
+    :raises ConfigError: naming the option and the first rule that is none.
     """
-    texts = [text.strip() for line in lines for text in _SEPARATOR.split(line)]
-    return tuple(_parse_one(text, option) for text in texts if text)
 
+    def read(option: str, parse: Callable[[list[str]], Any], example: str) -> list[Any]:
+        return list(_read(options[option], f"[{group}] {option}", parse, example))
 
-def _parse_one(text: str, option: str) -> Rule:
-    match = _RULE.fullmatch(text)
-    if match is None:
-        raise ConfigError(
-            f"{option}: {text!r} is no rule; write task:story_id:story or "
-            "project:project_group_mapping(project_id,project_group_id):project_group"
-        )
-    if match["child"] == match["parent"]:
-        raise ConfigError(f"{option}: {text!r}: a {match['child']} cannot belong to its own kind")
-    if match["key"]:
-        return KeyRule(match["child"], match["key"], match["parent"])
-    return TableRule(
-        match["child"],
-        match["table"],
-        match["child_column"],
-        match["parent_column"],
-        match["parent"],
+    parents = [
+        *read("part_of", _part, "task:story_id:story"),
+        *read("belongs_to", _parent, "story:story_projects(story_id,project_id):project"),
+    ]
+    private: dict[str, PrivateRule] = {}
+    for rule in read("private", _private, "story:stories(id,private)"):
+        if rule.kind in private:
+            raise ConfigError(f"[{group}] private: there are two rules for {rule.kind}; keep one")
+        private[rule.kind] = rule
+    visible = read("visible_to", _visible, "story:story_users(story_id,user_id)")
+    preferences = read("preference", _preference, "worklist:users(id,wants_worklists):yes")
+    details = read("details", _detail, "story:story_title=stories(id,title)")
+    return Rules(
+        tuple(parents), private, _by_kind(visible), _by_kind(preferences), _by_kind(details)
     )
 
 
-def targets_of(event: Event, rules: Sequence[Rule]) -> list[Target]:
-    """What the event itself names: the resource, the sub-resource, and their parents by key.
-
-    The images are those of what changed. A child that moved belongs to both its parents.
-    """
-    named = [(event.resource, event.resource_id), (event.sub_resource, event.sub_resource_id)]
-    changed = event.sub_resource or event.resource
+def _by_kind(rules: list[_Named]) -> dict[str, list[_Named]]:
+    found: dict[str, list[_Named]] = {}
     for rule in rules:
-        if isinstance(rule, KeyRule) and rule.child == changed:
-            for image in (event.resource_before, event.resource_after):
-                named.append((rule.parent, (image or {}).get(rule.key)))
-    found = (Target(kind, own_id) for kind, own_id in named if kind and _is_id(own_id))
-    return list(dict.fromkeys(found))
+        found.setdefault(rule.kind, []).append(rule)
+    return found
 
 
-def walks_from(targets: Iterable[Target], rules: Sequence[Rule]) -> list[Walk]:
-    """The ways that lead from the targets through tables; no kind is passed twice on one way."""
-    by_table = [rule for rule in rules if isinstance(rule, TableRule)]
-    return [
-        Walk(target, steps)
-        for target in targets
-        for steps in _ways(target.kind, by_table, (target.kind,))
-    ]
+def _read(
+    lines: Iterable[str], option: str, parse: Callable[[list[str]], Any], example: str
+) -> Iterator[Any]:
+    """One rule per line, or several with commas between."""
+    for text in (each.strip() for line in lines for each in _RULE_END.split(line)):
+        if text:
+            parts = [part.strip() for part in _PART_END.split(text)]
+            if not _KEY.fullmatch(parts[0]) or (rule := parse(parts)) is None:
+                raise ConfigError(f"{option}: {text!r} is no rule; write one such as {example}")
+            if isinstance(rule, ParentRule) and rule.child == rule.parent:
+                raise ConfigError(
+                    f"{option}: {text!r}: a {rule.child} cannot belong to its own kind"
+                )
+            yield rule
 
 
-def _ways(
-    kind: str, rules: list[TableRule], passed: tuple[str, ...]
-) -> Iterator[tuple[TableRule, ...]]:
-    for rule in rules:
-        if rule.child == kind and rule.parent not in passed:
-            yield (rule,)
-            for further in _ways(rule.parent, rules, (*passed, rule.parent)):
-                yield (rule, *further)
+def _part(parts: list[str]) -> ParentRule | None:
+    return _parent(parts, is_part=True)
 
 
-def _is_id(value: Any) -> TypeGuard[int | str]:
-    return isinstance(value, str) or type(value) is int
+def _parent(parts: list[str], is_part: bool = False) -> ParentRule | None:
+    if len(parts) != 3 or not _KEY.fullmatch(parts[2]):
+        return None
+    child, how, parent = parts
+    if _KEY.fullmatch(how):
+        return KeyRule(child, how, parent, is_part)
+    step = _step(how)
+    return None if step is None else TableRule(child, step, parent, is_part)
+
+
+def _private(parts: list[str]) -> PrivateRule | None:
+    call = _call(parts[1]) if len(parts) == 2 else None
+    if call is None:
+        return None
+    table, plain, where = call
+    if len(plain) == 2 or (len(plain) == 1 and where):
+        return PrivateRule(parts[0], table, plain[0], (*plain, None)[1], where)
+    return None
+
+
+def _visible(parts: list[str]) -> VisibleRule | None:
+    kind, *hows = parts
+    key = hows.pop(0) if hows and _KEY.fullmatch(hows[0]) else None
+    steps = [_step(how) for how in hows]
+    if None in steps or not (key or steps):
+        return None
+    return VisibleRule(kind, key, tuple(step for step in steps if step))
+
+
+def _preference(parts: list[str]) -> PreferenceRule | None:
+    if len(parts) == 2:
+        parts = [*parts, "yes"]
+    step = _step(parts[1]) if len(parts) == 3 and parts[2] in ("yes", "no") else None
+    return None if step is None else PreferenceRule(parts[0], step, parts[2] == "yes")
+
+
+def _detail(parts: list[str]) -> DetailRule | None:
+    name, is_there, how = parts[1].partition("=") if len(parts) == 2 else ("", "", "")
+    name, how = name.strip(), how.strip()
+    if not is_there or not _KEY.fullmatch(name):
+        return None
+    if _KEY.fullmatch(how):
+        return DetailRule(parts[0], name, how)
+    step = _step(how)
+    return None if step is None else DetailRule(parts[0], name, step)
+
+
+def _step(text: str) -> Step | None:
+    call = _call(text)
+    if call is None or len(call[1]) != 2:
+        return None
+    table, (origin, target), where = call
+    return Step(table, origin, target, where)
+
+
+def _call(text: str) -> tuple[str, list[str], tuple[tuple[str, str], ...]] | None:
+    """``TABLE(COLUMN,COLUMN=VALUE)``: the table, the plain columns, those with a value."""
+    match = _CALL.fullmatch(text)
+    if match is None:
+        return None
+    plain, where = [], []
+    for argument in match[2].split(","):
+        found = _ARGUMENT.fullmatch(argument.strip())
+        if found is None:
+            return None
+        column, value = found.groups()
+        if value is None:
+            plain.append(column)
+        else:
+            where.append((column, value.strip()))
+    return match[1], plain, tuple(where)

@@ -1,0 +1,109 @@
+"""Comparing what the tables of an application hold, whatever types its columns have."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    Enum,
+    Integer,
+    Numeric,
+    SmallInteger,
+    String,
+    Uuid,
+    cast,
+    false,
+    func,
+    true,
+)
+from sqlalchemy.types import TypeEngine
+
+from eventworker.workers.subscription.concern import YES
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_NUMBER = re.compile(r"-?[0-9]{1,18}")
+
+
+def fitted(value: Any, kind: TypeEngine[Any]) -> Any:
+    """An id as a value of a column's type; None if it cannot be one.
+
+    Strict, since PostgreSQL ends the transaction over a number that is too large for its column.
+    """
+    if value is None:
+        return None
+    if isinstance(kind, Uuid):
+        return UUID(str(value)) if _UUID.fullmatch(str(value)) else None
+    if isinstance(kind, Integer | Numeric):
+        return _fitted_number(str(value), kind)
+    if isinstance(kind, Enum):
+        return str(value) if str(value) in kind.enums else None
+    if isinstance(kind, String):
+        text = str(value)
+        if kind.length == 32 and _UUID.fullmatch(text):
+            return text.replace("-", "").lower()  # as SQLAlchemy stores them on SQLite
+        return text if kind.length is None or len(text) <= kind.length else None
+    return value
+
+
+def _fitted_number(text: str, kind: TypeEngine[Any]) -> int | None:
+    if not _NUMBER.fullmatch(text):
+        return None
+    bits = 15 if isinstance(kind, SmallInteger) else 31
+    if isinstance(kind, BigInteger | Numeric):
+        bits = 63
+    return number if -(2**bits) <= (number := int(text)) < 2**bits else None
+
+
+def comparable(
+    left: ColumnElement[Any], right: ColumnElement[Any]
+) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+    """Two columns so that ``=`` can be written between them: both as text, if they are unlike."""
+    return (left, right) if are_alike(left, right) else (as_text(left), as_text(right))
+
+
+def are_alike(left: ColumnElement[Any], right: ColumnElement[Any]) -> bool:
+    """Whether every database compares the two and takes the one for the other."""
+    family = _family(left.type)
+    # Two enumerations are two types to PostgreSQL, whatever their members.
+    return family is _family(right.type) and family is not Enum
+
+
+def as_text(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """A column as text, itself if it is."""
+    return column if _family(column.type) is String else cast(column, String(255))
+
+
+def is_up(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Whether a flag or a switch says yes, in SQL; NULL says no."""
+    if isinstance(column.type, Boolean):
+        return column.is_(true())
+    if _family(column.type) is Integer:
+        return func.coalesce(column, 0) != 0
+    return func.lower(func.coalesce(as_text(column), "")).in_(YES)
+
+
+def holds(column: ColumnElement[Any], value: str) -> ColumnElement[bool]:
+    """Whether a column holds what a rule of the configuration asks for, in SQL."""
+    if isinstance(column.type, Boolean):
+        return is_up(column) if value.lower() in YES else ~is_up(column)
+    if _family(column.type) is Integer:
+        number = fitted(value, column.type)
+        return false() if number is None else column == number
+    return as_text(column) == value
+
+
+def _family(kind: TypeEngine[Any]) -> type:
+    # PostgreSQL's enumerations are texts to SQLAlchemy, but not to PostgreSQL.
+    families = (
+        (Enum, Enum),
+        (String, String),
+        (Integer, Integer),
+        (Numeric, Integer),
+        (Uuid, Uuid),
+    )
+    return next((family for base, family in families if isinstance(kind, base)), object)

@@ -1,0 +1,138 @@
+"""What an event concerns: the places that it names, and the ways that lead on from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeGuard
+
+from eventworker.event import Event
+from eventworker.workers.subscription.rules import (
+    KeyRule,
+    PrivateRule,
+    Rules,
+    TableRule,
+    VisibleRule,
+)
+
+Id = int | str
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """All of a place but its ids: places of one shape are asked for with one statement.
+
+    :param kind: kind of resource.
+    :param is_about: whether the event is about it, so that nobody hears of the event who may not
+        see this: the resource, the sub-resource, and what the changed one is part of.
+    :param passed: kinds that no way from here comes to again.
+    :param was_private: what the image says of the changed resource; None if nothing.
+    :param naming: the rules by which the image names users who may see it.
+    """
+
+    kind: str
+    is_about: bool
+    passed: tuple[str, ...]
+    was_private: bool | None = None
+    naming: tuple[VisibleRule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Something that an event names and somebody may follow.
+
+    :param named: for each rule of ``shape.naming`` what the image holds.
+    """
+
+    shape: Shape
+    id: Id
+    named: tuple[tuple[Id, ...], ...] = ()
+
+
+def changed_kind(event: Event) -> str:
+    """The kind of what changed; the images are its."""
+    return event.sub_resource or event.resource
+
+
+def last_image(event: Event) -> dict[str, Any]:
+    """What changed as it is after the event, or as it was before its deletion."""
+    return event.resource_after or event.resource_before or {}
+
+
+def places_of(event: Event, rules: Rules) -> list[Place]:
+    """The changed resource, what it is a sub-resource of, and their parents by key.
+
+    A child that moved belongs to both its parents; it is part of the new one.
+    """
+    own = [(event.resource, event.resource_id)]
+    if event.sub_resource:
+        own.append((event.sub_resource, event.sub_resource_id))
+    kinds = tuple(kind for kind, _ in own)
+    found: dict[tuple[str, Id], Place] = {}
+    for kind, own_id in own:
+        if _is_id(own_id):
+            found[kind, own_id] = _own_place(event, kind, own_id, kinds, rules)
+    image = last_image(event)
+    for rule in rules.parents:
+        if isinstance(rule, KeyRule) and rule.child == changed_kind(event):
+            now = ids_in(image.get(rule.key))
+            before = ids_in((event.resource_before or {}).get(rule.key))
+            for parent_id in dict.fromkeys((*before, *now)):
+                key = rule.parent, parent_id
+                is_about = rule.is_part and parent_id in now
+                if key not in found or (is_about and not found[key].shape.is_about):
+                    shape = Shape(rule.parent, is_about, (*kinds, rule.parent))
+                    found[key] = Place(shape, parent_id)
+    return list(found.values())
+
+
+def _own_place(event: Event, kind: str, own_id: Id, kinds: tuple[str, ...], rules: Rules) -> Place:
+    if kind != changed_kind(event):
+        return Place(Shape(kind, True, kinds), own_id)
+    image = last_image(event)
+    private = rules.private.get(kind)
+    naming = [
+        (rule, ids)
+        for rule in rules.visible.get(kind, ())
+        if rule.key and (ids := ids_in(image.get(rule.key)))
+    ]
+    was_private = None if private is None else _was_private(private, image)
+    shape = Shape(kind, True, kinds, was_private, tuple(rule for rule, _ in naming))
+    return Place(shape, own_id, tuple(ids for _, ids in naming))
+
+
+def _was_private(rule: PrivateRule, image: dict[str, Any]) -> bool | None:
+    flag = () if rule.flag is None else (rule.flag,)
+    if any(key not in image for key in (*flag, *(column for column, _ in rule.where))):
+        return None
+    return all(is_up(image[key]) for key in flag) and all(
+        str(image[column]) == value for column, value in rule.where
+    )
+
+
+#: Texts that say yes; see `comparing.is_up`, which says the same in SQL.
+YES = ("true", "t", "yes", "y", "on", "1")
+
+
+def is_up(value: Any) -> bool:
+    """Whether a flag or a switch, as a program or a person writes them, says yes."""
+    return value.lower() in YES if isinstance(value, str) else bool(value)
+
+
+def ways_from(kind: str, passed: tuple[str, ...], rules: Rules) -> Iterator[tuple[TableRule, ...]]:
+    """The ways through tables to what may be followed; no way comes to the same kind twice."""
+    for rule in rules.parents:
+        if isinstance(rule, TableRule) and rule.child == kind and rule.parent not in passed:
+            yield (rule,)
+            for further in ways_from(rule.parent, (*passed, rule.parent), rules):
+                yield (rule, *further)
+
+
+def ids_in(value: Any) -> tuple[Id, ...]:
+    """The id or the ids in a value of an image; nothing else is one."""
+    values = value if isinstance(value, list) else [value]
+    return tuple(each for each in values if _is_id(each))
+
+
+def _is_id(value: Any) -> TypeGuard[Id]:
+    return isinstance(value, str) or type(value) is int
