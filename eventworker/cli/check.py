@@ -16,7 +16,7 @@ from eventworker.cli import conf as configuration
 from eventworker.cli import logs
 from eventworker.cli.database import engine_of
 from eventworker.db import build_engine
-from eventworker.engine.loader import Discovery, Loaded, discover
+from eventworker.engine.loader import Discovery, Loaded, check_databases, discover
 from eventworker.engine.preflight import check_retention
 from eventworker.errors import EventworkerError
 from eventworker.plugin import resource_class
@@ -34,6 +34,13 @@ class Findings:
         if text not in self.errors:
             self.errors.append(text)
 
+    def warn_of_broken(self, found: Discovery) -> None:
+        """Note the plugins whose events would wait, each once."""
+        for name, reason in found.broken.items():
+            text = f"plugin {name} cannot be loaded: {reason}"
+            if text not in self.warnings:
+                self.warnings.append(text)
+
     @contextlib.contextmanager
     def collecting(self) -> Iterator[None]:
         """Note the error that ends the block."""
@@ -49,8 +56,8 @@ def values(conf: cfg.ConfigOpts, findings: Findings) -> None:
         findings.error(str(error))
 
 
-def everything(conf: cfg.ConfigOpts, findings: Findings) -> None:
-    """All that can be seen without a connection; the values are good."""
+def everything(conf: cfg.ConfigOpts, findings: Findings) -> Discovery:
+    """All that can be seen without a connection; the values are good. Returns the plugins."""
     if not conf.enable_notifications:
         findings.warnings.append(
             "[DEFAULT] enable_notifications is False: the daemon will end at once"
@@ -58,8 +65,7 @@ def everything(conf: cfg.ConfigOpts, findings: Findings) -> None:
     found = Discovery()
     with findings.collecting():
         found = discover(conf)
-    for name, reason in found.broken.items():
-        findings.warnings.append(f"plugin {name} cannot be loaded: {reason}")
+    findings.warn_of_broken(found)
     findings.warnings.extend(found.warnings)
     for each in found.loaded:
         findings.warnings.extend(_odd_names(each))
@@ -81,6 +87,7 @@ def everything(conf: cfg.ConfigOpts, findings: Findings) -> None:
 
         with findings.collecting():
             connection_parameters(settings_from(conf.notifications), "check")
+    return found
 
 
 def _odd_names(loaded: Loaded) -> Iterator[str]:
@@ -95,10 +102,13 @@ def _odd_names(loaded: Loaded) -> Iterator[str]:
             )
 
 
-def connections(conf: cfg.ConfigOpts, findings: Findings) -> None:
-    """The database can be reached and has its tables; so can the broker, if one is configured."""
+def connections(conf: cfg.ConfigOpts, found: Discovery, findings: Findings) -> None:
+    """The database can be reached and has its tables, and those that the plugins need; so can the
+    broker, if one is configured."""
     with findings.collecting(), engine_of(conf, tables=False) as engine:
         migrations.check(engine)
+        check_databases(found, engine)
+        findings.warn_of_broken(found)
     if conf.notifications.driver == "rabbit":
         from eventworker.transports.rabbit.probe import probe
         from eventworker.transports.rabbit.settings import settings_from

@@ -56,9 +56,9 @@ def _check(arguments: argparse.Namespace) -> int:
     check.values(read, findings)
     if not findings.errors:
         logs.setup_command(read, arguments.debug)
-        check.everything(read, findings)
+        plugins = check.everything(read, findings)
         if arguments.connect:
-            check.connections(read, findings)
+            check.connections(read, plugins, findings)
     files = list(read.config_file or []) + list(read.config_dir or [])
     if arguments.output == "json":
         found = {"files": files, "errors": findings.errors, "warnings": findings.warnings}

@@ -17,7 +17,7 @@ from eventworker.cli.logs import AUDIT
 from eventworker.cli.options import distributions
 from eventworker.db import short_transaction
 from eventworker.engine.filters import common, configured
-from eventworker.engine.loader import Discovery, Loaded, discover
+from eventworker.engine.loader import Discovery, Loaded, check_databases, discover
 from eventworker.errors import PluginError
 from eventworker.event import Event
 from eventworker.inbox import registry
@@ -102,8 +102,10 @@ def add(verbs: Verbs) -> None:
 def _list(arguments: argparse.Namespace) -> int:
     loaded = conf.of(arguments)
     found = discover(loaded)
-    with engine_of(loaded) as engine, short_transaction(engine) as connection:
-        known = registry.read(connection)
+    with engine_of(loaded) as engine:
+        check_databases(found, engine)
+        with short_transaction(engine) as connection:
+            known = registry.read(connection)
     brought_by = distributions()
     rows = [_row(each.name, each, found, brought_by) for each in known]
     registered = {each.name.lower() for each in known}

@@ -23,7 +23,7 @@ from eventworker.engine.backlog import BacklogRunner
 from eventworker.engine.child import Child
 from eventworker.engine.dispatch import Dispatcher
 from eventworker.engine.filters import EVERYTHING, configured
-from eventworker.engine.loader import Loaded, discover
+from eventworker.engine.loader import Discovery, Loaded, check_databases, discover
 from eventworker.engine.registered import RegistryView
 from eventworker.errors import DatabaseUnavailable
 from eventworker.transport import Delivery, Subscription
@@ -40,6 +40,8 @@ def consume(conf: Any, child: Child, lane: str) -> None:
     timelimit.install()
     engine = build_engine(conf.database.connection)
     found = discover(conf)
+    if not _checked(found, engine, child):
+        return
     for name, reason in found.broken.items():
         log.error("plugin %s cannot run here, its events wait: %s", name, reason)
     registry = RegistryView(
@@ -65,6 +67,19 @@ def consume(conf: Any, child: Child, lane: str) -> None:
     finally:
         subscription.close()
         transport.close()
+
+
+def _checked(found: Discovery, engine: Engine, child: Child) -> bool:
+    """Have the plugins checked as soon as the database answers; False when told to stop before."""
+    while not child.stopping:
+        try:
+            check_databases(found, engine)
+        except DatabaseUnavailable as error:
+            log.error("%s; waiting for it", error)
+            child.wait(2.0)
+        else:
+            return True
+    return False
 
 
 def _hold(conf: Any, loaded: list[Loaded]) -> float:

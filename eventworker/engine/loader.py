@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
+from sqlalchemy import Engine
 from stevedore import NamedExtensionManager
 
 from eventworker import config
-from eventworker.db import first_line
+from eventworker.db import first_line, translated
 from eventworker.engine.filters import EVERYTHING, Filter, configured, conflicts, declared
-from eventworker.errors import PluginError
+from eventworker.errors import DatabaseUnavailable, PluginError
 from eventworker.event import WIRE_FIELDS, Event
 from eventworker.plugin import ENTRY_POINT_GROUP, WorkerTaskBase
 
@@ -187,6 +188,28 @@ def build(conf: Any, name: str, factory: Any, distribution: str = "") -> Loaded:
         declared=declared(plugin),
         narrowing=configured(conf, name),
     )
+
+
+def check_databases(found: Discovery, engine: Engine) -> None:
+    """Let the plugins look at the database before their first event: those that have the method
+    ``check_database(connection)``. One that raises is broken, so its events wait and no attempt is
+    spent on what only the operator can mend. Nothing that it writes is kept.
+
+    :raises DatabaseUnavailable: when the database is away; it can be called again.
+    """
+    for each in list(found.loaded):
+        check = getattr(each.plugin, "check_database", None)
+        if not callable(check):
+            continue
+        try:
+            with engine.connect() as connection:
+                check(connection)
+        except BaseException as error:
+            ours = translated(error)
+            if isinstance(ours, DatabaseUnavailable):
+                raise ours from error
+            found.loaded.remove(each)
+            _note_broken(found, each.name, error)
 
 
 def _note_broken(found: Discovery, name: str, error: BaseException) -> None:

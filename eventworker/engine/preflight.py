@@ -19,7 +19,7 @@ from eventworker.db import build_engine, short_transaction, translated
 from eventworker.engine.attempt import pause
 from eventworker.engine.child import Child, fork, host_name
 from eventworker.engine.filters import configured
-from eventworker.engine.loader import Discovery, discover, services
+from eventworker.engine.loader import Discovery, check_databases, discover, services
 from eventworker.engine.slot import Slot
 from eventworker.errors import (
     ConfigError,
@@ -121,6 +121,7 @@ def _look(conf: Any) -> Report:
     for name in conf.plugins.resource_classes:
         resource_class(conf, name)
     found = discover(conf)
+    check_databases(found, engine)
     _log(found)
     check_retention(conf, found)
     with short_transaction(engine) as connection:
