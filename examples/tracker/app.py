@@ -1,5 +1,5 @@
-"""The tracker's web API, with transactional capture: the only lines about eventworker are in
-:func:`create_app`.
+"""The tracker's web API, with transactional capture: what is done for eventworker stands in
+:func:`create_app`, and in ``parts.py`` for what is no object of its own.
 
 The author of a change is whoever the header ``X-User-Id`` says. That is enough for an example, and
 for nothing else: a real application takes it from its own authentication.
@@ -19,15 +19,21 @@ from werkzeug.exceptions import BadRequest, HTTPException, NotFound
 from eventworker.capture.sqlalchemy import Resource, capture
 from eventworker.capture.wsgi import EventMiddleware
 from eventworker.db import first_line
-from examples.tracker import fields
+from examples.tracker import fields, parts
 from examples.tracker.models import (
     Base,
     Comment,
     Notification,
+    Permission,
+    Preference,
+    Project,
+    ProjectGroup,
     Story,
     Subscription,
     Task,
     User,
+    Worklist,
+    WorklistItem,
 )
 
 #: What is captured, and under which name it appears in events.
@@ -36,21 +42,39 @@ RESOURCES: dict[type, str | Resource] = {
     Story: "story",
     Task: "task",
     Comment: Resource("comment", parent=("story", "story_id")),
+    Project: "project",
+    ProjectGroup: "project_group",
+    Worklist: "worklist",
+    WorklistItem: Resource("item", parent=("worklist", "worklist_id")),
 }
 #: Collection in the path, class, and fields.
 COLLECTIONS: dict[str, tuple[type[Any], type[msgspec.Struct]]] = {
-    "users": (User, fields.UserFields),
+    "users": (User, fields.NamedFields),
     "stories": (Story, fields.StoryFields),
     "tasks": (Task, fields.TaskFields),
+    "projects": (Project, fields.NamedFields),
+    "project_groups": (ProjectGroup, fields.NamedFields),
+    "worklists": (Worklist, fields.WorklistFields),
+    "permissions": (Permission, fields.PermissionFields),
+    "preferences": (Preference, fields.PreferenceFields),
 }
 #: Where a client names a record, and the class it must be of.
 REFERENCES: dict[str, type[Any]] = {
     "story_id": Story,
+    "project_id": Project,
     "assignee_id": User,
     "user_id": User,
     "X-User-Id": User,
 }
-FOLLOWED: dict[str, type[Any]] = {"story": Story, "task": Task, "user": User}
+#: What somebody may follow, see, or put into a worklist.
+TARGETS: dict[str, type[Any]] = {
+    "story": Story,
+    "task": Task,
+    "user": User,
+    "project": Project,
+    "project_group": ProjectGroup,
+    "worklist": Worklist,
+}
 PAGE = 100
 
 api = Blueprint("tracker", __name__, url_prefix="/v1")
@@ -64,7 +88,7 @@ def create_app(database_url: str) -> Flask:
         event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA foreign_keys = ON"))
     Base.metadata.create_all(engine)
     sessions = sessionmaker(engine)
-    capture(sessions, RESOURCES, source="tracker")
+    capture(sessions, RESOURCES, images=parts.image, source="tracker")
 
     app = Flask(__name__)
     app.extensions["sessions"] = sessions
@@ -140,6 +164,9 @@ def _check_references(session: Session, values: dict[str, Any]) -> None:
                 _found(session, kind, values[name])
             except NotFound as error:
                 raise BadRequest(f"{name}: {error.description}") from None
+    for kind_of, key in (("target_type", "target_id"), ("item_type", "item_id")):
+        if kind_of in values:
+            _found(session, TARGETS[values[kind_of]], values[key])
 
 
 @api.get("/<name>")
@@ -153,7 +180,7 @@ def listing(name: str) -> Response:
 
 @api.post("/<name>")
 def create(name: str) -> Response:
-    """Make a user, a story or a task."""
+    """Make one of a collection."""
     kind, accepted = _collection(name)
     values = fields.parsed(request.get_data(), accepted)
     with _session() as session:
@@ -191,15 +218,11 @@ def change(name: str, key: int) -> Response:
 
 @api.delete("/<name>/<int:key>")
 def remove(name: str, key: int) -> Response:
-    """Delete it; a story goes with its tasks and comments, an event for each."""
+    """Delete it; a story goes with its tasks and comments, an event for each part."""
     kind, _ = _collection(name)
     with _session() as session:
         record = _found(session, kind, key)
-        if kind is Story:
-            for child in (Comment, Task):
-                for each in session.scalars(select(child).where(child.story_id == key)):
-                    session.delete(each)
-            session.flush()
+        parts.remove_parts(session, record)
         session.delete(record)
         session.commit()
         return Response(status=204)
@@ -226,13 +249,49 @@ def comments(key: int) -> Response:
         return _json([_as_dict(each) for each in session.scalars(said)])
 
 
+@api.route("/project_groups/<int:key>/projects/<int:project>", methods=["PUT", "DELETE"])
+def membership(key: int, project: int) -> Response:
+    """Put a project into a group, or take it out."""
+    with _session() as session:
+        _found(session, ProjectGroup, key)
+        _found(session, Project, project)
+        change = parts.add if request.method == "PUT" else parts.take_out
+        change(session, key, project)
+        session.commit()
+        return Response(status=204)
+
+
+@api.post("/worklists/<int:key>/items")
+def put_on_list(key: int) -> Response:
+    """Put a story or a task on a worklist."""
+    values = fields.parsed(request.get_data(), fields.ItemFields)
+    with _session() as session:
+        _found(session, Worklist, key)
+        _check_references(session, values)
+        item = WorklistItem(worklist_id=key, **values)
+        session.add(item)
+        session.commit()
+        return _json(_as_dict(item), 201)
+
+
+@api.delete("/worklists/<int:key>/items/<int:item>")
+def take_off_list(key: int, item: int) -> Response:
+    """Take it off the worklist."""
+    with _session() as session:
+        found = _found(session, WorklistItem, item)
+        if found.worklist_id != key:
+            raise NotFound(f"there is no item {item} on worklist {key}")
+        session.delete(found)
+        session.commit()
+        return Response(status=204)
+
+
 @api.post("/subscriptions")
 def follow(*_: Any) -> Response:
-    """Follow a story, a task or a user."""
+    """Follow a story, a task, a project, a group, a worklist or a user."""
     values = fields.parsed(request.get_data(), fields.SubscriptionFields)
     with _session() as session:
         _check_references(session, values)
-        _found(session, FOLLOWED[values["target_type"]], values["target_id"])
         subscription = Subscription(**values)
         session.add(subscription)
         session.commit()

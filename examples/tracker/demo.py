@@ -25,7 +25,7 @@ from examples.tracker.stage import running as running_process
 from examples.tracker.watch import Watcher
 
 #: Notifications that the scenes below must lead to; see :func:`play`.
-EXPECTED_NOTIFICATIONS = 8
+EXPECTED_NOTIFICATIONS = 10
 #: Seconds from the start until everything has to be handled.
 TIME_LIMIT = 60.0
 
@@ -42,13 +42,9 @@ connection = {url}
 [plugins]
 resource_classes = user:examples.tracker.models:User
 
-# Followers stand in the tracker's own tables, and are told in them.
-[plugin:subscription]
-enabled = True
-belongs_to = task:story_id:story
-subscription_table = subscriptions
-notification_table = notifications
 """
+#: Who is told of what, by the rules of the tracker's tables.
+SUBSCRIPTION = Path(__file__).with_name("subscription.conf")
 
 
 def main() -> int:
@@ -77,7 +73,7 @@ def _demonstrate(folder: Path, once: bool) -> int:
     database = folder / "tracker.sqlite"
     url = f"sqlite:///{database}"
     config = folder / "eventworker.conf"
-    config.write_text(CONFIG.format(url=url))
+    config.write_text(CONFIG.format(url=url) + SUBSCRIPTION.read_text())
     logs = {name: folder / f"{name}.log" for name in ("setup", "tracker", "daemon")}
     print(f"One SQLite file is database and queue: {database}")
     run([command("eventworker"), "--config-file", str(config), "db", "upgrade"], logs["setup"])
@@ -130,7 +126,7 @@ def _wait_for_plugins(engine: Engine, daemon: Any, log: Path, deadline: float) -
 
 
 def play(client: Client, handled: Callable[[], None]) -> None:
-    """Three people work on a story: Ann writes, Bob and Eve follow it.
+    """Three people at work: Ann writes, Bob and Eve follow, and not everybody may see everything.
 
     :param handled: waits until everything so far is handled.
     """
@@ -149,6 +145,20 @@ def play(client: Client, handled: Callable[[], None]) -> None:
     handled()
     client.ask("PUT", f"/v1/stories/{story}", {"title": "The chimney leaks"}, ann)
     client.ask("DELETE", f"/v1/tasks/{task}", user=ann)
+    handled()
+    house = client.ask("POST", "/v1/projects", {"name": "House"}, ann)["id"]
+    lock = {"title": "The lock is broken", "private": True}
+    secret = client.ask("POST", "/v1/stories", lock, ann)["id"]
+    handled()
+    permission = {"user_id": bob, "target_type": "story", "target_id": secret}
+    client.ask("POST", "/v1/permissions", permission, ann)
+    for user in (bob, eve):
+        follow = {"user_id": user, "target_type": "project", "target_id": house}
+        client.ask("POST", "/v1/subscriptions", follow, user)
+    print("Bob and Eve follow the project House; its story 2 is private, and only Bob may see it.")
+    task = {"story_id": secret, "project_id": house, "title": "Change the lock"}
+    client.ask("POST", "/v1/tasks", task, ann)
+    client.ask("PUT", f"/v1/stories/{secret}", {"title": "The lock is stuck"}, ann)
     handled()
 
 

@@ -17,18 +17,20 @@ Content = Annotated[str, msgspec.Meta(min_length=1, pattern=_NO_NUL)]
 T = TypeVar("T", bound=msgspec.Struct)
 
 
-class UserFields(msgspec.Struct, forbid_unknown_fields=True):
+class NamedFields(msgspec.Struct, forbid_unknown_fields=True):
     name: Name
 
 
 class StoryFields(msgspec.Struct, forbid_unknown_fields=True):
     title: Title
     description: Text = ""
+    private: bool = False
 
 
 class TaskFields(msgspec.Struct, forbid_unknown_fields=True):
     story_id: Id
     title: Title
+    project_id: Id | None = None
     status: Literal["todo", "inprogress", "review", "merged", "invalid"] = "todo"
     assignee_id: Id | None = None
 
@@ -37,9 +39,31 @@ class CommentFields(msgspec.Struct, forbid_unknown_fields=True):
     content: Content
 
 
+class WorklistFields(msgspec.Struct, forbid_unknown_fields=True):
+    title: Title
+    private: bool = False
+
+
+class ItemFields(msgspec.Struct, forbid_unknown_fields=True):
+    item_type: Literal["story", "task"]
+    item_id: Id
+
+
+class PermissionFields(msgspec.Struct, forbid_unknown_fields=True):
+    user_id: Id
+    target_type: Literal["story", "worklist"]
+    target_id: Id
+
+
+class PreferenceFields(msgspec.Struct, forbid_unknown_fields=True):
+    user_id: Id
+    key: Literal["worklists"]
+    value: bool
+
+
 class SubscriptionFields(msgspec.Struct, forbid_unknown_fields=True):
     user_id: Id
-    target_type: Literal["story", "task", "user"]
+    target_type: Literal["story", "task", "user", "project", "project_group", "worklist"]
     target_id: Id
 
 

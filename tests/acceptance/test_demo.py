@@ -23,4 +23,6 @@ def test_the_demonstration_ends_by_itself_when_everything_is_handled() -> None:
     assert "event      PATCH task/1" in lines
     assert "  done     PATCH task/1  by subscription" in lines
     assert "  told     eve: task_changed task/1" in lines
-    assert lines[-1].startswith("9 events, each handled once by each plugin; 8 notifications")
+    assert "  told     bob: story_changed story/2" in lines
+    assert "  told     eve: story_changed story/2" not in lines  # it is private
+    assert lines[-1].startswith("13 events, each handled once by each plugin; 10 notifications")

@@ -1,9 +1,12 @@
 """The subscription plugin at work on tables made in the test."""
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+from oslo_config import cfg
 from sqlalchemy import Engine, func, insert, select
 from sqlalchemy.orm import Session
 
@@ -21,6 +24,21 @@ def worker(**options: Any) -> SubscriptionWorker:
     for name, value in {"enabled": True, **options}.items():
         conf.set_override(name, value, group="plugin:subscription")
     return SubscriptionWorker(conf)
+
+
+def worker_of(path: Path, more: Sequence[str] = ()) -> SubscriptionWorker:
+    """The plugin as the daemon makes it, with the options of a file and these lines after it."""
+    conf = cfg.ConfigOpts()
+    config.register(conf)
+    files = [path]
+    if more:
+        files.append(path.with_name("more.conf"))
+        files[1].write_text("\n".join(("[plugin:subscription]", *more)))
+    conf(args=[], default_config_files=[str(each) for each in files], default_config_dirs=[])
+    config.plugin_group(conf, "subscription", SubscriptionWorker.options)
+    plugin = SubscriptionWorker(conf)
+    assert plugin.enabled()
+    return plugin
 
 
 def follow(engine: Engine, *follows: tuple[int | str, str, int | str]) -> None:

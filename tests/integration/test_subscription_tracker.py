@@ -4,62 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from flask.testing import FlaskClient
 from sqlalchemy import Engine
 
-from eventworker.db import metadata
-from eventworker.event import Event
-from eventworker.workers.subscription import SubscriptionWorker
-from examples.tracker.app import create_app
-from tests.helpers.stories import events_in
-from tests.helpers.subscriptions import handle, worker
+from tests.helpers.tracker import Tracker, tracker_at
 
 
-class Tracker:
-    """The API as its users see it, and the plugin on its database."""
-
-    def __init__(self, engine: Engine, client: FlaskClient) -> None:
-        self.engine = engine
-        self._client = client
-        self._handled: set[object] = set()
-        self._plugin: SubscriptionWorker = worker(
-            belongs_to=["task:story_id:story"],
-            subscription_table="subscriptions",
-            notification_table="notifications",
-        )
-
-    def ask(self, method: str, path: str, body: Any = None, user: int | None = None) -> Any:
-        """The decoded answer of a request that succeeds."""
-        status, answer = self.refused(method, path, body, user)
-        assert status < 400, answer
-        return answer
-
-    def refused(
-        self, method: str, path: str, body: Any = None, user: object = None
-    ) -> tuple[int, Any]:
-        """Status and decoded answer."""
-        headers = {} if user is None else {"X-User-Id": str(user)}
-        kind = {"data": body} if isinstance(body, bytes) else {"json": body}
-        answer = self._client.open(f"/v1{path}", method=method, headers=headers, **kind)
-        return answer.status_code, answer.json if answer.data else None
-
-    def new_events(self) -> list[Event]:
-        """The events since the last call; the plugin has handled them."""
-        found = [event for event in events_in(self.engine) if event.id not in self._handled]
-        self._handled.update(event.id for event in found)
-        handle(self._plugin, self.engine, *found)
-        return found
-
-    def told(self, user: int) -> list[str]:
-        """What a user was told, the oldest first."""
-        found = self.ask("GET", f"/notifications?user_id={user}")
-        return [each["event_type"] for each in reversed(found)]
-
-
-def tracker_at(engine: Engine) -> Tracker:
-    metadata.create_all(engine)
-    url = engine.url.render_as_string(hide_password=False)
-    tracker = Tracker(engine, create_app(url).test_client())
+def peopled(engine: Engine) -> Tracker:
+    """Ann and Bob, and Ann's story with a task."""
+    tracker = tracker_at(engine)
     for name in ("ann", "bob"):
         tracker.ask("POST", "/users", {"name": name})
     tracker.ask("POST", "/stories", {"title": "Příběh"}, user=1)
@@ -70,12 +22,12 @@ def tracker_at(engine: Engine) -> Tracker:
 
 @pytest.fixture
 def tracker(database_url: str, new_engine: Callable[[str], Engine]) -> Tracker:
-    return tracker_at(new_engine(database_url))
+    return peopled(new_engine(database_url))
 
 
 @pytest.fixture
 def sqlite_tracker(sqlite_url: str, new_engine: Callable[[str], Engine]) -> Tracker:
-    return tracker_at(new_engine(sqlite_url))
+    return peopled(new_engine(sqlite_url))
 
 
 def test_what_people_do_is_told_to_those_who_follow(tracker: Tracker) -> None:
@@ -130,7 +82,13 @@ def test_a_subscription_can_be_ended(tracker: Tracker) -> None:
     [
         ("GET", "/stories/99", None, 404, "there is no story 99"),
         ("GET", "/stories/99999999999999999999", None, 404, "there is no story 99999999999999999"),
-        ("GET", "/nonsense", None, 404, "there is no nonsense; there are users, stories, tasks"),
+        (
+            "GET",
+            "/nonsense",
+            None,
+            404,
+            "there is no nonsense; there are users, stories, tasks, pro",
+        ),
         ("POST", "/stories", {}, 400, "missing required field `title`"),
         ("POST", "/stories", {"title": ""}, 400, "length >= 1"),
         ("POST", "/stories", {"title": "a\0b"}, 400, "`$.title`"),

@@ -54,14 +54,14 @@ def test_a_table_may_count_with_some_of_its_rows_only() -> None:
 def test_each_kind_of_rule_is_read_as_it_is_meant() -> None:
     rules = read(
         part_of=["task:story_id:story"],
-        private=["story:stories(id,private)", "note:notes(id,audience=few)"],
+        private=["story:stories(id,private):story_private", "note:notes(id,audience=few)"],
         visible_to=["story:links(story_id,team_id):teams(id,user_id), story:creator_id"],
         preference=["worklist:preferences(user_id,value,key=lists):no", "task:users(id,tasks)"],
         details=["story:story_title=title", "story:story_title=stories(id,title)"],
     )
     assert rules.parents == (KeyRule("task", "story_id", "story", is_part=True),)
     assert rules.private == {
-        "story": PrivateRule("story", "stories", "id", "private"),
+        "story": PrivateRule("story", "stories", "id", "private", part_key="story_private"),
         "note": PrivateRule("note", "notes", "id", None, (("audience", "few"),)),
     }
     teams = (Step("links", "story_id", "team_id"), Step("teams", "id", "user_id"))
@@ -97,6 +97,7 @@ def test_each_kind_of_rule_is_read_as_it_is_meant() -> None:
         ("part_of", "task:story_id"),
         ("private", "story"),
         ("private", "story:private"),
+        ("private", "story:stories(id,private):a(b,c)"),
         ("private", "story:stories(id)"),
         ("private", "story:stories(a,b,c)"),
         ("visible_to", "story"),
@@ -208,8 +209,12 @@ def test_the_image_says_whether_what_changed_was_private(
     private: object, was_private: bool
 ) -> None:
     rules = read(private=["story:stories(id,private)"])
-    (place,) = places_of(make_event(resource_after={"private": private}), rules)
-    assert place.shape.was_private is was_private
+    gone = make_event(method="DELETE", resource_before={"private": private})
+    assert [place.shape.was_private for place in places_of(gone, rules)] == [was_private]
+    # Of what goes on living, that it was not private says nothing about now.
+    changed = make_event(method="PUT", resource_after={"private": private})
+    expected = True if was_private else None
+    assert [place.shape.was_private for place in places_of(changed, rules)] == [expected]
 
 
 def test_an_image_without_the_flag_says_nothing() -> None:
@@ -218,6 +223,18 @@ def test_an_image_without_the_flag_says_nothing() -> None:
     assert place.shape.was_private is None
     below = make_event(sub_resource="comment", resource_after={"private": False})
     assert places_of(below, rules)[0].shape.was_private is None
+
+
+def test_the_image_of_a_part_may_say_whether_the_whole_was_private() -> None:
+    rules = read(
+        part_of=["task:story_id:story"], private=["story:stories(id,private):story_private"]
+    )
+    image = {"story_id": 7, "story_private": False}
+    task = make_event(method="DELETE", resource="task", resource_id=1, resource_before=image)
+    comment = make_event(method="DELETE", sub_resource="comment", resource_before=image)
+    for event in (task, comment):
+        (story,) = (each for each in places_of(event, rules) if each.shape.kind == "story")
+        assert story.shape.was_private is False
 
 
 def ways(event: Event, rules: Rules) -> list[list[str]]:

@@ -26,7 +26,8 @@ class Shape:
     :param is_about: whether the event is about it, so that nobody hears of the event who may not
         see this: the resource, the sub-resource, and what the changed one is part of.
     :param passed: kinds that no way from here comes to again.
-    :param was_private: what the image says of the changed resource; None if nothing.
+    :param was_private: True if the image says private; False if the image of something deleted says
+        that it was not, which is its last word; None otherwise.
     :param naming: the rules by which the image names users who may see it.
     """
 
@@ -81,14 +82,18 @@ def places_of(event: Event, rules: Rules) -> list[Place]:
                 key = rule.parent, parent_id
                 is_about = rule.is_part and parent_id in now
                 if key not in found or (is_about and not found[key].shape.is_about):
-                    shape = Shape(rule.parent, is_about, (*kinds, rule.parent))
+                    was_private = (
+                        _whole_was_private(event, rule.parent, rules) if is_about else None
+                    )
+                    shape = Shape(rule.parent, is_about, (*kinds, rule.parent), was_private)
                     found[key] = Place(shape, parent_id)
     return list(found.values())
 
 
 def _own_place(event: Event, kind: str, own_id: Id, kinds: tuple[str, ...], rules: Rules) -> Place:
     if kind != changed_kind(event):
-        return Place(Shape(kind, True, kinds), own_id)
+        was_private = _whole_was_private(event, kind, rules)
+        return Place(Shape(kind, True, kinds, was_private), own_id)
     image = last_image(event)
     private = rules.private.get(kind)
     naming = [
@@ -96,9 +101,23 @@ def _own_place(event: Event, kind: str, own_id: Id, kinds: tuple[str, ...], rule
         for rule in rules.visible.get(kind, ())
         if rule.key and (ids := ids_in(image.get(rule.key)))
     ]
-    was_private = None if private is None else _was_private(private, image)
+    was_private = None if private is None else _believed(event, _was_private(private, image))
     shape = Shape(kind, True, kinds, was_private, tuple(rule for rule, _ in naming))
     return Place(shape, own_id, tuple(ids for _, ids in naming))
+
+
+def _whole_was_private(event: Event, kind: str, rules: Rules) -> bool | None:
+    """What the image of a part says of what it is part of."""
+    private = rules.private.get(kind)
+    image = last_image(event)
+    if private is None or private.part_key is None or private.part_key not in image:
+        return None
+    return _believed(event, is_up(image[private.part_key]))
+
+
+def _believed(event: Event, was_private: bool | None) -> bool | None:
+    """That it was not private counts only at its end: later it may have become so."""
+    return None if was_private is False and event.method != "DELETE" else was_private
 
 
 def _was_private(rule: PrivateRule, image: dict[str, Any]) -> bool | None:

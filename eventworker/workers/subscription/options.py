@@ -34,8 +34,9 @@ OPTIONS: list[cfg.Opt] = [
         default=[],
         help="Which resources are private, as KIND:TABLE(ID_COLUMN,FLAG_COLUMN), such as "
         "story:stories(id,private); with COLUMN=VALUE in place of the flag those whose column "
-        "holds that value. Only those of visible_to are told of them. One rule per line, one per "
-        "kind.",
+        "holds that value. Only those of visible_to are told of them. A key after that "
+        "(:story_private) is where the images of its parts say it, for when all is deleted "
+        "together. One rule per line, one per kind.",
     ),
     cfg.MultiStrOpt(
         "visible_to",

@@ -70,6 +70,7 @@ class PrivateRule:
     """A row of a kind is private if its flag is up, or if ``where`` holds.
 
     :param flag: column with the flag; None if ``where`` alone decides.
+    :param part_key: key under which the images of its parts say whether it is private.
     """
 
     kind: str
@@ -77,6 +78,7 @@ class PrivateRule:
     id: str
     flag: str | None
     where: tuple[tuple[str, str], ...] = ()
+    part_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,12 +219,13 @@ def _parent(parts: list[str], is_part: bool = False) -> ParentRule | None:
 
 
 def _private(parts: list[str]) -> PrivateRule | None:
-    call = _call(parts[1]) if len(parts) == 2 else None
-    if call is None:
+    call = _call(parts[1]) if len(parts) in (2, 3) else None
+    part_key = parts[2] if len(parts) == 3 else None
+    if call is None or not (part_key is None or _KEY.fullmatch(part_key)):
         return None
     table, plain, where = call
     if len(plain) == 2 or (len(plain) == 1 and where):
-        return PrivateRule(parts[0], table, plain[0], (*plain, None)[1], where)
+        return PrivateRule(parts[0], table, plain[0], (*plain, None)[1], where, part_key)
     return None
 
 
