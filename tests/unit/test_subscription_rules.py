@@ -54,7 +54,10 @@ def test_a_table_may_count_with_some_of_its_rows_only() -> None:
 def test_each_kind_of_rule_is_read_as_it_is_meant() -> None:
     rules = read(
         part_of=["task:story_id:story"],
-        private=["story:stories(id,private):story_private", "note:notes(id,audience=few)"],
+        private=[
+            "story:stories(id,private):story_private",
+            "note:notes(id,audience=few,kind=note)",
+        ],
         visible_to=["story:links(story_id,team_id):teams(id,user_id), story:creator_id"],
         preference=["worklist:preferences(user_id,value,key=lists):no", "task:users(id,tasks)"],
         details=["story:story_title=title", "story:story_title=stories(id,title)"],
@@ -62,7 +65,7 @@ def test_each_kind_of_rule_is_read_as_it_is_meant() -> None:
     assert rules.parents == (KeyRule("task", "story_id", "story", is_part=True),)
     assert rules.private == {
         "story": PrivateRule("story", "stories", "id", "private", part_key="story_private"),
-        "note": PrivateRule("note", "notes", "id", None, (("audience", "few"),)),
+        "note": PrivateRule("note", "notes", "id", "audience", "few", (("kind", "note"),)),
     }
     teams = (Step("links", "story_id", "team_id"), Step("teams", "id", "user_id"))
     assert rules.visible == {
@@ -100,6 +103,7 @@ def test_each_kind_of_rule_is_read_as_it_is_meant() -> None:
         ("private", "story:stories(id,private):a(b,c)"),
         ("private", "story:stories(id)"),
         ("private", "story:stories(a,b,c)"),
+        ("private", "story:stories(a=b,c)"),
         ("visible_to", "story"),
         ("visible_to", "story:links(a,b):user"),
         ("preference", "worklist:key"),

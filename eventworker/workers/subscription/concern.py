@@ -121,12 +121,12 @@ def _believed(event: Event, was_private: bool | None) -> bool | None:
 
 
 def _was_private(rule: PrivateRule, image: dict[str, Any]) -> bool | None:
-    flag = () if rule.flag is None else (rule.flag,)
-    if any(key not in image for key in (*flag, *(column for column, _ in rule.where))):
+    if rule.flag not in image:
         return None
-    return all(is_up(image[key]) for key in flag) and all(
-        str(image[column]) == value for column, value in rule.where
-    )
+    flag = image[rule.flag]
+    if rule.value is None:
+        return is_up(flag)
+    return flag is is_up(rule.value) if isinstance(flag, bool) else str(flag) == rule.value
 
 
 #: Texts that say yes; see `comparing.is_up`, which says the same in SQL.

@@ -33,8 +33,8 @@ OPTIONS: list[cfg.Opt] = [
         "private",
         default=[],
         help="Which resources are private, as KIND:TABLE(ID_COLUMN,FLAG_COLUMN), such as "
-        "story:stories(id,private); with COLUMN=VALUE in place of the flag those whose column "
-        "holds that value. Only those of visible_to are told of them. A key after that "
+        "story:stories(id,private); FLAG_COLUMN=VALUE are those whose column holds that value. "
+        "Only those of visible_to are told of them. A key after that "
         "(:story_private) is where the images of its parts say it, for when all is deleted "
         "together. One rule per line, one per kind.",
     ),

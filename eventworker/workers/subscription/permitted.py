@@ -63,7 +63,7 @@ class Permissions:
         return found
 
     def _wants(self, user: User, rule: PreferenceRule) -> Condition:
-        table, where = self._rows(rule.step)
+        table, where = self._rows(rule.step.table, rule.step.where)
         left, right = comparable(table.columns[rule.step.origin], user)
         switch = table.columns[rule.step.target]
         own = and_(left == right, switch.is_not(None), *where)
@@ -99,19 +99,19 @@ class Permissions:
             ways = [literal(1) == 1]
         if private is None or not ways:
             return ways
-        table = self._tables[private.table].alias()
-        is_there = _there_is([table], own_id.equals(table.columns[private.id]))
-        return [and_(not_(is_there), or_(*ways))]
+        table, own = self._own_row(private, own_id)
+        return [and_(not_(_there_is([table], *own)), or_(*ways))]
 
     def _is_open(self, rule: PrivateRule, own_id: Id) -> Condition:
         """There is a row, and it does not say private."""
-        table = self._tables[rule.table].alias()
-        flags = [] if rule.flag is None else [is_up(table.columns[rule.flag])]
-        flags += [
-            and_(table.columns[column].is_not(None), holds(table.columns[column], value))
-            for column, value in rule.where
-        ]
-        return _there_is([table], own_id.equals(table.columns[rule.id]), not_(and_(*flags)))
+        table, own = self._own_row(rule, own_id)
+        flag = table.columns[rule.flag]
+        is_private = is_up(flag) if rule.value is None else holds(flag, rule.value)
+        return _there_is([table], *own, or_(flag.is_(None), not_(is_private)))
+
+    def _own_row(self, rule: PrivateRule, own_id: Id) -> tuple[FromClause, list[Condition]]:
+        table, where = self._rows(rule.table, rule.where)
+        return table, [own_id.equals(table.columns[rule.id]), *where]
 
     def _is_permitted(self, user: User, rule: VisibleRule, own_id: Id) -> Condition:
         return self._leads_to(user, rule.steps, own_id.equals)
@@ -147,7 +147,7 @@ class Permissions:
         conditions: list[Condition] = []
         is_next = is_start
         for step in steps:
-            table, where = self._rows(step)
+            table, where = self._rows(step.table, step.where)
             tables.append(table)
             conditions += [is_next(table.columns[step.origin]), *where]
             is_next = FoundId(table.columns[step.target]).equals
@@ -159,7 +159,7 @@ class Permissions:
         """There is nothing that it is part of of which the user may not hear."""
         if rule.parent in passed:
             return []
-        table, where = self._rows(rule.step)
+        table, where = self._rows(rule.step.table, rule.step.where)
         whole = table.columns[rule.step.target]
         inner = self._all(user, rule.parent, FoundId(whole), (*passed, rule.parent), None)
         if not inner:
@@ -167,9 +167,12 @@ class Permissions:
         own = own_id.equals(table.columns[rule.step.origin])
         return [not_(_there_is([table], own, whole.is_not(None), *where, not_(and_(*inner))))]
 
-    def _rows(self, step: Step) -> tuple[FromClause, list[Condition]]:
-        table = self._tables[step.table].alias()
-        return table, [holds(table.columns[column], value) for column, value in step.where]
+    def _rows(
+        self, name: str, where: tuple[tuple[str, str], ...]
+    ) -> tuple[FromClause, list[Condition]]:
+        """A table, and what holds for those of its rows that count."""
+        table = self._tables[name].alias()
+        return table, [holds(table.columns[column], value) for column, value in where]
 
 
 def _there_is(tables: list[FromClause], *conditions: Condition) -> Condition:

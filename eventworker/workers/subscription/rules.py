@@ -67,16 +67,19 @@ ParentRule = KeyRule | TableRule
 
 @dataclass(frozen=True, slots=True)
 class PrivateRule:
-    """A row of a kind is private if its flag is up, or if ``where`` holds.
+    """A row of a kind is private if its flag is up.
 
-    :param flag: column with the flag; None if ``where`` alone decides.
+    :param flag: column with the flag.
+    :param value: what the column holds if the flag is up; None if it is a yes or no.
+    :param where: as in a step.
     :param part_key: key under which the images of its parts say whether it is private.
     """
 
     kind: str
     table: str
     id: str
-    flag: str | None
+    flag: str
+    value: str | None = None
     where: tuple[tuple[str, str], ...] = ()
     part_key: str | None = None
 
@@ -132,8 +135,7 @@ class Rules:
             if isinstance(rule, TableRule):
                 yield _of_step("part_of" if rule.is_part else "belongs_to", rule.step)
         for private in self.private.values():
-            flag = () if private.flag is None else (private.flag,)
-            columns = (private.id, *flag, *(column for column, _ in private.where))
+            columns = (private.id, private.flag, *(column for column, _ in private.where))
             yield "private", private.table, columns
         for visible in _all(self.visible):
             for step in visible.steps:
@@ -219,14 +221,17 @@ def _parent(parts: list[str], is_part: bool = False) -> ParentRule | None:
 
 
 def _private(parts: list[str]) -> PrivateRule | None:
-    call = _call(parts[1]) if len(parts) in (2, 3) else None
+    table, arguments = _call(parts[1]) if len(parts) in (2, 3) else ("", [])
     part_key = parts[2] if len(parts) == 3 else None
-    if call is None or not (part_key is None or _KEY.fullmatch(part_key)):
+    if len(arguments) < 2 or arguments[0][1] is not None:
         return None
-    table, plain, where = call
-    if len(plain) == 2 or (len(plain) == 1 and where):
-        return PrivateRule(parts[0], table, plain[0], (*plain, None)[1], where, part_key)
-    return None
+    if part_key is not None and not _KEY.fullmatch(part_key):
+        return None
+    where = _where(arguments[2:])
+    if where is None:
+        return None
+    (row_id, _), (flag, value) = arguments[:2]
+    return PrivateRule(parts[0], table, row_id, flag, value, where, part_key)
 
 
 def _visible(parts: list[str]) -> VisibleRule | None:
@@ -257,26 +262,25 @@ def _detail(parts: list[str]) -> DetailRule | None:
 
 
 def _step(text: str) -> Step | None:
-    call = _call(text)
-    if call is None or len(call[1]) != 2:
+    """``TABLE(ORIGIN,TARGET)``, and after these any ``COLUMN=VALUE``."""
+    table, arguments = _call(text)
+    if len(arguments) < 2 or [value for _, value in arguments[:2]] != [None, None]:
         return None
-    table, (origin, target), where = call
-    return Step(table, origin, target, where)
+    where = _where(arguments[2:])
+    return None if where is None else Step(table, arguments[0][0], arguments[1][0], where)
 
 
-def _call(text: str) -> tuple[str, list[str], tuple[tuple[str, str], ...]] | None:
-    """``TABLE(COLUMN,COLUMN=VALUE)``: the table, the plain columns, those with a value."""
+def _call(text: str) -> tuple[str, list[tuple[str, str | None]]]:
+    """``TABLE(COLUMN,COLUMN=VALUE)``: the table, and each column with its value; else nothing."""
     match = _CALL.fullmatch(text)
     if match is None:
-        return None
-    plain, where = [], []
-    for argument in match[2].split(","):
-        found = _ARGUMENT.fullmatch(argument.strip())
-        if found is None:
-            return None
-        column, value = found.groups()
-        if value is None:
-            plain.append(column)
-        else:
-            where.append((column, value.strip()))
-    return match[1], plain, tuple(where)
+        return "", []
+    found = [_ARGUMENT.fullmatch(argument.strip()) for argument in match[2].split(",")]
+    arguments = [(each[1], None if each[2] is None else each[2].strip()) for each in found if each]
+    return match[1], arguments if len(arguments) == len(found) else []
+
+
+def _where(arguments: list[tuple[str, str | None]]) -> tuple[tuple[str, str], ...] | None:
+    """Columns with their values; None if one has none."""
+    where = tuple((column, value) for column, value in arguments if value is not None)
+    return where if len(where) == len(arguments) else None
