@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers.certificates import Certificates, make_certificates
+from tests.servers.mariadb import MariaServer
 from tests.servers.postgres import PostgresServer
 from tests.servers.rabbit import RabbitServer, Vhost
 
@@ -22,6 +23,13 @@ def rabbit_server() -> Iterator[RabbitServer]:
 def postgres_server() -> Iterator[PostgresServer]:
     """The session's database server. Tests that stop one use `own_postgres_server`."""
     with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def maria_server() -> Iterator[MariaServer]:
+    """The session's MariaDB server. Tests that stop one use `own_maria_server`."""
+    with MariaServer() as server:
         yield server
 
 
@@ -42,6 +50,14 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
 
 
 @pytest.fixture
+def maria_url(maria_server: MariaServer) -> Iterator[str]:
+    """The same on the session's MariaDB server."""
+    url = maria_server.createdb()
+    yield url
+    maria_server.dropdb(url.rpartition("/")[2])
+
+
+@pytest.fixture
 def own_rabbit_server() -> Iterator[Callable[..., RabbitServer]]:
     """Starts brokers for this test alone, with the arguments of RabbitServer."""
     with ExitStack() as servers:
@@ -53,6 +69,13 @@ def own_postgres_server() -> Iterator[Callable[..., PostgresServer]]:
     """Starts database servers for this test alone, with the arguments of PostgresServer."""
     with ExitStack() as servers:
         yield lambda *args, **kwargs: servers.enter_context(PostgresServer(*args, **kwargs))
+
+
+@pytest.fixture
+def own_maria_server() -> Iterator[Callable[..., MariaServer]]:
+    """Starts MariaDB servers for this test alone, with the arguments of MariaServer."""
+    with ExitStack() as servers:
+        yield lambda *args, **kwargs: servers.enter_context(MariaServer(*args, **kwargs))
 
 
 @pytest.fixture(scope="session")

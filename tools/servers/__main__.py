@@ -15,13 +15,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .installed import install
-from .programs import SYSTEM, MissingError, Programs, find_postgresql, find_rabbitmq
+from .programs import (
+    SYSTEM,
+    MissingError,
+    Programs,
+    find_mariadb,
+    find_postgresql,
+    find_rabbitmq,
+)
 from .unpacked import unpack
 
 Finder = Callable[[Path], Programs]
 SERVERS: dict[str, tuple[str, Finder]] = {
     "rabbitmq": ("rabbitmq-server", find_rabbitmq),
     "postgresql": ("postgresql", find_postgresql),
+    # The package of the programs alone: it brings no service that could be started.
+    "mariadb": ("mariadb-server-core", find_mariadb),
 }
 
 

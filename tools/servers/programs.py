@@ -66,6 +66,22 @@ def find_postgresql(root: Path = SYSTEM) -> Programs:
     raise MissingError("no postgres found")
 
 
+def find_mariadb(root: Path = SYSTEM) -> Programs:
+    """MariaDB's server, and `mariadb-install-db` beside it with the folder that both belong to."""
+    for name in ("sbin/mariadbd", "bin/mariadbd", "libexec/mariadbd"):
+        server, base = root / "usr" / name, root / "usr"
+        if _all_executable(base / "bin", "mariadb-install-db") and os.access(server, os.X_OK):
+            break
+    else:
+        raise MissingError("no mariadbd with its mariadb-install-db found")
+    paths = {
+        "mariadbd": str(server),
+        "mariadb-install-db": str(base / "bin/mariadb-install-db"),
+        "base": str(base),
+    }
+    return Programs(paths, _library_path(root)).checked("mariadbd", "--no-defaults", "--version")
+
+
 def _rabbitmq_folders(root: Path) -> Iterator[Path]:
     yield from _newest_first(root, "usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin")
     if root == SYSTEM:

@@ -18,7 +18,9 @@ from .programs import MissingError
 
 DPKG_STATUS = Path("/var/lib/dpkg/status")
 # A server that is installed must still come with the tree, so the resolver is not told of it.
-FORGOTTEN = re.compile(r"Package: (rabbitmq-server|erlang-.*|postgresql.*|python3-pip-whl)$", re.M)
+FORGOTTEN = re.compile(
+    r"Package: (rabbitmq-server|erlang-.*|postgresql.*|mariadb-.*|mysql-.*|python3-pip-whl)$", re.M
+)
 # Without these lines no installed package can be found broken for what is forgotten.
 RELATIONS = re.compile(r"^(Pre-Depends|Depends|Conflicts|Breaks): .*\n", re.M)
 # The C library has to be the one of the running loader, and LLVM (100 MB) only serves the JIT.
