@@ -11,18 +11,19 @@ from sqlalchemy import Engine
 from eventworker.db import build_engine
 from eventworker.outbox import wakeup
 from tests.helpers.configuration import configuration
-from tests.helpers.databases import empty_tables, make_tables
-from tests.servers import PostgresServer
+from tests.helpers.databases import empty_tables, upgrade_and_make_tables
+from tests.servers import MariaServer, PostgresServer
 
 pytest_plugins = ["tests.servers.fixtures"]
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty database, once on SQLite and once on PostgreSQL."""
+    """The URL of an empty database, once on each kind."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/events.sqlite"
-    url: str = request.getfixturevalue("postgres_url")
+    name = "postgres_url" if request.param == "postgresql" else "maria_url"
+    url: str = request.getfixturevalue(name)
     return url
 
 
@@ -52,18 +53,14 @@ def new_engine() -> Iterator[Callable[[str], Engine]]:
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file with all tables: copying it is faster than making them for every test."""
     path = tmp_path_factory.mktemp("template") / "events.sqlite"
-    engine = make_tables(build_engine(f"sqlite:///{path}"))
-    engine.dispose()
+    upgrade_and_make_tables(f"sqlite:///{path}")
     return path
 
 
 @pytest.fixture(scope="session")
 def shared_postgres_url(postgres_server: PostgresServer) -> str:
     """A database with all tables, emptied by `postgres_engine` and used by nobody else."""
-    url = postgres_server.createdb("shared")
-    engine = make_tables(build_engine(url))
-    engine.dispose()
-    return url
+    return upgrade_and_make_tables(postgres_server.createdb("shared"))
 
 
 @pytest.fixture
@@ -84,11 +81,24 @@ def postgres_engine(shared_postgres_url: str, new_engine: Callable[[str], Engine
     return engine
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(scope="session")
+def shared_maria_url(maria_server: MariaServer) -> str:
+    """The same on MariaDB."""
+    return upgrade_and_make_tables(maria_server.createdb("shared"))
+
+
+@pytest.fixture
+def maria_engine(shared_maria_url: str, new_engine: Callable[[str], Engine]) -> Engine:
+    """The same on MariaDB."""
+    engine = new_engine(shared_maria_url)
+    empty_tables(engine)
+    return engine
+
+
+@pytest.fixture(params=["sqlite", "postgres", "maria"])
 def engine(request: pytest.FixtureRequest) -> Engine:
-    """A database with all tables, once on SQLite and once on PostgreSQL."""
-    name = "sqlite_engine" if request.param == "sqlite" else "postgres_engine"
-    made: Engine = request.getfixturevalue(name)
+    """A database with all tables, once on each kind."""
+    made: Engine = request.getfixturevalue(f"{request.param}_engine")
     return made
 
 

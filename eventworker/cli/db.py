@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 
-from sqlalchemy.engine import make_url
-
 from eventworker import migrations
 from eventworker.cli import conf, output
 from eventworker.cli.arguments import Verbs, add_group, add_verb
@@ -50,9 +48,8 @@ def add(verbs: Verbs) -> None:
 def _upgrade(arguments: argparse.Namespace) -> int:
     loaded = conf.of(arguments)
     if arguments.sql:
-        build_engine(loaded.database.connection).dispose()  # for its words about a bad URL
-        dialect = make_url(loaded.database.connection).get_backend_name()
-        sys.stdout.write(migrations.upgrade_sql(dialect, arguments.start))
+        engine = build_engine(loaded.database.connection)  # which does not connect by itself
+        sys.stdout.write(migrations.upgrade_sql(engine.dialect.name, arguments.start))
         return 0
     with engine_of(loaded, tables=False) as engine:
         before = migrations.current(engine)

@@ -1,7 +1,8 @@
 """Contract with the database: engine, clock, the event-scoped session, and what an error means."""
 
+from eventworker.db.claiming import claim_rows, update_rows
 from eventworker.db.clock import UTCDateTime, clock
-from eventworker.db.columns import message_columns, serial
+from eventworker.db.columns import EventId, binary, message_columns, serial
 from eventworker.db.engine import build_engine, metadata
 from eventworker.db.failures import (
     first_line,
@@ -10,7 +11,7 @@ from eventworker.db.failures import (
     is_unavailable,
     translated,
 )
-from eventworker.db.insert import insert_ignore, insert_or_update
+from eventworker.db.insert import insert_ignore, insert_new, insert_or_update
 from eventworker.db.session import EventSession
 from eventworker.db.transaction import (
     OwnedTransaction,
@@ -20,14 +21,18 @@ from eventworker.db.transaction import (
 )
 
 __all__ = [
+    "EventId",
     "EventSession",
     "OwnedTransaction",
     "Superseded",
     "UTCDateTime",
+    "binary",
     "build_engine",
+    "claim_rows",
     "clock",
     "first_line",
     "insert_ignore",
+    "insert_new",
     "insert_or_update",
     "is_stale_snapshot",
     "is_transient",
@@ -38,4 +43,5 @@ __all__ = [
     "short_transaction",
     "transaction_identity",
     "translated",
+    "update_rows",
 ]

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import DateTime, literal
+from sqlalchemy.dialects.mysql import DATETIME
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
@@ -22,6 +23,8 @@ class UTCDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> Any:
+        if dialect.name in ("mariadb", "mysql"):
+            return dialect.type_descriptor(DATETIME(fsp=6))
         return dialect.type_descriptor(DateTime(timezone=True))
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
@@ -64,3 +67,11 @@ def _sqlite(element: clock, compiler: Any, **kw: Any) -> str:
     # The format is the one SQLAlchemy stores, so that text order is time order.
     offset = compiler.process(element.clauses, **kw)
     return f"(strftime('%Y-%m-%d %H:%M:%f', 'now', ({offset}) || ' seconds') || '000')"
+
+
+@compiles(clock, "mariadb")
+@compiles(clock, "mysql")
+def _mariadb(element: clock, compiler: Any, **kw: Any) -> str:
+    # Not NOW(), which is in the time zone of the session.
+    offset = compiler.process(element.clauses, **kw)
+    return f"(UTC_TIMESTAMP(6) + INTERVAL {offset} SECOND)"

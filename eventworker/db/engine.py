@@ -8,6 +8,7 @@ from sqlalchemy import URL, Connection, Engine, MetaData, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
+from eventworker.db import mariadb
 from eventworker.db.transaction import guard_owned_transactions
 from eventworker.errors import ConfigError
 
@@ -40,16 +41,20 @@ def build_engine(url: str | None, *, pool_size: int = 2) -> Engine:
             options["connect_args"] = {"timeout": 30}
         else:
             options.update(pool_size=pool_size, max_overflow=2, pool_recycle=1800)
+        if parsed.get_backend_name() == "mariadb":
+            options.update(mariadb.engine_options())
         engine = create_engine(parsed, **options)
     except (ArgumentError, NoSuchModuleError) as error:
         raise ConfigError(f"[database] connection cannot be used: {error}") from None
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"[database] connection needs the driver {error.name}, which is not installed; "
-            "pip install 'eventworker[postgresql]'"
+            f"pip install 'eventworker[{parsed.get_backend_name()}]'"
         ) from None
     if engine.dialect.name == "sqlite":
         _set_up_sqlite(engine)
+    elif engine.dialect.name == "mariadb":
+        mariadb.set_up(engine)
     guard_owned_transactions(engine)
     return engine
 
@@ -63,9 +68,11 @@ def _supported(url: URL) -> URL:
         return url.set(drivername="postgresql+psycopg")
     if url.drivername in ("postgresql+psycopg", "sqlite", "sqlite+pysqlite"):
         return url
+    if url.drivername in mariadb.DRIVERS:
+        return mariadb.normalized(url)
     raise ConfigError(
         f"[database] connection: {url.drivername} is not supported; write "
-        "postgresql+psycopg://... or sqlite:///..."
+        "postgresql+psycopg://..., mariadb+pymysql://... or sqlite:///..."
     )
 
 

@@ -5,16 +5,33 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import ColumnElement, Table
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+
+_MARIADB = ("mariadb", "mysql")
 
 
 def insert_ignore(dialect: str, table: Table) -> Any:
     """An INSERT for ``table`` that does nothing, without error, where a unique key is taken.
 
-    ``.returning()`` on it answers only for the rows that were inserted.
+    To be told which rows were inserted, see :func:`insert_new`.
     """
+    if dialect in _MARIADB:
+        # Not INSERT IGNORE, which also makes wrong values fit.
+        key = next(iter(table.primary_key.columns))
+        return mysql.insert(table).on_duplicate_key_update({key.name: key})
     kind = sqlite if dialect == "sqlite" else postgresql
     return kind.insert(table).on_conflict_do_nothing()
+
+
+def insert_new(dialect: str, table: Table) -> Any:
+    """The same, with a ``.returning()`` that answers only for the rows that were inserted.
+
+    Only for values that are sure to fit: MariaDB can tell those rows only after INSERT IGNORE,
+    which makes a warning of a text that is too long.
+    """
+    if dialect in _MARIADB:
+        return mysql.insert(table).prefix_with("IGNORE")
+    return insert_ignore(dialect, table)
 
 
 def insert_or_update(
@@ -24,6 +41,8 @@ def insert_or_update(
 
     Unlike ignoring, that locks the row: nobody deletes it before this transaction ends.
     """
+    if dialect in _MARIADB:
+        return mysql.insert(table).values(values).on_duplicate_key_update(update)
     kind = sqlite if dialect == "sqlite" else postgresql
     keys = list(table.primary_key.columns)
     return kind.insert(table).values(values).on_conflict_do_update(index_elements=keys, set_=update)

@@ -1,14 +1,13 @@
 """The real transaction around a plugin's call: the framework's alone to begin and to commit.
 
 *A COMMIT that returned proves nothing.* PostgreSQL answers the COMMIT of an aborted transaction
-with a rollback and no error, and a plugin can reach the driver's own ``commit()``. So the end of an
-owned transaction proves that it is still the one that was begun, or raises
-:class:`~eventworker.errors.TransactionLost`.
+with a rollback and no error, MariaDB begins another one where a deadlock ended ours, and a plugin
+can reach the driver's own ``commit()``. So the end of an owned transaction proves that it is still
+the one that was begun, or raises :class:`~eventworker.errors.TransactionLost`.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,8 +16,11 @@ from sqlalchemy import Connection, Engine, String, Transaction, event, exc
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
+from eventworker.db import mariadb
+from eventworker.db.control import control_word
 from eventworker.db.failures import (
     first_line,
+    has_rolled_back,
     is_stale_snapshot,
     is_transient,
     is_unavailable,
@@ -67,7 +69,9 @@ class OwnedTransaction:
     def __init__(self, connection: Connection, claim: Callable[[Connection], str | None]) -> None:
         self.connection = connection
         self._claim = claim
-        self._claim_last = connection.dialect.name == "sqlite"
+        self._dialect = connection.dialect.name
+        self._claim_last = self._dialect == "sqlite"
+        self._mark = ""
         self._changes_before = 0
         self._ending = False
         self._dangling = False
@@ -86,6 +90,8 @@ class OwnedTransaction:
         if self._claim_last:
             self._changes_before = self._driver.total_changes
             return True
+        if self._dialect == "mariadb":
+            self._mark = mariadb.set_mark(self.connection)
         self._identity = self._claim(self.connection)
         return self._identity is not None
 
@@ -104,18 +110,23 @@ class OwnedTransaction:
 
         An error that took the transaction with it is raised again here if the plugin swallowed it.
 
+        :raises DatabaseUnavailable: when the connection was lost.
         :raises TransactionLost: when this is not, or not only, the transaction that was begun.
         :raises Superseded: on SQLite, when somebody else finished the same work meanwhile.
         """
         if self._doomed is not None:
             raise self._doomed
+        if self.connection.invalidated:
+            raise DatabaseUnavailable("the connection was lost during the call")
         if self._lost or self._transaction is None or not self._transaction.is_active:
             raise TransactionLost(self._lost or "the plugin ended its transaction itself")
         self._ending = True
         if self._claim_last:
             self._claim_now()
-        elif self.connection.dialect.name == "postgresql":
+        elif self._dialect == "postgresql":
             self._prove_and_commit()
+        elif self._dialect == "mariadb":
+            mariadb.prove_mark(self.connection, self._mark)
         self._transaction.commit()
 
     def release(self) -> None:
@@ -157,7 +168,7 @@ class OwnedTransaction:
             self._lost = "the plugin rolled the connection back underneath its session"
 
     def note_error(self, error: BaseException) -> None:
-        if is_stale_snapshot(error):
+        if is_stale_snapshot(error) or has_rolled_back(error):
             self._doomed = error
 
     @property
@@ -214,32 +225,6 @@ class OwnedTransaction:
 _NOT_OURS = ("25P02", "22012")
 
 
-#: What would end the transaction; and DDL, which belongs in a migration.
-_CONTROL = re.compile(
-    r"(?:^|;)(?:\s|--[^\n]*\n|\()*"
-    r"(?P<word>COMMIT|ROLLBACK(?!\s+(?:WORK\s+|TRANSACTION\s+)?TO\b)|ABORT|END|BEGIN"
-    r"|START\s+TRANSACTION|PREPARE\s+TRANSACTION"
-    r"|CREATE|ALTER|DROP|TRUNCATE|GRANT|REVOKE|VACUUM)\b",
-    re.IGNORECASE,
-)
-_INNERMOST_COMMENT = re.compile(r"/\*(?:(?!/\*|\*/).)*\*/", re.DOTALL)
-
-
-def _control_word(statement: str) -> str | None:
-    """The word by which a statement would end the transaction, or None.
-
-    Looked for as it stands and without its comments, which nest on PostgreSQL: either alone could
-    be hidden from. What is hidden all the same, the proof at the end finds.
-    """
-    found = _CONTROL.search(statement)
-    while found is None and "/*" in statement:
-        statement, comments = _INNERMOST_COMMENT.subn(" ", statement)
-        if not comments:
-            break
-        found = _CONTROL.search(statement)
-    return found["word"].upper() if found else None
-
-
 def guard_owned_transactions(engine: Engine) -> None:
     """Refuse, on owned connections of ``engine``, whatever would end the transaction early."""
 
@@ -247,7 +232,7 @@ def guard_owned_transactions(engine: Engine) -> None:
     def refuse_control(connection: Connection, _cursor: Any, statement: str, *_rest: Any) -> None:
         if _OWNER not in connection.info:
             return
-        if word := _control_word(statement):
+        if word := control_word(statement, engine.dialect.name):
             connection.info[_OWNER].refuse(word)
 
     @event.listens_for(engine, "handle_error")

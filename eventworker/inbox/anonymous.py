@@ -16,23 +16,21 @@ from sqlalchemy import (
     Column,
     Connection,
     Index,
-    LargeBinary,
     Table,
-    Uuid,
     delete,
     insert,
     select,
 )
 
-from eventworker.db import UTCDateTime, clock, metadata, serial
+from eventworker.db import EventId, UTCDateTime, binary, clock, metadata, serial
 from eventworker.event import uuid7
 
 anonymous_table = Table(
     "eventworker_anonymous",
     metadata,
     serial(),
-    Column("digest", LargeBinary(32), nullable=False),
-    Column("event_id", Uuid, nullable=False),
+    Column("digest", binary(32), nullable=False),
+    Column("event_id", EventId, nullable=False),
     Column("at", UTCDateTime, nullable=False, index=True),
     Index("ix_eventworker_anonymous_digest", "digest"),
 )

@@ -28,7 +28,6 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    Uuid,
     and_,
     delete,
     insert,
@@ -37,7 +36,9 @@ from sqlalchemy import (
 )
 
 from eventworker.db import (
+    EventId,
     UTCDateTime,
+    claim_rows,
     clock,
     insert_or_update,
     message_columns,
@@ -62,7 +63,7 @@ delivery_table = Table(
     "eventworker_delivery",
     metadata,
     serial(),
-    Column("event_id", Uuid, nullable=False),
+    Column("event_id", EventId, nullable=False),
     Column("plugin", SmallInteger, nullable=False),
     Column("state", String(10), nullable=False),
     Column("attempts", SmallInteger, nullable=False),
@@ -239,21 +240,16 @@ def claim(
     """
     if not plugins:
         return []
-    picked = (
-        select(_delivery.id)
-        .join(event_table, _event.id == _delivery.event_id)
-        .where(_open, _delivery.due_at <= clock(), _delivery.plugin.in_(plugins))
-        .order_by(_delivery.due_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True, of=delivery_table)
-        .cte("picked")
+    rows = claim_rows(
+        connection,
+        delivery_table,
+        and_(_open, _delivery.due_at <= clock(), _delivery.plugin.in_(plugins)),
+        _delivery.due_at,
+        limit,
+        {"attempts": _delivery.attempts + 1, "due_at": clock(lease), "owner": owner},
+        (_delivery.id, _delivery.event_id, _delivery.plugin, _delivery.attempts),
+        among=delivery_table.join(event_table, _event.id == _delivery.event_id),
     )
-    rows = connection.execute(
-        update(delivery_table)
-        .where(_delivery.id.in_(select(picked.c.id)))
-        .values(attempts=_delivery.attempts + 1, due_at=clock(lease), owner=owner)
-        .returning(_delivery.id, _delivery.event_id, _delivery.plugin, _delivery.attempts)
-    ).all()
     if not rows:
         return []
     events = {

@@ -20,7 +20,6 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     SmallInteger,
     Table,
-    Uuid,
     bindparam,
     exc,
     select,
@@ -28,13 +27,14 @@ from sqlalchemy import (
 )
 
 from eventworker.db import (
+    EventId,
     EventSession,
     OwnedTransaction,
     Superseded,
     UTCDateTime,
     clock,
     first_line,
-    insert_ignore,
+    insert_new,
     metadata,
     transaction_identity,
     translated,
@@ -61,7 +61,7 @@ class Outcome(enum.IntEnum):
 inbox_table = Table(
     "eventworker_inbox",
     metadata,
-    Column("event_id", Uuid, nullable=False),
+    Column("event_id", EventId, nullable=False),
     Column("plugin", SmallInteger, nullable=False),
     Column("outcome", SmallInteger, nullable=False),
     Column("at", UTCDateTime, nullable=False, index=True),
@@ -107,7 +107,7 @@ _statements: dict[str, Any] = {}
 def _take_first(dialect: str) -> Any:
     if dialect not in _statements:
         _statements[dialect] = (
-            insert_ignore(dialect, inbox_table)
+            insert_new(dialect, inbox_table)
             .values(
                 event_id=bindparam("event_id"),
                 plugin=bindparam("plugin"),
@@ -214,7 +214,7 @@ def note(connection: Connection, event_id: UUID, plugins: list[int], outcome: Ou
     if not plugins:
         return []
     rows = connection.execute(
-        insert_ignore(connection.dialect.name, inbox_table)
+        insert_new(connection.dialect.name, inbox_table)
         .values(
             [
                 {"event_id": event_id, "plugin": number, "outcome": int(outcome), "at": clock()}

@@ -9,7 +9,6 @@ from typing import Any
 from sqlalchemy import (
     Column,
     Connection,
-    LargeBinary,
     String,
     Table,
     Text,
@@ -17,7 +16,7 @@ from sqlalchemy import (
     select,
 )
 
-from eventworker.db import UTCDateTime, clock, metadata, serial
+from eventworker.db import UTCDateTime, binary, clock, metadata, serial
 
 quarantine_table = Table(
     "eventworker_quarantine",
@@ -26,7 +25,7 @@ quarantine_table = Table(
     Column("sha256", String(64), nullable=False),
     Column("reason", Text, nullable=False),
     Column("properties", Text, nullable=False),
-    Column("body", LargeBinary(2**30), nullable=False),
+    Column("body", binary(2**30), nullable=False),
     Column("received_at", UTCDateTime, nullable=False),
 )
 

@@ -19,7 +19,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, exc, func, select
 
-from eventworker.db import short_transaction, translated
+from eventworker.db import first_line, is_transient, short_transaction, translated
 from eventworker.errors import SchemaError
 
 __all__ = ["VERSION_TABLE", "check", "current", "head", "is_ours", "upgrade", "upgrade_sql"]
@@ -30,6 +30,8 @@ UPGRADE_COMMAND = "eventworker --config-file FILE db upgrade"
 
 #: Any number will do, as long as every version of eventworker takes the same one ("evwk").
 _LOCK_NUMBER = 0x6576776B
+#: On MariaDB, where such locks have names, of at most 64 characters, for the whole server.
+_LOCK_NAME, _LOCK_SECONDS = "eventworker upgrade ", 3600
 
 # alembic's context and op are one per process, so two threads cannot upgrade side by side.
 _alembic_is_ours = threading.Lock()
@@ -40,7 +42,8 @@ def upgrade(engine: Engine) -> None:
 
     Hosts that do this at the same moment wait for each other, and the later ones find it done.
 
-    :raises SchemaError: when the tables are of a revision that this version does not know.
+    :raises SchemaError: when the tables are of a revision that this version does not know, and on
+        MariaDB for any other failure, since there it leaves behind what it has done so far.
     :raises DatabaseUnavailable: when the database is away.
     """
     with _alembic_is_ours, short_transaction(engine) as connection, _alone(connection):
@@ -50,6 +53,13 @@ def upgrade(engine: Engine) -> None:
             command.upgrade(config, "head")
         except CommandError:
             raise SchemaError(_unknown(_revision(connection))) from None
+        except exc.DBAPIError as error:
+            if engine.dialect.name != "mariadb" or is_transient(error):
+                raise
+            raise SchemaError(
+                f"the upgrade ended half-way, which MariaDB cannot undo: {first_line(error)}; put "
+                f"that right and do it again: {UPGRADE_COMMAND}"
+            ) from error
 
 
 def upgrade_sql(dialect: str, start: str | None = None) -> str:
@@ -144,10 +154,22 @@ def _unknown(revision: str | None) -> str:
 
 @contextmanager
 def _alone(connection: Connection) -> Iterator[None]:
-    """Keep other upgrades out until the transaction ends.
+    """Keep other upgrades out until the transaction, or on MariaDB the block, ends.
 
     On SQLite the transaction has taken the only write lock already.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock(_LOCK_NUMBER)))
-    yield
+    if connection.dialect.name != "mariadb":
+        yield
+        return
+    # There every DDL statement ends the transaction, and with it what a transaction can lock.
+    lock = func.concat(_LOCK_NAME, func.sha1(func.database()))
+    if not connection.scalar(select(func.get_lock(lock, _LOCK_SECONDS))):
+        raise SchemaError("another upgrade holds the tables; wait for its end, and try again")
+    try:
+        yield
+    finally:
+        # A connection that is lost has given it back.
+        if not connection.invalidated:
+            connection.execute(select(func.release_lock(lock)))

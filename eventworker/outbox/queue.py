@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, and_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
 
-from eventworker.db import clock
+from eventworker.db import claim_rows, clock, update_rows
 from eventworker.outbox.table import DEAD, READY, SENT, outbox_table
 
 _outbox = outbox_table.c
@@ -32,19 +33,14 @@ class Row:
 
 def claim(connection: Connection, limit: int, lease: float, owner: str) -> list[Row]:
     """Lease up to ``limit`` ready rows to ``owner`` for ``lease`` seconds, oldest first."""
-    picked = (
-        select(_outbox.id)
-        .where(_outbox.state == READY, _free)
-        .order_by(_outbox.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-        .cte("picked")
-    )
-    rows = connection.execute(
-        update(outbox_table)
-        .where(_outbox.id.in_(select(picked.c.id)))
-        .values(leased_until=clock(lease), owner=owner, claims=_outbox.claims + 1)
-        .returning(
+    rows: Any = claim_rows(
+        connection,
+        outbox_table,
+        and_(_outbox.state == READY, _free),
+        _outbox.id,
+        limit,
+        {"leased_until": clock(lease), "owner": owner, "claims": _outbox.claims + 1},
+        (
             _outbox.id,
             _outbox.time,
             _outbox.source,
@@ -53,24 +49,26 @@ def claim(connection: Connection, limit: int, lease: float, owner: str) -> list[
             _outbox.traceparent,
             _outbox.tracestate,
             _outbox.claims,
-        )
+        ),
     )
     return sorted((Row(*row) for row in rows), key=lambda row: row.id.int)
 
 
-def _mine(ids: Sequence[UUID], owner: str) -> object:
+def _mine(ids: Sequence[UUID], owner: str) -> ColumnElement[bool]:
     return and_(_outbox.id.in_(ids), _outbox.owner == owner, _outbox.state == READY)
 
 
 def extend(connection: Connection, ids: Sequence[UUID], lease: float, owner: str) -> set[UUID]:
     """Renew leases; returns the ids that are still this owner's."""
-    rows = connection.execute(
-        update(outbox_table)
-        .where(_mine(ids, owner))  # type: ignore[arg-type]
-        .values(leased_until=clock(lease))
-        .returning(_outbox.id)
+    rows = update_rows(
+        connection,
+        outbox_table,
+        ids,
+        _mine(ids, owner),
+        {"leased_until": clock(lease)},
+        (_outbox.id,),
     )
-    return set(rows.scalars())
+    return {row.id for row in rows}
 
 
 def settle(connection: Connection, ids: Sequence[UUID]) -> None:
@@ -98,9 +96,7 @@ def give_back(connection: Connection, ids: Sequence[UUID], owner: str, delay: fl
     if not ids:
         return
     connection.execute(
-        update(outbox_table)
-        .where(_mine(ids, owner))  # type: ignore[arg-type]
-        .values(leased_until=clock(delay), owner=None)
+        update(outbox_table).where(_mine(ids, owner)).values(leased_until=clock(delay), owner=None)
     )
 
 

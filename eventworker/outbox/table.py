@@ -28,6 +28,7 @@ outbox_table = Table(
     Column("settled_at", UTCDateTime),
     Column("error", Text),
 )
+# MariaDB has no partial index; there the state leads, see the first migration.
 Index(
     "ix_eventworker_outbox_ready",
     outbox_table.c.id,

@@ -19,9 +19,9 @@ def build(kind: str, request: pytest.FixtureRequest) -> Transport:
     return SqlTransport(request.getfixturevalue(f"{kind}_engine"), poll_interval=0.05)
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgres", "rabbit"])
+@pytest.fixture(params=["memory", "sqlite", "postgres", "maria", "rabbit"])
 def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
-    """Every implementation; the SQL one on both databases."""
+    """Every implementation; the SQL one on every database."""
     built = build(request.param, request)
     yield built
     built.close()

@@ -18,7 +18,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from eventworker.db import metadata
+from eventworker import migrations
+from eventworker.db import build_engine, metadata
 from eventworker.inbox import anonymous, quarantine, registry  # noqa: F401 - their tables
 from eventworker.inbox.backlog import delivery_table
 from eventworker.inbox.claims import Outcome, inbox_table
@@ -53,6 +54,14 @@ def make_tables(engine: Engine) -> Engine:
     for each in METADATA:
         each.create_all(engine)
     return engine
+
+
+def upgrade_and_make_tables(url: str) -> str:
+    """eventworker's tables as its migrations make them, and those of the tests."""
+    engine = build_engine(url)
+    migrations.upgrade(engine)
+    make_tables(engine).dispose()
+    return url
 
 
 def empty_tables(engine: Engine) -> None:

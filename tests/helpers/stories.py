@@ -3,10 +3,10 @@
 import enum
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID, uuid4
 
-from sqlalchemy import JSON, Engine, FetchedValue, ForeignKey, String, func, select
+from sqlalchemy import JSON, Engine, FetchedValue, ForeignKey, String, Text, func, select
 from sqlalchemy.ext.mutable import MutableDict
 from sqlalchemy.orm import (
     DeclarativeBase,
@@ -23,7 +23,7 @@ from eventworker.outbox.table import outbox_table
 
 
 class Base(DeclarativeBase):
-    pass
+    type_annotation_map: ClassVar[dict[Any, Any]] = {str: String(255)}
 
 
 class Status(enum.Enum):
@@ -34,7 +34,7 @@ class Status(enum.Enum):
 class Story(Base):
     __tablename__ = "story"
     id: Mapped[int] = mapped_column(primary_key=True)
-    title: Mapped[str] = mapped_column(String(2_000_000))
+    title: Mapped[str] = mapped_column(Text(2_000_000))
     description: Mapped[str | None]
     votes: Mapped[int] = mapped_column(default=0)
     state: Mapped[str] = mapped_column(server_default="new", server_onupdate=FetchedValue())

@@ -1,7 +1,6 @@
 """Looking at deliveries that are not done, and replaying or discarding them."""
 
 import json
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, delete, update
 
-from eventworker import migrations
 from eventworker.db import clock, short_transaction
 from eventworker.event import Event
 from eventworker.inbox import backlog, quarantine, registry
@@ -27,20 +25,19 @@ DAY = timedelta(days=1)
 
 
 @pytest.fixture
-def engine(database_url: str, new_engine: Callable[[str], Engine]) -> Engine:
+def engine(engine: Engine) -> Engine:
     """A database with the tables and two registered plugins: audit is 1, hooks is 2."""
-    built = new_engine(database_url)
-    migrations.upgrade(built)
-    with short_transaction(built) as connection:
+    with short_transaction(engine) as connection:
         registry.sync(connection, ["audit", "Hooks"], [])
-    return built
+    return engine
 
 
 @pytest.fixture
-def command(engine: Engine, database_url: str, tmp_path: Path) -> Commands:
+def command(engine: Engine, tmp_path: Path) -> Commands:
+    url = engine.url.render_as_string(hide_password=False)
     return Commands(
         tmp_path / "eventworker.conf",
-        f"[database]\nconnection = {database_url}\n[notifications]\ndriver = sql\n",
+        f"[database]\nconnection = {url}\n[notifications]\ndriver = sql\n",
     )
 
 

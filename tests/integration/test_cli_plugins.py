@@ -26,20 +26,19 @@ from tests.servers import wait_until
 
 
 @pytest.fixture
-def engine(database_url: str, new_engine: Callable[[str], Engine]) -> Engine:
+def engine(engine: Engine) -> Engine:
     """A database with the tables and two registered plugins: ledger is 1, late is 2."""
-    built = new_engine(database_url)
-    migrations.upgrade(built)
-    with short_transaction(built) as connection:
+    with short_transaction(engine) as connection:
         registry.sync(connection, ["ledger", "late"], [])
-    return built
+    return engine
 
 
 @pytest.fixture
-def command(engine: Engine, database_url: str, tmp_path: Path) -> Commands:
+def command(engine: Engine, tmp_path: Path) -> Commands:
+    url = engine.url.render_as_string(hide_password=False)
     return Commands(
         tmp_path / "eventworker.conf",
-        f"[database]\nconnection = {database_url}\n[notifications]\ndriver = sql\n",
+        f"[database]\nconnection = {url}\n[notifications]\ndriver = sql\n",
     )
 
 

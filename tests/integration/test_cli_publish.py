@@ -4,7 +4,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,6 @@ import pika
 import pytest
 from sqlalchemy import Engine
 
-from eventworker import migrations
 from eventworker.cli import output
 from eventworker.outbox.table import outbox_table
 from eventworker.transports.memory import MemoryTransport
@@ -26,17 +25,11 @@ ID = "01976a4e-0000-7000-8000-000000000001"
 
 
 @pytest.fixture
-def engine(database_url: str, new_engine: Callable[[str], Engine]) -> Engine:
-    built = new_engine(database_url)
-    migrations.upgrade(built)
-    return built
-
-
-@pytest.fixture
-def command(engine: Engine, database_url: str, tmp_path: Path) -> Commands:
+def command(engine: Engine, tmp_path: Path) -> Commands:
+    url = engine.url.render_as_string(hide_password=False)
     return Commands(
         tmp_path / "eventworker.conf",
-        f"[database]\nconnection = {database_url}\n[notifications]\ndriver = sql\n",
+        f"[database]\nconnection = {url}\n[notifications]\ndriver = sql\n",
     )
 
 

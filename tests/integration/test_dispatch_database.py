@@ -1,6 +1,7 @@
 """A call whose database says not now: it is redone, and no attempt is spent on it."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from eventworker.inbox.claims import Outcome
 from tests.helpers.databases import deliveries, effects, make_tables, outcomes, write
 from tests.helpers.events import make_event
 from tests.helpers.plugins import Plugin, Workshop, loaded, time_limits
-from tests.servers import PostgresServer
+from tests.servers import MariaServer, PostgresServer
 
 
 @pytest.fixture(autouse=True)
@@ -24,18 +25,28 @@ def ends(engine: Engine) -> dict[int, Outcome]:
     return {plugin: outcome for (_, plugin), outcome in outcomes(engine).items()}
 
 
+SUICIDE = {
+    "postgresql": "SELECT pg_terminate_backend(pg_backend_pid())",
+    "mariadb": "EXECUTE IMMEDIATE CONCAT('KILL ', CONNECTION_ID())",
+}
+
+
+@pytest.mark.parametrize("engine", ["postgres", "maria"], indirect=True)
 def test_a_call_whose_connection_was_killed_is_redone_without_an_attempt_spent(
-    postgres_engine: Engine,
+    engine: Engine,
 ) -> None:
     def body(session: Any, _event: Any) -> None:
         if plugin.calls == 1:
-            session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+            cursor = session.connection().connection.driver_connection.cursor()
+            with cursor, suppress(Exception):
+                cursor.execute(SUICIDE[engine.dialect.name])
+            session.execute(text("SELECT 1"))
 
     plugin = Plugin("a", body)
-    Workshop(postgres_engine, loaded(plugin)).dispatch(make_event())
+    Workshop(engine, loaded(plugin)).dispatch(make_event())
     assert plugin.calls == 2
-    assert effects(postgres_engine) == ["a"]
-    assert ends(postgres_engine) == {1: Outcome.DONE}
+    assert effects(engine) == ["a"]
+    assert ends(engine) == {1: Outcome.DONE}
 
 
 @pytest.fixture
@@ -75,10 +86,11 @@ def test_a_conflict_that_does_not_end_is_postponed_without_an_attempt_spent(
     assert (row.state, row.attempts) == ("pending", 0)
 
 
+@pytest.mark.parametrize("kind", ["own_postgres_server", "own_maria_server"])
 def test_while_the_database_is_away_nothing_is_acked_or_counted(
-    own_postgres_server: Any, new_engine: Any
+    kind: str, request: pytest.FixtureRequest, new_engine: Any
 ) -> None:
-    server: PostgresServer = own_postgres_server()
+    server: PostgresServer | MariaServer = request.getfixturevalue(kind)()
     engine = make_tables(new_engine(server.createdb()))
     in_call = Plugin("a", lambda *_: server.kill() if in_call.calls == 1 else None)
     shop = Workshop(engine, loaded(in_call))

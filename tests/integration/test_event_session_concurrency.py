@@ -33,6 +33,12 @@ def handled(engine: Engine) -> Handled:
     return Handled(engine)
 
 
+WAITING = {
+    "postgresql": "SELECT count(*) FROM pg_locks WHERE NOT granted",
+    "mariadb": "SELECT count(*) FROM information_schema.innodb_lock_waits",
+}
+
+
 @pytest.fixture
 def on_sqlite(sqlite_engine: Engine) -> Handled:
     return Handled(sqlite_engine)
@@ -63,10 +69,9 @@ def test_two_that_claim_an_event_at_once_have_its_effect_once(engine: Engine) ->
     assert handled.effects == ["a"] * rounds
 
 
-def test_a_duplicate_waits_for_the_first_and_does_the_work_if_that_fails(
-    postgres_engine: Engine,
-) -> None:
-    handled = Handled(postgres_engine)
+@pytest.mark.parametrize("engine", ["postgres", "maria"], indirect=True)
+def test_a_duplicate_waits_for_the_first_and_does_the_work_if_that_fails(engine: Engine) -> None:
+    handled = Handled(engine)
     in_call, may_fail = Event(), Event()
 
     def failing(session: Any) -> None:
@@ -76,9 +81,8 @@ def test_a_duplicate_waits_for_the_first_and_does_the_work_if_that_fails(
         raise ValueError
 
     def someone_waits() -> bool:
-        with postgres_engine.connect() as connection:
-            waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-            return bool(connection.scalar(text(waiting)))
+        with engine.connect() as connection:
+            return bool(connection.scalar(text(WAITING[engine.dialect.name])))
 
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(handled.by, failing)
@@ -110,18 +114,19 @@ class Overtaken:
         return self._inner.take(connection)
 
 
+@pytest.mark.parametrize("engine", ["postgres", "maria"], indirect=True)
 def test_a_plugin_that_was_overtaken_during_its_rollback_is_stopped(
-    postgres_engine: Engine, new_engine: Callable[[str], Engine]
+    engine: Engine, new_engine: Callable[[str], Engine]
 ) -> None:
-    handled = Handled(postgres_engine)
-    second = new_engine(postgres_engine.url.render_as_string(hide_password=False))
+    handled = Handled(engine)
+    second = new_engine(engine.url.render_as_string(hide_password=False))
 
     def call(session: Any) -> None:
         write(session, "undone")
         session.rollback()
         raise AssertionError("it is not to come here")
 
-    assert not run_once(postgres_engine, Overtaken(handled, second), call)
+    assert not run_once(engine, Overtaken(handled, second), call)
     assert handled.effects == ["theirs"]
     assert handled.is_done
 

@@ -213,6 +213,7 @@ def is_woken(engine: Engine, by: Callable[[], object]) -> bool:
         return lookout.due and time.monotonic() - started < 10
 
 
+@pytest.mark.parametrize("engine", ["sqlite", "postgres"], indirect=True)
 def test_a_commit_ends_the_wait_for_it(engine: Engine) -> None:
     assert is_woken(engine, lambda: record(engine))
 

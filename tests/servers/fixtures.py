@@ -29,7 +29,8 @@ def postgres_server() -> Iterator[PostgresServer]:
 @pytest.fixture(scope="session")
 def maria_server() -> Iterator[MariaServer]:
     """The session's MariaDB server. Tests that stop one use `own_maria_server`."""
-    with MariaServer() as server:
+    # It is never killed, so it need not flush at each commit; that makes tables twice as fast.
+    with MariaServer({"innodb-flush-log-at-trx-commit": "0"}) as server:
         yield server
 
 

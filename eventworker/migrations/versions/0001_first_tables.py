@@ -4,10 +4,12 @@ Written out rather than taken from the table modules: those go on changing, and 
 what databases in use were made with.
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
-from eventworker.db import UTCDateTime
+from eventworker.db import EventId, UTCDateTime, binary
 
 revision = "0001"
 down_revision = None
@@ -31,8 +33,31 @@ def upgrade() -> None:
     _subscription()
 
 
-def _registry() -> None:
+# MariaDB commits each statement by itself. If one fails or the upgrade is killed, those before it
+# stand, and the next upgrade passes over what is there. On the other databases the transaction has
+# undone them, and a table of that name is somebody else's.
+def _may_be_there() -> bool | None:
+    return True if op.get_context().dialect.name == "mariadb" else None
+
+
+def _create_table(name: str, *parts: sa.schema.SchemaItem) -> None:
     op.create_table(
+        name,
+        *parts,
+        if_not_exists=_may_be_there(),
+        mariadb_engine="InnoDB",
+        # Texts are compared as on the other databases: with regard to case.
+        mariadb_charset="utf8mb4",
+        mariadb_collate="utf8mb4_bin",
+    )
+
+
+def _create_index(name: str, table: str, columns: list[str], **options: Any) -> None:
+    op.create_index(name, table, columns, if_not_exists=_may_be_there(), **options)
+
+
+def _registry() -> None:
+    _create_table(
         "eventworker_plugin",
         sa.Column("number", sa.SmallInteger(), autoincrement=False, nullable=False),
         sa.Column("key", sa.String(120), nullable=False),
@@ -45,32 +70,32 @@ def _registry() -> None:
 
 
 def _inbox() -> None:
-    op.create_table(
+    _create_table(
         "eventworker_inbox",
-        sa.Column("event_id", sa.Uuid(), nullable=False),
+        sa.Column("event_id", EventId, nullable=False),
         sa.Column("plugin", sa.SmallInteger(), nullable=False),
         sa.Column("outcome", sa.SmallInteger(), nullable=False),
         sa.Column("at", UTCDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("event_id", "plugin", name="pk_eventworker_inbox"),
     )
-    op.create_index("ix_eventworker_inbox_at", "eventworker_inbox", ["at"])
+    _create_index("ix_eventworker_inbox_at", "eventworker_inbox", ["at"])
 
 
 def _backlog() -> None:
-    op.create_table(
+    _create_table(
         "eventworker_event",
-        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("id", EventId, nullable=False),
         sa.Column("time", UTCDateTime(), nullable=False),
         sa.Column("source", sa.String(255), nullable=False),
         sa.Column("resource", sa.String(120), nullable=False),
-        sa.Column("body", sa.LargeBinary(2**24), nullable=False),
+        sa.Column("body", binary(2**24), nullable=False),
         sa.Column("stored_at", UTCDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_eventworker_event"),
     )
-    op.create_table(
+    _create_table(
         "eventworker_delivery",
         _serial(),
-        sa.Column("event_id", sa.Uuid(), nullable=False),
+        sa.Column("event_id", EventId, nullable=False),
         sa.Column("plugin", sa.SmallInteger(), nullable=False),
         sa.Column("state", sa.String(10), nullable=False),
         sa.Column("attempts", sa.SmallInteger(), nullable=False),
@@ -82,43 +107,43 @@ def _backlog() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_eventworker_delivery"),
         sa.UniqueConstraint("event_id", "plugin", name="uq_eventworker_delivery_event_id"),
     )
-    op.create_index("ix_eventworker_delivery_due", "eventworker_delivery", ["state", "due_at"])
+    _create_index("ix_eventworker_delivery_due", "eventworker_delivery", ["state", "due_at"])
 
 
 def _quarantine() -> None:
-    op.create_table(
+    _create_table(
         "eventworker_quarantine",
         _serial(),
         sa.Column("sha256", sa.String(64), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("properties", sa.Text(), nullable=False),
-        sa.Column("body", sa.LargeBinary(2**30), nullable=False),
+        sa.Column("body", binary(2**30), nullable=False),
         sa.Column("received_at", UTCDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_eventworker_quarantine"),
     )
 
 
 def _anonymous() -> None:
-    op.create_table(
+    _create_table(
         "eventworker_anonymous",
         _serial(),
-        sa.Column("digest", sa.LargeBinary(32), nullable=False),
-        sa.Column("event_id", sa.Uuid(), nullable=False),
+        sa.Column("digest", binary(32), nullable=False),
+        sa.Column("event_id", EventId, nullable=False),
         sa.Column("at", UTCDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_eventworker_anonymous"),
     )
-    op.create_index("ix_eventworker_anonymous_digest", "eventworker_anonymous", ["digest"])
-    op.create_index("ix_eventworker_anonymous_at", "eventworker_anonymous", ["at"])
+    _create_index("ix_eventworker_anonymous_digest", "eventworker_anonymous", ["digest"])
+    _create_index("ix_eventworker_anonymous_at", "eventworker_anonymous", ["at"])
 
 
 def _outbox() -> None:
-    op.create_table(
+    _create_table(
         "eventworker_outbox",
-        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("id", EventId, nullable=False),
         sa.Column("time", UTCDateTime(), nullable=False),
         sa.Column("source", sa.String(255), nullable=False),
         sa.Column("resource", sa.String(120), nullable=False),
-        sa.Column("body", sa.LargeBinary(2**24), nullable=False),
+        sa.Column("body", binary(2**24), nullable=False),
         sa.Column("state", sa.SmallInteger(), nullable=False),
         sa.Column("claims", sa.Integer(), nullable=False),
         sa.Column("leased_until", UTCDateTime()),
@@ -127,17 +152,18 @@ def _outbox() -> None:
         sa.Column("error", sa.Text()),
         sa.PrimaryKeyConstraint("id", name="pk_eventworker_outbox"),
     )
-    op.create_index(
+    _create_index(
         "ix_eventworker_outbox_ready",
         "eventworker_outbox",
-        ["id"],
+        # No partial index on MariaDB; the rows that were sent are passed over by the state.
+        ["state", "id"] if op.get_context().dialect.name == "mariadb" else ["id"],
         postgresql_where=sa.text("state = 0"),
         sqlite_where=sa.text("state = 0"),
     )
 
 
 def _subscription() -> None:
-    op.create_table(
+    _create_table(
         "eventworker_subscription",
         _serial(),
         sa.Column("user_id", sa.String(255), nullable=False),
@@ -152,11 +178,11 @@ def _subscription() -> None:
             name="uq_eventworker_subscription_target_type",
         ),
     )
-    op.create_index("ix_eventworker_subscription_user", "eventworker_subscription", ["user_id"])
-    op.create_table(
+    _create_index("ix_eventworker_subscription_user", "eventworker_subscription", ["user_id"])
+    _create_table(
         "eventworker_notification",
         _serial(),
-        sa.Column("event_id", sa.Uuid(), nullable=False),
+        sa.Column("event_id", EventId, nullable=False),
         sa.Column("subscriber_id", sa.String(255), nullable=False),
         sa.Column("author_id", sa.String(255)),
         sa.Column("event_type", sa.String(255), nullable=False),
@@ -169,7 +195,7 @@ def _subscription() -> None:
             "event_id", "subscriber_id", name="uq_eventworker_notification_event_id"
         ),
     )
-    op.create_index(
+    _create_index(
         "ix_eventworker_notification_subscriber",
         "eventworker_notification",
         ["subscriber_id", "id"],

@@ -7,11 +7,13 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    BINARY,
     BigInteger,
     Boolean,
     ColumnElement,
     Enum,
     Integer,
+    LargeBinary,
     Numeric,
     SmallInteger,
     String,
@@ -42,6 +44,8 @@ def fitted(value: Any, kind: TypeEngine[Any]) -> Any:
         return _fitted_number(str(value), kind)
     if isinstance(kind, Enum):
         return str(value) if str(value) in kind.enums else None
+    if isinstance(kind, LargeBinary | BINARY) and _UUID.fullmatch(str(value)):
+        return UUID(str(value)).bytes  # as our own tables have them on MariaDB
     if isinstance(kind, String):
         text = str(value)
         if kind.length == 32 and _UUID.fullmatch(text):

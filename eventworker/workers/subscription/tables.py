@@ -15,12 +15,11 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    Uuid,
     delete,
 )
 from sqlalchemy.orm import Session, scoped_session
 
-from eventworker.db import UTCDateTime, clock, insert_ignore, metadata, serial
+from eventworker.db import EventId, UTCDateTime, clock, insert_ignore, metadata, serial
 
 subscription_table = Table(
     "eventworker_subscription",
@@ -39,7 +38,7 @@ notification_table = Table(
     "eventworker_notification",
     metadata,
     serial(),
-    Column("event_id", Uuid, nullable=False),
+    Column("event_id", EventId, nullable=False),
     Column("subscriber_id", String(255), nullable=False),
     Column("author_id", String(255)),
     Column("event_type", String(255), nullable=False),
