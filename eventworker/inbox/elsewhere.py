@@ -21,7 +21,6 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     String,
     Table,
-    Uuid,
     and_,
     delete,
     exc,
@@ -32,13 +31,14 @@ from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 
 from eventworker.db import (
+    EventId,
     EventSession,
     Superseded,
     UTCDateTime,
     build_engine,
     clock,
     first_line,
-    insert_ignore,
+    insert_new,
     is_transient,
     is_unavailable,
     short_transaction,
@@ -56,7 +56,7 @@ elsewhere_table = Table(
     metadata,
     # Lower case, as in the registry of the main database. By name: numbers are that database's.
     Column("plugin", String(120), nullable=False),
-    Column("event_id", Uuid, nullable=False),
+    Column("event_id", EventId, nullable=False),
     Column("at", UTCDateTime, nullable=False, index=True),
     PrimaryKeyConstraint("plugin", "event_id"),
 )
@@ -214,7 +214,7 @@ class _Claim:
 
     def take(self, connection: Connection) -> str | None:
         taken: str | None = connection.scalar(
-            insert_ignore(connection.dialect.name, elsewhere_table)
+            insert_new(connection.dialect.name, elsewhere_table)
             .values(plugin=self.plugin, event_id=self.event_id, at=clock())
             .returning(transaction_identity())
         )
