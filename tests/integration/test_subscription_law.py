@@ -41,7 +41,7 @@ TABLES = {
         "wishes": (Column("person", Integer), Column("kind", String(1)), Column("on", String(9))),
     }.items()
 }
-#: Options and rules of which every example has some; there are circles among them.
+#: Options and rules; every example leaves some out. There are circles among them.
 POOL = [
     ("part_of", "b:links(child,parent,what=ba):a"),
     ("part_of", "b:a_id:a"),
@@ -64,11 +64,9 @@ USERS = range(1, 4)
 ids = st.integers(1, 2)
 users = st.sampled_from(USERS)
 kinds = st.sampled_from("abc")
-images = st.none() | st.fixed_dictionaries(
-    {},
+images = st.fixed_dictionaries(
+    {"a_id": ids | st.lists(ids, max_size=2), "c_id": ids | st.none()},
     optional={
-        "a_id": ids | st.lists(ids, max_size=2),
-        "c_id": ids | st.none(),
         "owner": users | st.lists(users, max_size=2),
         "private": st.booleans(),
         "a_private": st.booleans(),
@@ -79,11 +77,11 @@ events = st.builds(
     method=st.sampled_from(["POST", "PUT", "DELETE"]),
     resource=kinds,
     resource_id=ids,
-    sub_resource=st.none() | kinds,
+    sub_resource=st.none() | st.none() | kinds,
     sub_resource_id=ids,
     author_id=st.none() | users,
-    resource_before=images,
-    resource_after=images,
+    resource_before=st.none() | images,
+    resource_after=images | st.none(),
 ).filter(lambda event: event.resource != event.sub_resource)
 
 
@@ -238,20 +236,20 @@ def engine(database_url: str, new_engine: Callable[[str], Engine]) -> Engine:
 
 
 @settings(
-    max_examples=100,
+    max_examples=40,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
     graph=graphs,
-    chosen=st.sets(st.sampled_from(POOL), min_size=5),
-    happened=st.lists(events, min_size=2, max_size=8),
+    left_out=st.sets(st.sampled_from(POOL), max_size=8),
+    happened=st.lists(events, min_size=2, max_size=6),
 )
 def test_the_insert_tells_those_whom_a_walk_finds(
-    engine: Engine, graph: dict[str, Any], chosen: set[tuple[str, str]], happened: list[Event]
+    engine: Engine, graph: dict[str, Any], left_out: set[tuple[str, str]], happened: list[Event]
 ) -> None:
     options: dict[str, list[str]] = {}
-    for option, rule in (each for each in POOL if each in chosen):
+    for option, rule in (each for each in POOL if each not in left_out):
         options.setdefault(option, []).append(rule)
     plugin = worker(**options)
     rules = rules_of(plugin.config[GROUP], GROUP)

@@ -48,7 +48,14 @@ def engine(database_url: str, new_engine: Callable[[str], Engine]) -> Engine:
     built = new_engine(database_url)
     metadata.create_all(built)
     run(built, *TABLES.split(";"))
-    for kind, own_id in (("story", 7), ("story", 8), ("story", 9), ("task", 70), ("task", 80)):
+    for kind, own_id in (
+        ("story", 7),
+        ("story", 8),
+        ("story", 9),
+        ("task", 70),
+        ("task", 71),
+        ("task", 80),
+    ):
         follow(built, *((user, kind, own_id) for user in ALL))
     return built
 
@@ -75,6 +82,7 @@ def hearing(engine: Engine, event: Event, **rules: Any) -> list[int]:
         ({"resource_id": 8, "sub_resource": "comment", "sub_resource_id": 1}, ALL),
         ({**TASK, "resource_after": {"story_id": 7}}, [1, 2]),
         (TASK, [1, 2]),
+        ({"resource": "task", "resource_id": 71, "resource_after": {"story_id": 7}}, [1, 2]),
         ({"resource": "task", "resource_id": 80, "resource_after": {"story_id": 8}}, ALL),
         # The image was captured when the story was another one, or not private.
         ({**TASK, "resource_after": {"story_id": 8}}, [1, 2]),
@@ -245,8 +253,9 @@ def test_whoever_follows_a_hidden_place_does_not_hear_through_it(engine: Engine)
         "INSERT INTO items VALUES (1, 8), (2, 8)",
     )
     follow(engine, (5, "list", 1), (6, "list", 2))
-    rules = {
-        "private": [PRIVATE, "list:lists(id,private)"],
-        "belongs_to": ["story:items(story_id,list_id):list"],
-    }
-    assert hearing(engine, make_event(resource_id=8), **rules) == [*ALL, 6]
+    private = [PRIVATE, "list:lists(id,private)"]
+    image = {"lists": [1, 2]}
+    for rule in ("story:items(story_id,list_id):list", "story:lists:list"):
+        run(engine, "DELETE FROM eventworker_notification")
+        event = make_event(resource_id=8, resource_after=image)
+        assert hearing(engine, event, private=private, belongs_to=[rule]) == [*ALL, 6]
