@@ -178,7 +178,8 @@ NOTIFICATIONS_OPTS: list[cfg.Opt] = [
         "poll_interval",
         default=1.0,
         min=0.01,
-        help="Longest wait in seconds before the outbox is looked at without a wake-up.",
+        help="Longest wait in seconds before the outbox is looked at without a wake-up. MariaDB "
+        "gives none, so that there it is the pause between two looks.",
     ),
 ]
 
@@ -186,7 +187,8 @@ DATABASE_OPTS: list[cfg.Opt] = [
     cfg.StrOpt(
         "connection",
         secret=True,
-        help="SQLAlchemy URL, for example postgresql+psycopg://USER:PASSWORD@HOST/DATABASE or "
+        help="SQLAlchemy URL, for example postgresql+psycopg://USER:PASSWORD@HOST/DATABASE, "
+        "mariadb+pymysql://USER:PASSWORD@HOST/DATABASE or "
         "sqlite:////var/lib/eventworker/eventworker.sqlite.",
     ),
 ]

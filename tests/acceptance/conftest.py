@@ -79,6 +79,13 @@ def sqlite_database(installation: Installation, tmp_path: Path) -> str:
 
 
 @pytest.fixture
+def maria_database(maria_url: str, installation: Installation, tmp_path: Path) -> str:
+    """The URL of a fresh MariaDB database with all tables."""
+    make_tables(installation, maria_url, tmp_path)
+    return maria_url
+
+
+@pytest.fixture
 def make_site(
     request: pytest.FixtureRequest, installation: Installation, tmp_path: Path
 ) -> Iterator[Callable[..., Site]]:
@@ -102,11 +109,10 @@ def site(make_site: Callable[..., Site], database: str, vhost: Vhost) -> Site:
     return make_site(database, vhost)
 
 
-@pytest.fixture(params=["postgresql", "sqlite"])
+@pytest.fixture(params=["database", "sqlite_database", "maria_database"])
 def sql_site(request: pytest.FixtureRequest, make_site: Callable[..., Site]) -> Site:
-    """A site without a broker, on PostgreSQL and on SQLite."""
-    name = {"postgresql": "database", "sqlite": "sqlite_database"}[request.param]
-    return make_site(request.getfixturevalue(name))
+    """A site without a broker, on PostgreSQL, on SQLite and on MariaDB."""
+    return make_site(request.getfixturevalue(request.param))
 
 
 @pytest.fixture

@@ -17,8 +17,9 @@ TABLE = """CREATE TABLE probe_effect (
     at DOUBLE PRECISION NOT NULL
 )"""
 
-#: SQLite keeps an id as 32 hexadecimal digits, PostgreSQL as a uuid.
+#: SQLite keeps an id as 32 hexadecimal digits, PostgreSQL as a uuid, MariaDB as sixteen bytes.
 _DIGITS = "replace(CAST({} AS VARCHAR(36)), '-', '')"
+_DIGITS_OF_BYTES = "lower(hex({}))"
 Pair = tuple[str, str]  # event id, plugin
 
 
@@ -31,6 +32,7 @@ class Probe:
         folder.mkdir(exist_ok=True)
         # Asked some sixty times a second, over restarts of the server too.
         self._engine = create_engine(url, pool_pre_ping=True, isolation_level="AUTOCOMMIT")
+        self._digits = _DIGITS_OF_BYTES if self._engine.dialect.name == "mysql" else _DIGITS
 
     def close(self) -> None:
         self._engine.dispose()
@@ -73,7 +75,7 @@ class Probe:
 
     def recorded(self) -> list[str]:
         """The ids of all events that went through the outbox."""
-        found = self.rows(f"SELECT {_DIGITS.format('id')} FROM eventworker_outbox")
+        found = self.rows(f"SELECT {self._digits.format('id')} FROM eventworker_outbox")
         return [_dashed(digits) for (digits,) in found]
 
     def give_sign(self, name: str) -> None:
@@ -83,7 +85,7 @@ class Probe:
     def deliveries(self) -> dict[Pair, tuple[str, int, str]]:
         """State, attempts and error of what is not done."""
         found = self.rows(
-            f"SELECT {_DIGITS.format('event_id')}, p.name, d.state, d.attempts, d.error"
+            f"SELECT {self._digits.format('event_id')}, p.name, d.state, d.attempts, d.error"
             " FROM eventworker_delivery d JOIN eventworker_plugin p ON p.number = d.plugin"
         )
         return {

@@ -1,6 +1,7 @@
 """The database goes away and comes back: consumption pauses, and no event pays for it."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from tests.acceptance.probe import once
 from tests.acceptance.site import Site
 from tests.helpers.events import make_event
 from tests.helpers.rabbit import consumers, depth
-from tests.servers import PostgresServer, Vhost, wait_until
+from tests.servers import MariaServer, PostgresServer, Vhost, wait_until
 
 OUTAGES: dict[str, Callable[[PostgresServer], None]] = {
     "fast": lambda server: server.stop(),
@@ -84,6 +85,37 @@ def test_a_database_that_ends_in_the_middle_of_a_call_costs_no_attempt(
     site.stop_all()
     assert probe.effects() == once(everything, "alpha", "beta")
     assert probe.deliveries() == {}
+
+
+def test_so_it_is_with_mariadb(
+    own_maria_server: Callable[..., MariaServer],
+    installation: Installation,
+    make_site: Callable[..., Site],
+    vhost: Vhost,
+    tmp_path: Path,
+) -> None:
+    server = own_maria_server()
+    url = server.createdb()
+    make_tables(installation, url, tmp_path)
+    site = make_site(url, vhost)
+    site.configure(
+        plugin_alpha={"obeys": "hold", "max_attempts": 1}, plugin_beta={"max_attempts": 1}
+    )
+    daemon = site.start(workers=2)
+    events = site.send(*(make_event(resource_id=number) for number in range(20)))
+    held = site.send(make_event(resource="hold"), make_event(resource="hold"))
+    wait_until(lambda: any(site.probe.call_pids(event.id) for event in held), 20, "no call begins")
+
+    server.kill()
+    site.probe.give_sign("released")
+    daemon.says("consumption pauses")
+    server.start()
+    daemon.says("the database answers again; consumption goes on", timeout=30)
+    everything = [*events, *held, *site.send(make_event())]
+    site.wait_for(everything, "alpha", "beta", timeout=40)
+    site.stop_all()
+    assert site.probe.effects() == once(everything, "alpha", "beta")
+    assert site.probe.deliveries() == {}
 
 
 @pytest.mark.parametrize("own_site", ["rabbit"], indirect=True)
