@@ -17,7 +17,7 @@ from eventworker.cli import logs
 from eventworker.cli.database import engine_of
 from eventworker.db import build_engine
 from eventworker.engine.loader import Discovery, Loaded, check_databases, discover
-from eventworker.engine.preflight import check_retention
+from eventworker.engine.preflight import check_retention, check_sizes
 from eventworker.errors import EventworkerError
 from eventworker.plugin import resource_class
 
@@ -107,6 +107,7 @@ def connections(conf: cfg.ConfigOpts, found: Discovery, findings: Findings) -> N
     broker, if one is configured."""
     with findings.collecting(), engine_of(conf, tables=False) as engine:
         migrations.check(engine)
+        check_sizes(conf, engine)
         check_databases(found, engine)
         findings.warn_of_broken(found)
     if conf.notifications.driver == "rabbit":

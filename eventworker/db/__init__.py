@@ -12,6 +12,7 @@ from eventworker.db.failures import (
     translated,
 )
 from eventworker.db.insert import insert_ignore, insert_new, insert_or_update
+from eventworker.db.mariadb import longest_value
 from eventworker.db.session import EventSession
 from eventworker.db.transaction import (
     OwnedTransaction,
@@ -37,6 +38,7 @@ __all__ = [
     "is_stale_snapshot",
     "is_transient",
     "is_unavailable",
+    "longest_value",
     "message_columns",
     "metadata",
     "serial",

@@ -22,6 +22,8 @@ OLDEST = (10, 6)
 #: As they may stand in a configuration written for MySQL.
 DRIVERS = ("mysql", "mysql+pymysql", "mariadb", "mariadb+pymysql")
 _NO_SUCH_SAVEPOINT = 1305
+#: Bytes of a statement beside its one long value.
+_OTHER_WORDS = 2**17
 
 
 def normalized(url: URL) -> URL:
@@ -69,6 +71,18 @@ def _refuse_unfit(server: str) -> None:
             f"[database] connection: the server is {kind}{server}; eventworker needs MariaDB "
             f"{OLDEST[0]}.{OLDEST[1]} or newer (or PostgreSQL, or SQLite)"
         )
+
+
+def longest_value(connection: Connection) -> int | None:
+    """Bytes that a value may have to be sure to reach the server; None if nothing limits them.
+
+    MariaDB cuts the connection of whoever sends a longer statement than ``max_allowed_packet``,
+    which looks like a database that is away. On its way a byte may become two.
+    """
+    if connection.dialect.name not in ("mariadb", "mysql"):
+        return None
+    allowed: int = connection.exec_driver_sql("SELECT @@max_allowed_packet").scalar_one()
+    return max(allowed - _OTHER_WORDS, 0) // 2
 
 
 def set_mark(connection: Connection) -> str:

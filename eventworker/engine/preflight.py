@@ -14,8 +14,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from sqlalchemy import Engine
+
 from eventworker import config, migrations
-from eventworker.db import build_engine, short_transaction, translated
+from eventworker.db import build_engine, longest_value, short_transaction, translated
 from eventworker.engine.attempt import pause
 from eventworker.engine.child import Child, fork, host_name
 from eventworker.engine.filters import configured
@@ -118,6 +120,7 @@ def _look(conf: Any) -> Report:
         raise
     except Exception as error:
         raise translated(error) from error
+    check_sizes(conf, engine)
     for name in conf.plugins.resource_classes:
         resource_class(conf, name)
     found = discover(conf)
@@ -155,6 +158,20 @@ def _log(found: Discovery) -> None:
         log.error("plugin %s cannot be loaded, its events will wait: %s", name, reason)
     for warning in found.warnings:
         log.warning("%s", warning)
+
+
+def check_sizes(conf: Any, engine: Engine) -> None:
+    """The database takes the largest event that the transport lets through.
+
+    :raises ConfigError: when it does not.
+    """
+    with short_transaction(engine) as connection:
+        room = longest_value(connection)
+    if room is not None and conf.notifications.max_event_bytes > room:
+        raise ConfigError(
+            f"[notifications] max_event_bytes = {conf.notifications.max_event_bytes} is more than "
+            f"the {room} bytes that the database takes; raise the server's max_allowed_packet"
+        )
 
 
 def check_retention(conf: Any, found: Discovery) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy import (
     select,
 )
 
-from eventworker.db import UTCDateTime, binary, clock, metadata, serial
+from eventworker.db import UTCDateTime, binary, clock, longest_value, metadata, serial
 
 quarantine_table = Table(
     "eventworker_quarantine",
@@ -42,6 +42,11 @@ def put(connection: Connection, body: bytes, reason: str, properties: dict[str, 
     known = select(table.id).where(table.sha256 == digest, table.properties == described).limit(1)
     if connection.scalar(known) is not None:
         return
+    room = longest_value(connection)
+    if room is not None and len(body) > room:
+        # Else they would hold up all that comes after them, for ever.
+        reason += f"; only the first {room} of {len(body)} bytes are kept (max_allowed_packet)"
+        body = body[:room]
     connection.execute(
         insert(quarantine_table).values(
             sha256=digest,

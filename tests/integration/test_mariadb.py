@@ -1,6 +1,7 @@
 """MariaDB: what a server has to be, what a user of it may do, and what its errors mean."""
 
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -16,16 +17,18 @@ from eventworker.db import (
     insert_ignore,
     is_transient,
     is_unavailable,
+    longest_value,
     short_transaction,
     translated,
 )
 from eventworker.errors import ConfigError, DatabaseUnavailable
+from eventworker.inbox import quarantine
 from eventworker.outbox import queue
 from eventworker.outbox.table import outbox_table, row_of
 from eventworker.transport import Message
 from tests.helpers.calls import Handled
 from tests.helpers.commands import Commands
-from tests.helpers.databases import count, upgrade_and_make_tables, write
+from tests.helpers.databases import count, rows, upgrade_and_make_tables, write
 from tests.helpers.events import make_event
 from tests.servers import MariaServer
 
@@ -187,6 +190,34 @@ def test_two_consumers_share_what_is_ready_without_waiting(
         two = queue.claim(second, 4, 60.0, "two")
     assert len(one) == len(two) == 4
     assert not {row.id for row in one} & {row.id for row in two}
+
+
+def test_of_bytes_that_no_statement_can_carry_the_quarantine_keeps_the_beginning(
+    maria_engine: Engine,
+) -> None:
+    with short_transaction(maria_engine) as connection:
+        room = longest_value(connection)
+        assert room is not None
+    bodies = [b"\x00" * room, b"'" * (room + 1), b"\xff" * 2**25]
+    for body in bodies:
+        with short_transaction(maria_engine) as connection:
+            quarantine.put(connection, body, "no event", {"key": "x" * 9999})
+    kept = rows(maria_engine, quarantine.quarantine_table)
+    assert [row.body for row in kept] == [body[:room] for body in bodies]
+    assert [row.sha256 for row in kept] == [sha256(body).hexdigest() for body in bodies]
+    assert kept[0].reason == "no event"
+    assert f"only the first {room} of {2**25} bytes" in kept[2].reason
+
+
+def test_an_event_size_that_the_server_does_not_take_is_refused(
+    maria_engine: Engine, tmp_path: Path
+) -> None:
+    url = maria_engine.url.render_as_string(hide_password=False)
+    database = f"[database]\nconnection = {url}\n"
+    sizes = f"[notifications]\ndriver = sql\nmax_event_bytes = {2**23}\n"
+    result = Commands(tmp_path / "c.conf", database + sizes)("config", "check", "--connect")
+    assert result.code == 2
+    assert "raise the server's max_allowed_packet" in result.out + result.err
 
 
 def test_an_upgrade_that_was_killed_midway_goes_on(
