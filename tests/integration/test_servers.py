@@ -15,7 +15,7 @@ import pika
 import psycopg
 import pytest
 
-from tests.servers import PostgresServer, RabbitServer, ServerError, Vhost, wait_until
+from tests.servers import MariaServer, PostgresServer, RabbitServer, ServerError, Vhost, wait_until
 from tests.servers.certificates import Certificates
 from tests.servers.ports import accepts_connections
 from tests.servers.process import descendants, is_running
@@ -57,19 +57,21 @@ def owner(pid: int) -> int:
     return Path(f"/proc/{pid}").stat().st_uid
 
 
-def test_neither_server_runs_as_root(
-    rabbit_server: RabbitServer, postgres_server: PostgresServer
+def test_no_server_runs_as_root(
+    rabbit_server: RabbitServer, postgres_server: PostgresServer, maria_server: MariaServer
 ) -> None:
     processes = [rabbit_server.process, rabbit_server.epmd, postgres_server.process]
+    processes.append(maria_server.process)
     assert all(owner(process.pid) != 0 for process in processes)
 
 
 def test_the_servers_listen_on_loopback_only(
     own_rabbit_server: Callable[..., RabbitServer],
     own_postgres_server: Callable[..., PostgresServer],
+    own_maria_server: Callable[..., MariaServer],
 ) -> None:
-    rabbit, postgres = own_rabbit_server(), own_postgres_server()
-    for process in (rabbit.process, rabbit.epmd, postgres.process):
+    rabbit, postgres, maria = own_rabbit_server(), own_postgres_server(), own_maria_server()
+    for process in (rabbit.process, rabbit.epmd, postgres.process, maria.process):
         addresses = listening_addresses(process.pid)
         assert addresses
         assert all(is_loopback(address) for address in addresses)
@@ -125,6 +127,23 @@ def test_a_database_keeps_its_rows_over_kill_9_with_a_session_open(
     assert remembered(url) == ["committed"]
 
 
+def test_mariadb_keeps_its_rows_over_kill_9_and_nothing_is_left_of_it() -> None:
+    with MariaServer() as server:
+        url = server.createdb("kept")
+        server.execute("CREATE TABLE kept.kept (text text)")
+        server.execute("INSERT INTO kept.kept VALUES ('committed')")
+        pid = server.process.pid
+        server.kill()
+        assert not is_running(pid)
+        server.start()
+        assert server.execute("SELECT text FROM kept.kept") == [("committed",)]
+        server.dropdb(url.rpartition("/")[2])
+        server.pause()
+    assert not accepts_connections(server.port)
+    assert not server.home.exists()
+    assert of_home(server.home) == []
+
+
 def test_nothing_is_left_of_a_closed_broker() -> None:
     with RabbitServer() as server:
         roots = [server.process.pid, server.epmd.pid]
@@ -145,10 +164,10 @@ def test_nothing_is_left_of_a_closed_database_server() -> None:
 
 def test_a_killed_test_run_leaves_no_server_behind() -> None:
     script = (
-        "from tests.servers import RabbitServer, PostgresServer\n"
-        "with RabbitServer() as rabbit, PostgresServer() as postgres:\n"
-        "    print(rabbit.process.pid, rabbit.epmd.pid, postgres.process.pid)\n"
-        "    print(rabbit.home, postgres.home, flush=True)\n"
+        "from tests.servers import MariaServer, RabbitServer, PostgresServer\n"
+        "with RabbitServer() as rabbit, PostgresServer() as postgres, MariaServer() as maria:\n"
+        "    print(rabbit.process.pid, rabbit.epmd.pid, postgres.process.pid, maria.process.pid)\n"
+        "    print(rabbit.home, postgres.home, maria.home, flush=True)\n"
         "    input()\n"
     )
     pipe = subprocess.PIPE
@@ -160,7 +179,7 @@ def test_a_killed_test_run_leaves_no_server_behind() -> None:
         homes = run.stdout.readline().split()
         family = [*pids, *descendants(run.pid)]
         run.kill()
-    assert len(pids) == 3
+    assert len(pids) == 4
     wait_until(lambda: not any(is_running(pid) for pid in family), 30, f"some of {family} stay")
     for home in homes:
         shutil.rmtree(home)
@@ -238,6 +257,11 @@ def test_a_database_server_that_cannot_start_shows_its_log() -> None:
     with (
         pytest.raises(ServerError, match="no_such_setting"),
         PostgresServer(settings={"no_such_setting": "1"}),
+    ):
+        pass
+    with (
+        pytest.raises(ServerError, match="no-such-setting"),
+        MariaServer(settings={"no-such-setting": "1"}),
     ):
         pass
 
