@@ -1,6 +1,6 @@
 """The event: the immutable fact of one change made through a web API, and its wire format.
 
-Documented in ``docs/wire-format.rst``. The body is a JSON object with StoryBoard's twelve fields;
+Documented in ``docs/reference/wire-format.rst``. The body is a JSON object with StoryBoard's twelve fields;
 identity, time, source and trace context travel beside it, in the message's properties or the row's
 columns.
 """

@@ -1,7 +1,7 @@
 """Conditions on events, as an operator writes them into the configuration: ``status < 300``.
 
 A line is ``FIELD OPERATOR VALUE``. It is parsed once, into values that are compared; nothing of it
-is ever run as code. Documented in ``docs/plugins.rst``.
+is ever run as code. Documented in ``docs/howto/filter-events.rst``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Subscriptions: whoever follows a resource gets a notification when it changes.
 
-The plugin ``subscription``. Documented in ``docs/subscription.rst``. An event goes to the
+The plugin ``subscription``. Documented in ``docs/howto/subscriptions.rst``. An event goes to the
 subscribers of the resource that changed and of what it belongs to, each one once, in one INSERT
 that reads and writes inside the database::
 
