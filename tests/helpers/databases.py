@@ -73,6 +73,18 @@ def empty_tables(engine: Engine) -> None:
                 connection.execute(delete(each.tables[name]))
 
 
+def restart_numbers(engine: Engine, *tables: Table) -> None:
+    """Let the next row of each, which is empty, be number 1 again."""
+    forms = {
+        "postgresql": "ALTER SEQUENCE {}_id_seq RESTART",
+        "mariadb": "ALTER TABLE {} AUTO_INCREMENT = 1",
+    }
+    if form := forms.get(engine.dialect.name):
+        with engine.begin() as connection:
+            for table in tables:
+                connection.exec_driver_sql(form.format(table.name))
+
+
 def write(session: Any, what: str, event_id: object = "") -> None:
     """One effect."""
     session.execute(insert(effect_table).values(event_id=str(event_id), what=what))

@@ -18,7 +18,7 @@ from eventworker.inbox.operations import replay, selection
 from eventworker.inbox.operations.selection import Selection
 from eventworker.inbox.quarantine import quarantine_table
 from tests.helpers.commands import Commands
-from tests.helpers.databases import count, deliveries, outcomes
+from tests.helpers.databases import count, deliveries, outcomes, restart_numbers
 from tests.helpers.events import make_event
 
 DAY = timedelta(days=1)
@@ -27,6 +27,7 @@ DAY = timedelta(days=1)
 @pytest.fixture
 def engine(engine: Engine) -> Engine:
     """A database with the tables and two registered plugins: audit is 1, hooks is 2."""
+    restart_numbers(engine, delivery_table, quarantine_table)
     with short_transaction(engine) as connection:
         registry.sync(connection, ["audit", "Hooks"], [])
     return engine
