@@ -17,7 +17,7 @@ from examples.tracker import models
 from tests.helpers.subscriptions import handle
 from tests.helpers.tracker import tracker_at
 
-TABLE = Path(__file__).parents[2] / "docs" / "subscription-receivers.csv"
+TABLE = Path(__file__).parents[2] / "docs" / "howto" / "subscription-receivers.csv"
 ROWS = list(csv.DictReader(TABLE.read_text().splitlines()))
 TARGETS = ["story 1", "task 1", "project 1", "project_group 1", "worklist 1"]
 #: What some requests send; the others change the title, the name, or nothing.

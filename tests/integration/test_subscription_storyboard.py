@@ -12,7 +12,7 @@ from storyboard.db import models
 from tests.helpers.events import make_event
 from tests.helpers.subscriptions import handle, worker_of
 
-RULES = Path(__file__).parents[2] / "docs" / "subscription-storyboard.conf"
+RULES = Path(__file__).parents[2] / "docs" / "howto" / "subscription-storyboard.conf"
 #: One follower of each; user 6 follows the story and has no permission.
 FOLLOWED = ["story", "task", "project", "project_group", "worklist", "story"]
 
