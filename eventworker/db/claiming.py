@@ -38,6 +38,8 @@ def claim_rows(
     # MariaDB locks every row that it sorts, not only those within the LIMIT. So the order is found
     # without a lock, and then only rows that are looked up by their key are locked.
     candidates = connection.scalars(chosen.limit(limit * _CANDIDATES)).all()
+    if not candidates:
+        return []
     lock = _by_key(table, candidates).where(where).limit(limit).with_for_update(skip_locked=True)
     return _update_locked(connection, table, connection.scalars(lock).all(), values, answer)
 

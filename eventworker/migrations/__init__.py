@@ -169,6 +169,8 @@ def _alone(connection: Connection) -> Iterator[None]:
         raise SchemaError("another upgrade holds the tables; wait for its end, and try again")
     try:
         yield
+        # The new revision has to be seen by whoever gets the lock next.
+        connection.exec_driver_sql("COMMIT")
     finally:
         # A connection that is lost has given it back.
         if not connection.invalidated:

@@ -34,7 +34,7 @@ class Status(enum.Enum):
 class Story(Base):
     __tablename__ = "story"
     id: Mapped[int] = mapped_column(primary_key=True)
-    title: Mapped[str] = mapped_column(Text(2_000_000))
+    title: Mapped[str] = mapped_column(String(2_000_000).with_variant(Text(2_000_000), "mariadb"))
     description: Mapped[str | None]
     votes: Mapped[int] = mapped_column(default=0)
     state: Mapped[str] = mapped_column(server_default="new", server_onupdate=FetchedValue())

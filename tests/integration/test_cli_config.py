@@ -120,8 +120,8 @@ def test_what_the_daemon_would_refuse_is_an_error(
 
 
 def test_a_database_that_is_not_supported_is_an_error(check: Callable[..., Result]) -> None:
-    result = check("[database]\nconnection = mysql+pymysql://root@localhost/events")
-    assert "mysql+pymysql is not supported" in result.json["errors"][0]
+    result = check("[database]\nconnection = mysql+mysqldb://root@localhost/events")
+    assert "mysql+mysqldb is not supported" in result.json["errors"][0]
 
 
 def test_a_database_driver_that_is_not_installed_is_an_error_with_the_remedy(
