@@ -1,7 +1,7 @@
 """CloudEvents 1.0 in structured mode, JSON: another shape of the same event.
 
-Written and read as ``docs/reference/wire-format.rst`` says. What we write is read back as it was; of a
-stranger's event the change is read from ``type`` and ``subject``.
+Written and read as ``docs/reference/wire-format.rst`` says. What we write is read back as it was;
+of a stranger's event the change is read from ``type`` and ``subject``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The event: the immutable fact of one change made through a web API, and its wire format.
 
-Documented in ``docs/reference/wire-format.rst``. The body is a JSON object with StoryBoard's twelve fields;
-identity, time, source and trace context travel beside it, in the message's properties or the row's
-columns.
+Documented in ``docs/reference/wire-format.rst``. The body is a JSON object with StoryBoard's twelve
+fields; identity, time, source and trace context travel beside it, in the message's properties or
+the row's columns.
 """
 
 from __future__ import annotations

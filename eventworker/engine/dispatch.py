@@ -1,8 +1,8 @@
 """One delivery through every plugin that it is owed to, and then, and only then, the ack.
 
-Documented in ``docs/explanation/architecture.rst``. A delivery is acked once each of those plugins has a
-durable outcome in the inbox: done, or a row of the backlog that says pending, retry or dead, or
-skipped. What a plugin's filters leave out was never owed to it: an event that no plugin wants is
+Documented in ``docs/explanation/architecture.rst``. A delivery is acked once each of those plugins
+has a durable outcome in the inbox: done, or a row of the backlog that says pending, retry or dead,
+or skipped. What a plugin's filters leave out was never owed to it: an event that no plugin wants is
 acked, and nothing is written. Bytes that are no event have their outcome in the quarantine.
 """
 

@@ -204,6 +204,20 @@ def test_a_failing_upgrade_on_mariadb_says_how_to_go_on_and_does(engine: Engine)
 
 
 @pytest.mark.parametrize("database_url", ["mariadb"], indirect=True)
+def test_an_upgrade_that_was_killed_between_two_columns_goes_on(engine: Engine) -> None:
+    with engine.begin() as connection:
+        config = migrations._config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(text("ALTER TABLE eventworker_outbox ADD traceparent VARCHAR(255)"))
+        connection.execute(text("ALTER TABLE eventworker_plugin ADD paused_at DATETIME(6)"))
+
+    migrations.upgrade(engine)
+
+    assert differences(engine) == []
+
+
+@pytest.mark.parametrize("database_url", ["mariadb"], indirect=True)
 def test_the_tables_on_mariadb_are_transactional_and_take_all_of_unicode(
     engine: Engine, maria_server: MariaServer
 ) -> None:

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from eventworker.db import EventId, UTCDateTime, binary
+from eventworker.migrations.resumable import may_be_there
 
 revision = "0001"
 down_revision = None
@@ -33,18 +34,11 @@ def upgrade() -> None:
     _subscription()
 
 
-# MariaDB commits each statement by itself. If one fails or the upgrade is killed, those before it
-# stand, and the next upgrade passes over what is there. On the other databases the transaction has
-# undone them, and a table of that name is somebody else's.
-def _may_be_there() -> bool | None:
-    return True if op.get_context().dialect.name == "mariadb" else None
-
-
 def _create_table(name: str, *parts: sa.schema.SchemaItem) -> None:
     op.create_table(
         name,
         *parts,
-        if_not_exists=_may_be_there(),
+        if_not_exists=may_be_there(),
         mariadb_engine="InnoDB",
         # Texts are compared as on the other databases: with regard to case.
         mariadb_charset="utf8mb4",
@@ -53,7 +47,7 @@ def _create_table(name: str, *parts: sa.schema.SchemaItem) -> None:
 
 
 def _create_index(name: str, table: str, columns: list[str], **options: Any) -> None:
-    op.create_index(name, table, columns, if_not_exists=_may_be_there(), **options)
+    op.create_index(name, table, columns, if_not_exists=may_be_there(), **options)
 
 
 def _registry() -> None:

@@ -1,7 +1,8 @@
 """The trace context beside each event, W3C's ``traceparent`` and ``tracestate``."""
 
 import sqlalchemy as sa
-from alembic import op
+
+from eventworker.migrations.resumable import add_column
 
 revision = "0002"
 down_revision = "0001"
@@ -13,5 +14,5 @@ TABLES = ("eventworker_outbox", "eventworker_event")
 
 def upgrade() -> None:
     for table in TABLES:
-        op.add_column(table, sa.Column("traceparent", sa.String(255)))
-        op.add_column(table, sa.Column("tracestate", sa.String(512)))
+        add_column(table, sa.Column("traceparent", sa.String(255)))
+        add_column(table, sa.Column("tracestate", sa.String(512)))

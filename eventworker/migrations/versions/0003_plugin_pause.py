@@ -1,9 +1,9 @@
 """A plugin can be paused: since when, by whom and why."""
 
 import sqlalchemy as sa
-from alembic import op
 
 from eventworker.db import UTCDateTime
+from eventworker.migrations.resumable import add_column
 
 revision = "0003"
 down_revision = "0002"
@@ -12,6 +12,6 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("eventworker_plugin", sa.Column("paused_at", UTCDateTime()))
-    op.add_column("eventworker_plugin", sa.Column("paused_by", sa.String(120)))
-    op.add_column("eventworker_plugin", sa.Column("pause_reason", sa.String(500)))
+    add_column("eventworker_plugin", sa.Column("paused_at", UTCDateTime()))
+    add_column("eventworker_plugin", sa.Column("paused_by", sa.String(120)))
+    add_column("eventworker_plugin", sa.Column("pause_reason", sa.String(500)))

@@ -1,0 +1,23 @@
+"""Upgrades that can be begun again where they ended.
+
+MariaDB commits each statement by itself. If one fails or the upgrade is killed, those before it
+stand, and the next upgrade passes over what is there. On the other databases the transaction has
+undone them, and a table of that name is somebody else's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from alembic import op
+from sqlalchemy import Column
+
+
+def may_be_there() -> bool | None:
+    """The ``if_not_exists`` of alembic's operations."""
+    return True if op.get_context().dialect.name == "mariadb" else None
+
+
+def add_column(table: str, column: Column[Any]) -> None:
+    """Add a column, if an upgrade that did not end has not done so."""
+    op.add_column(table, column, if_not_exists=may_be_there())
