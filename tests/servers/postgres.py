@@ -1,21 +1,16 @@
 """A private PostgreSQL server."""
 
 import ctypes
-import itertools
 import signal
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import psycopg
 from psycopg import sql
 
-from tests.servers.home import Home
 from tests.servers.ports import HOST, free_ports
-from tests.servers.process import ServerError, ServerProcess, identity
-from tests.servers.programs import programs_of
+from tests.servers.process import ServerProcess
+from tests.servers.server import Server
 from tests.servers.waiting import wait_until
 
 START_SECONDS = 60.0
@@ -32,83 +27,33 @@ SETTINGS = {
 }
 
 
-class PostgresServer:
-    """A server with a data folder of its own, on one port for its whole life."""
+class PostgresServer(Server):
+    """A private PostgreSQL."""
 
+    title = "PostgreSQL"
     user = "postgres"
-    host = HOST
 
     def __init__(self, settings: Mapping[str, str] | None = None) -> None:
-        self._programs = programs_of("postgresql")
         self._settings = {**SETTINGS, **(settings or {})}
-        self._home = Home("postgres")
-        self._log = self._home.path / "postgres.log"
-        self._data = self._home.path / "data"
-        self._process: ServerProcess | None = None
-        self._names = itertools.count(1)
         (self.port,) = free_ports(1)
-        try:
-            self._initdb()
-        except BaseException:
-            self._home.remove()
-            raise
+        super().__init__("postgresql")
 
     @property
-    def home(self) -> Path:
-        """The folder with all that it writes."""
-        return self._home.path
-
-    @property
-    def process(self) -> ServerProcess:
-        if self._process is None:
-            raise ServerError("this PostgreSQL server is not running")
-        return self._process
-
-    def start(self) -> None:
-        options = [f"-c{name}={value}" for name, value in self._settings.items()]
-        postgres = self._programs["postgres"]
-        self._process = ServerProcess(
-            [postgres, "-D", str(self._data), "-p", str(self.port), *options],
-            home=self._home.path,
-            env=self._programs.env,
-            log=self._log,
-            stop_signal=signal.SIGINT,
-        )
-        try:
-            wait_until(self._is_ready, START_SECONDS, "PostgreSQL takes no connections")
-        except BaseException as problem:
-            failure = self._process.failed(f"did not start: {problem}")
-            self._discard_process()
-            raise failure from problem
+    def _data(self) -> Path:
+        return self.home / "data"
 
     def stop(self, immediately: bool = False) -> None:
         """A fast shutdown: sessions are cut; `immediately` also leaves recovery to the start."""
         self.process.stop(signal.SIGQUIT if immediately else signal.SIGINT)
         self._process = None
 
-    def kill(self) -> None:
-        """kill -9 of the server and of every backend."""
-        self.process.kill()
-        self._process = None
-
-    def restart(self) -> None:
-        self.stop()
-        self.start()
-
-    def pause(self) -> None:
-        self.process.pause()
-
-    def resume(self) -> None:
-        self.process.resume()
-
     def close(self) -> None:
-        """End it, whatever its state, and remove all it had."""
         if self._process is not None and self._process.alive():
             self.resume()
             self.stop(immediately=True)
         self._discard_process()
         remove_shared_memory(self._data / "postmaster.pid")
-        self._home.remove()
+        super().close()
 
     def url(self, dbname: str) -> str:
         """The SQLAlchemy URL of a database."""
@@ -131,40 +76,26 @@ class PostgresServer:
         with self._connect() as connection:
             connection.execute(statement)
 
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def _initdb(self) -> None:
+    def _prepare(self) -> None:
         """Trust is enough: nobody but this machine's users can reach the loopback port."""
-        initdb = self._programs["initdb"]
         options = ["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C"]
-        done = subprocess.run(
-            [initdb, "-D", str(self._data), "-U", self.user, *options],
-            cwd=self._home.path,
-            env={"HOME": str(self._home.path), "LC_ALL": "C", "TZ": "UTC", **self._programs.env},
-            capture_output=True,
-            text=True,
-            **identity(),
+        self._run([self._programs["initdb"], "-D", str(self._data), "-U", self.user, *options])
+
+    def _launch(self) -> ServerProcess:
+        options = [f"-c{name}={value}" for name, value in self._settings.items()]
+        return ServerProcess(
+            [self._programs["postgres"], "-D", str(self._data), "-p", str(self.port), *options],
+            home=self.home,
+            env=self._programs.env,
+            log=self.home / "postgres.log",
+            stop_signal=signal.SIGINT,
         )
-        if done.returncode != 0:
-            raise ServerError(f"initdb failed:\n{done.stdout}{done.stderr}")
+
+    def _wait_until_ready(self) -> None:
+        wait_until(self._is_ready, START_SECONDS, "PostgreSQL takes no connections")
 
     def _is_ready(self) -> bool:
-        if not self.process.alive():
-            raise ServerError("PostgreSQL ended")
+        self._must_run()
         try:
             self._connect().close()
         except psycopg.OperationalError:
@@ -180,11 +111,6 @@ class PostgresServer:
             autocommit=True,
             connect_timeout=5,
         )
-
-    def _discard_process(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process = None
 
 
 def remove_shared_memory(lock_file: Path) -> None:

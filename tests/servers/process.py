@@ -111,6 +111,22 @@ class ServerProcess:
         return ServerError("\n".join([f"{self._popen.args!r}", what, *filter(None, tails)]))
 
 
+def run_once(command: Sequence[str], folder: Path, env: Mapping[str, str], text: str = "") -> str:
+    """Run a server's program to its end, as the user that the servers run as."""
+    done = subprocess.run(
+        command,
+        input=text,
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        **identity(),
+    )
+    if done.returncode != 0:
+        raise ServerError(f"{' '.join(command)}:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
 def tail(log: Path, lines: int = 80) -> str:
     """The end of a log; empty when there is none."""
     if not log.exists():

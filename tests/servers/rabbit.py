@@ -1,21 +1,16 @@
 """A private RabbitMQ server, with an Erlang port mapper of its own."""
 
-import itertools
 import secrets
-import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 from urllib.parse import quote
 
 from tests.servers.erlang import BrokerShell
-from tests.servers.home import Home
 from tests.servers.ports import HOST, accepts_connections, free_ports
-from tests.servers.process import ServerError, ServerProcess, identity
-from tests.servers.programs import programs_of
+from tests.servers.process import ServerError, ServerProcess
+from tests.servers.server import Server
 from tests.servers.waiting import wait_until
 
 START_SECONDS = 90.0
@@ -40,50 +35,32 @@ class Vhost:
         return f"amqp://{credentials}@{self.host}:{self.port}/{quote(self.vhost, safe='')}"
 
 
-class RabbitServer:
-    """A broker with a data folder of its own, on the same ports for its whole life.
+class RabbitServer(Server):
+    """A private broker.
 
     `tls` are the paths of the CA's certificate, the server's certificate and its key;
     `settings` are further lines of rabbitmq.conf.
     """
 
+    title = "RabbitMQ"
     user = "guest"
     password = "guest"
-    host = HOST
 
     def __init__(
         self,
         tls: tuple[Path, Path, Path] | None = None,
         settings: Mapping[str, str] | None = None,
     ) -> None:
-        self._programs = programs_of("rabbitmq")
-        self._home = Home("rabbitmq")
-        self._process: ServerProcess | None = None
+        self._tls = tls
+        self._settings = settings or {}
         self._epmd: ServerProcess | None = None
         self._shell: BrokerShell | None = None
-        self._names = itertools.count(1)
-        self.port, self.tls_port, self._epmd_port, dist_port = free_ports(4)
-        try:
-            self._env = self._environment(dist_port)
-            self._configure(tls, settings or {})
-        except BaseException:
-            self._home.remove()
-            raise
+        self.port, self.tls_port, self._epmd_port, self._dist_port = free_ports(4)
+        super().__init__("rabbitmq")
 
     @property
     def url(self) -> str:
         return self.at("/").url
-
-    @property
-    def home(self) -> Path:
-        """The folder with all that it writes."""
-        return self._home.path
-
-    @property
-    def process(self) -> ServerProcess:
-        if self._process is None:
-            raise ServerError("this RabbitMQ server is not running")
-        return self._process
 
     @property
     def epmd(self) -> ServerProcess:
@@ -95,47 +72,7 @@ class RabbitServer:
     def at(self, vhost: str) -> Vhost:
         return Vhost(self.host, self.port, self.user, self.password, vhost)
 
-    def start(self) -> None:
-        if self._epmd is None:
-            command = [self._programs["epmd"], "-port", str(self._epmd_port), "-address", HOST]
-            self._epmd = self._run(command, "epmd.log")
-        self._process = self._run([self._programs["rabbitmq-server"]], "server.log")
-        try:
-            wait_until(lambda: accepts_connections(self._epmd_port), 10, "epmd does not listen")
-            if self._shell is None:
-                self._shell = BrokerShell(
-                    self._programs["erl"], NODE, home=self._home.path, env=self._env
-                )
-            wait_until(self._is_ready, START_SECONDS, "RabbitMQ does not finish its start")
-        except BaseException as problem:
-            log = self._home.path / "log/broker.log"
-            failure = self._process.failed(f"did not start: {problem}", log)
-            self._discard_process()
-            raise failure from problem
-
-    def stop(self) -> None:
-        """An orderly stop: queues are synced and connections are closed with a reason."""
-        self.process.stop()
-        self._process = None
-
-    def kill(self) -> None:
-        """kill -9: what the broker has confirmed must be there when it starts again."""
-        self.process.kill()
-        self._process = None
-
-    def restart(self) -> None:
-        self.stop()
-        self.start()
-
-    def pause(self) -> None:
-        """Stop answering without closing anything; only a client's heartbeat finds out."""
-        self.process.pause()
-
-    def resume(self) -> None:
-        self.process.resume()
-
     def close(self) -> None:
-        """End all of it, whatever its state, and remove all it had."""
         if self._shell is not None:
             self._shell.close()
             self._shell = None
@@ -143,21 +80,12 @@ class RabbitServer:
         if self._epmd is not None:
             self._epmd.kill()
             self._epmd = None
-        self._home.remove()
+        super().close()
 
     def ctl(self, *arguments: str) -> str:
         """What rabbitmqctl prints; it takes a second or two, `evaluate` some milliseconds."""
-        done = subprocess.run(
-            [self._programs["rabbitmqctl"], "--quiet", "--node", NODE, *arguments],
-            cwd=self._home.path,
-            env=self._env,
-            capture_output=True,
-            text=True,
-            **identity(),
-        )
-        if done.returncode != 0:
-            raise ServerError(f"rabbitmqctl {' '.join(arguments)}:\n{done.stdout}{done.stderr}")
-        return done.stdout
+        command = [self._programs["rabbitmqctl"], "--quiet", "--node", NODE, *arguments]
+        return self._run(command, self._env)
 
     def evaluate(self, expression: str) -> str:
         """The value of an Erlang expression inside the broker, as Erlang prints it."""
@@ -191,23 +119,26 @@ class RabbitServer:
     def delete_vhost(self, name: str) -> None:
         self.evaluate(f'rabbit_vhost:delete(<<"{name}">>, <<"tests">>)')
 
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
+    def _prepare(self) -> None:
+        self._env = self._environment()
+        self._configure()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
+    def _launch(self) -> ServerProcess:
+        if self._epmd is None:
+            command = [self._programs["epmd"], "-port", str(self._epmd_port), "-address", HOST]
+            self._epmd = self._start(command, "epmd.log")
+        return self._start([self._programs["rabbitmq-server"]], "server.log")
 
-    def _environment(self, dist_port: int) -> dict[str, str]:
+    def _wait_until_ready(self) -> None:
+        wait_until(lambda: accepts_connections(self._epmd_port), 10, "epmd does not listen")
+        if self._shell is None:
+            self._shell = BrokerShell(self._programs["erl"], NODE, home=self.home, env=self._env)
+        wait_until(self._is_ready, START_SECONDS, "RabbitMQ does not finish its start")
+
+    def _more_logs(self) -> tuple[Path, ...]:
+        return (self.home / "log/broker.log",)
+
+    def _environment(self) -> dict[str, str]:
         """Only what is named here: nothing of a system-wide RabbitMQ, nor of the user's shell."""
         home = self._home.path
         # Written beforehand, as the server and the tools would race to make one.
@@ -219,7 +150,7 @@ class RabbitServer:
             "ERL_EPMD_PORT": str(self._epmd_port),
             "ERL_EPMD_ADDRESS": HOST,
             "RABBITMQ_NODENAME": NODE,
-            "RABBITMQ_DIST_PORT": str(dist_port),
+            "RABBITMQ_DIST_PORT": str(self._dist_port),
             "RABBITMQ_MNESIA_BASE": str(self._home.folder("data")),
             "RABBITMQ_LOG_BASE": str(self._home.folder("log")),
             "RABBITMQ_LOGS": str(home / "log/broker.log"),
@@ -233,17 +164,17 @@ class RabbitServer:
             "RUNNING_UNDER_SYSTEMD": "true",
         }
 
-    def _configure(self, tls: tuple[Path, Path, Path] | None, settings: Mapping[str, str]) -> None:
+    def _configure(self) -> None:
         lines = {
             "listeners.tcp.1": f"{HOST}:{self.port}",
             "log.file.level": "info",
             # An alarm should be what a test raised, not the state of the machine's disk.
             "disk_free_limit.absolute": "10MB",
         }
-        if tls is not None:
+        if self._tls is not None:
             ca, certificate, key = (
                 self._home.file(name, source.read_text())
-                for name, source in zip(("ca.pem", "cert.pem", "key.pem"), tls, strict=True)
+                for name, source in zip(("ca.pem", "cert.pem", "key.pem"), self._tls, strict=True)
             )
             lines |= {
                 "listeners.ssl.1": f"{HOST}:{self.tls_port}",
@@ -253,21 +184,14 @@ class RabbitServer:
                 "ssl_options.verify": "verify_none",
                 "ssl_options.fail_if_no_peer_cert": "false",
             }
-        text = "".join(f"{name} = {value}\n" for name, value in {**lines, **settings}.items())
+        text = "".join(f"{name} = {value}\n" for name, value in {**lines, **self._settings}.items())
         self._home.file("rabbitmq.conf", text)
 
-    def _run(self, command: list[str], log: str) -> ServerProcess:
-        home = self._home.path
-        return ServerProcess(command, home=home, env=self._env, log=home / log)
+    def _start(self, command: list[str], log: str) -> ServerProcess:
+        return ServerProcess(command, home=self.home, env=self._env, log=self.home / log)
 
     def _is_ready(self) -> bool:
-        if not self.process.alive():
-            raise ServerError("RabbitMQ ended")
+        self._must_run()
         with suppress(ServerError):
             return accepts_connections(self.port) and self.evaluate("rabbit:is_booted()") == "true"
         return False
-
-    def _discard_process(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process = None
