@@ -71,6 +71,7 @@ class MariaServer(Server):
     def _prepare(self) -> None:
         """Without a password: nobody but this machine's users can reach the loopback port."""
         self._home.folder("data")
+        self._home.folder("tmp")
         head = "CREATE DATABASE mysql;\nUSE mysql;\nSET @auth_root_socket=NULL;\n"
         scripts = [(self._scripts / name).read_text() for name in SYSTEM_TABLES]
         options = ["--bootstrap", "--innodb-log-file-size=32M", "--log-warnings=0"]
@@ -79,6 +80,8 @@ class MariaServer(Server):
     def _launch(self) -> ServerProcess:
         options = [f"--{name}={value}" for name, value in self._settings.items()]
         files = [f"--socket={self.home}/socket", f"--pid-file={self.home}/pid"]
+        # Each start deletes what it takes for leftovers in there: never another server's.
+        files.append(f"--tmpdir={self.home}/tmp")
         return ServerProcess(
             [*self._command(), f"--port={self.port}", *files, *options],
             home=self.home,
