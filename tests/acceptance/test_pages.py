@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,10 @@ from tests.acceptance.installation import Installation, clean_environment, copy_
 from tests.acceptance.pages.page import ROOT, Block, blocks_of, pages
 from tests.acceptance.pages.reader import Reader
 from tests.acceptance.pages.shell import Shell
+from tests.servers import MariaServer
 
+#: A command that installs eventworker itself, from where the reader stands.
+FROM_HERE = re.compile(r"pip install .*?(?<![\w/])\.(?:['\[]|\s|$)", re.MULTILINE)
 PAGES = [path for path in pages() if blocks_of(path)]
 
 
@@ -25,7 +29,17 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def database(request: pytest.FixtureRequest) -> Callable[[str], str]:
     """Gives an empty database of a kind."""
-    return lambda kind: str(request.getfixturevalue({"postgresql": "postgres_url"}[kind]))
+    fixtures = {"postgresql": "postgres_url", "mysql": "maria_url", "mariadb": "maria_url"}
+    return lambda kind: str(request.getfixturevalue(fixtures[kind]))
+
+
+@pytest.fixture
+def application_maria(maria_server: MariaServer) -> Iterator[MariaServer]:
+    """The server with an application's database; what a page makes on it goes afterwards."""
+    maria_server.createdb("storyboard")
+    yield maria_server
+    maria_server.dropdb("storyboard")
+    maria_server.execute(f"DROP USER IF EXISTS events@'{maria_server.host}'")
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -47,6 +61,7 @@ def test_what_a_page_says_can_be_done(
             database,
             vhost=lambda: request.getfixturevalue("vhost"),
             rabbitmqctl=lambda *words: request.getfixturevalue("rabbit_server").ctl(*words),
+            maria=lambda: request.getfixturevalue("application_maria"),
         )
         for block in blocks:
             try:
@@ -58,13 +73,14 @@ def test_what_a_page_says_can_be_done(
 
 
 def _programs(request: pytest.FixtureRequest, blocks: list[Block], folder: Path) -> str:
-    """The PATH: with all commands, or, where the page installs them itself, with a pip that does.
+    """The PATH: with all commands, or, where the page installs some itself, with a pip that does.
 
-    That pip has what the tests' own environment has, so it fetches nothing.
+    That pip has what the tests' own environment has, so it fetches nothing. A page that installs
+    plugins alone begins where eventworker is.
     """
     path = clean_environment()["PATH"]
-    installs = any("pip install" in b.source for b in blocks if b.language == "console")
-    if not installs:
+    commands = "\n".join(b.source for b in blocks if b.language == "console" and not b.untried)
+    if "pip install" not in commands:
         installed: Installation = request.getfixturevalue("installation")
         return f"{installed.bin}:{path}"
     own = Installation(folder.parent / "venv")
@@ -73,7 +89,11 @@ def _programs(request: pytest.FixtureRequest, blocks: list[Block], folder: Path)
         f'#!/bin/sh\nexec {sys.executable} -m pip --python {own.bin}/python "$@" '
         "--no-build-isolation --quiet --disable-pip-version-check\n"
     )
-    (own.bin / "pip").chmod(0o755)
+    (own.bin / "pytest").write_text(f'#!/bin/sh\nexec {own.bin}/python -m pytest "$@"\n')
+    for command in ("pip", "pytest"):
+        (own.bin / command).chmod(0o755)
+    if not FROM_HERE.search(commands):
+        own.install("--no-deps", request.getfixturevalue("wheels")["eventworker"])
     return f"{own.bin}:{path}"
 
 

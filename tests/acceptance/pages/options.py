@@ -8,12 +8,15 @@ from functools import cache
 from eventworker.cli.options import list_opts, list_plugin_opts
 
 _GROUP = re.compile(r"\[(?P<name>[^\]]+)\]\s*\Z")
-_OPTION = re.compile(r"#?(?P<name>\w+)\s*=")
+_OPTION = re.compile(r"#?(?P<name>\w+)\s*=\s*(?P<value>.*)")
 
 
-def unknown_options(text: str) -> list[str]:
-    """Each ``[group] option`` of a configuration file's text that eventworker does not have."""
-    group, wrong = "", []
+def unknown_options(text: str, group: str = "") -> list[str]:
+    """Each ``[group] option`` of a configuration file's text that eventworker does not have.
+
+    :param group: that lines before the first group belong to.
+    """
+    wrong = []
     for line in text.splitlines():
         if match := _GROUP.match(line):
             group = match["name"]
@@ -23,6 +26,21 @@ def unknown_options(text: str) -> list[str]:
         elif line.strip() and not line.startswith((" ", "\t", "#")):
             wrong.append(line)
     return wrong
+
+
+def last_group(text: str) -> str:
+    """The group that the text ends in; empty if it names none."""
+    names = [match["name"] for line in text.splitlines() if (match := _GROUP.match(line))]
+    return names[-1] if names else ""
+
+
+def values_of(text: str) -> dict[str, list[str]]:
+    """What a part of a configuration file says, by the option's name, whatever its group."""
+    values: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        if match := _OPTION.match(line):
+            values.setdefault(match["name"], []).append(match["value"].strip())
+    return values
 
 
 @cache

@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from eventworker.event import decode
-from tests.acceptance.pages.options import unknown_options
+from tests.acceptance.pages.options import last_group, unknown_options, values_of
 from tests.acceptance.pages.page import Block
 from tests.acceptance.pages.shell import Shell
 from tests.acceptance.pages.transcript import Step, steps_of
-from tests.servers import Vhost, wait_until
+from tests.servers import MariaServer, Vhost, wait_until
 from tests.servers.process import is_running
 
 DAEMON = re.compile(r"storyboard-worker-daemon (?!--help|--version)")
+#: A folder of the page's application, and that of its host when the disk is mounted elsewhere.
+APPLICATION = re.compile(r"(?<!\w)(?:/mnt)?/var/lib/tracker\b")
 #: What a page may ask for that this very run, or a test of its own, does.
 ELSEWHERE = {
     "make": "lists the commands",
@@ -37,6 +39,7 @@ class Reader:
     :param database: gives the URL of a database of the kind that its argument names.
     :param vhost: gives a virtual host of a broker.
     :param rabbitmqctl: the command of that name, for the same broker.
+    :param maria: gives a MariaDB server with an empty database ``storyboard``.
     """
 
     def __init__(
@@ -46,17 +49,24 @@ class Reader:
         database: Callable[[str], str],
         vhost: Callable[[], Vhost],
         rabbitmqctl: Callable[..., str],
+        maria: Callable[[], MariaServer],
     ) -> None:
         self._shell = shell
         self._folder = folder
         self._database = database
         self._vhost = vhost
         self._rabbitmqctl = rabbitmqctl
+        self._maria = maria
+        self._group = ""
+        self._read: list[Block] = []
         self._daemons: list[tuple[int, Path]] = []
         self._logs = 0
         self.namespace: dict[str, Any] = {
             "__name__": "page",
             "folder": folder,
+            # What was read so far: hidden code tries what the page shows, and need not repeat it.
+            "blocks": self._read,
+            "values_of": values_of,
             "stop_daemons": self.stop_daemons,
         }
 
@@ -67,6 +77,7 @@ class Reader:
             raise AssertionError(f"nobody knows how to try a block of {block.language!r}")
         if not block.untried:
             follow(block, path)
+        self._read.append(block)
 
     def stop_daemons(self) -> None:
         """End what runs, and see that it ends well; a page's hidden code may call it, too."""
@@ -77,7 +88,7 @@ class Reader:
         self._daemons.clear()
 
     def _follow_console(self, block: Block, _path: Path) -> None:
-        for step in steps_of(block.source):
+        for step in steps_of(self._at_home(block.source)):
             if step.command in ELSEWHERE:
                 continue
             if DAEMON.match(step.command):
@@ -109,8 +120,10 @@ class Reader:
         assert is_running(pid), log.read_text()
 
     def _follow_ini(self, block: Block, _path: Path) -> None:
-        wrong = unknown_options(block.source)
+        # Lines without a group belong to the one that the page has named last.
+        wrong = unknown_options(block.source, self._group)
         assert not wrong, f"no such options: {', '.join(wrong)}"
+        self._group = last_group(block.source) or self._group
         if block.caption:
             self._write(block)
 
@@ -124,15 +137,22 @@ class Reader:
         file = self._folder / block.caption
         assert file.resolve().is_relative_to(self._folder.resolve()), file
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(self._with_real_servers(block.source))
+        file.write_text(self._with_real_servers(self._at_home(block.source)))
 
     def _follow_python(self, block: Block, path: Path) -> None:
         if block.caption:
             self._write(block)
             return
         # The line numbers of a traceback are then those of the page.
-        source = "\n" * (block.line - 1) + block.source
+        source = "\n" * (block.line - 1) + self._with_real_servers(self._at_home(block.source))
         exec(compile(source, str(path), "exec", dont_inherit=True), self.namespace)
+
+    def _follow_sql(self, block: Block, _path: Path) -> None:
+        """As the administrator of the MariaDB server."""
+        server = self._maria()
+        for statement in block.source.replace("HOST", server.host).split(";"):
+            if statement.strip():
+                server.execute(statement)
 
     def _follow_json(self, block: Block, _path: Path) -> None:
         value = json.loads(block.source)
@@ -142,12 +162,19 @@ class Reader:
     def _follow_text(self, _block: Block, _path: Path) -> None:
         """Output, a drawing: nothing to do."""
 
+    def _at_home(self, text: str) -> str:
+        """The text with the application's folder in the reader's own one."""
+        return APPLICATION.sub(lambda match: f"{self._folder}{match[0]}", text)
+
     def _with_real_servers(self, text: str) -> str:
         text = re.sub(
             r"(\w+)(?:\+\w+)?://USER:PASSWORD@HOST/DATABASE",
             lambda match: self._database(match[1]),
             text,
         )
+        if "@HOST/storyboard" in text:
+            maria = self._maria()
+            text = text.replace("@HOST/", f"@{maria.host}:{maria.port}/")
         if "rabbit_host = HOST" in text:
             vhost = self._vhost()
             text = re.sub(r"rabbit_virtual_host = .*\n", "", text)
