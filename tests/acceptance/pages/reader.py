@@ -22,6 +22,8 @@ from tests.servers.process import is_running
 DAEMON = re.compile(r"storyboard-worker-daemon (?!--help|--version)")
 #: A folder of the page's application, and that of its host when the disk is mounted elsewhere.
 APPLICATION = re.compile(r"(?<!\w)(?:/mnt)?/var/lib/tracker\b")
+#: Folders of the machine, which no page that is tried may touch.
+OUTSIDE = re.compile(r"(?<![\w./])/(?:boot|etc|home|mnt|opt|root|srv|usr|var)\b")
 #: What a page may ask for that this very run, or a test of its own, does.
 ELSEWHERE = {
     "make": "lists the commands",
@@ -97,6 +99,8 @@ class Reader:
             if step.command.startswith("rabbitmqctl "):
                 self._ask_broker(step)
                 continue
+            outside = OUTSIDE.search(step.command.replace(str(self._folder), "HERE"))
+            assert not outside, f"{step.command}: not on this machine"
             code, output = self._shell.run(step.command)
             assert code == int(block.options.get("exit", 0)), f"{step.command}: {code}: {output}"
             assert step.agrees_with(output), f"{step.command} printed:\n{output}"
