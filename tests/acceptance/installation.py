@@ -44,6 +44,15 @@ class Installation:
                 if not name.startswith(OURS) and not name.endswith(".pth"):
                     (self.site_packages / entry.name).symlink_to(entry)
 
+    def add_pip(self) -> None:
+        """Give it a ``pip`` that fetches nothing: its packages need what is linked already."""
+        script = self.bin / "pip"
+        script.write_text(
+            f'#!/bin/sh\nexec {sys.executable} -m pip --python {self.bin}/python "$@" '
+            "--no-build-isolation --quiet --disable-pip-version-check\n"
+        )
+        script.chmod(0o755)
+
     def install(self, *arguments: str | Path) -> None:
         pip("--python", self.bin / "python", "install", "--no-compile", *arguments)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -85,13 +84,9 @@ def _programs(request: pytest.FixtureRequest, blocks: list[Block], folder: Path)
         return f"{installed.bin}:{path}"
     own = Installation(folder.parent / "venv")
     own.link_dependencies()
-    (own.bin / "pip").write_text(
-        f'#!/bin/sh\nexec {sys.executable} -m pip --python {own.bin}/python "$@" '
-        "--no-build-isolation --quiet --disable-pip-version-check\n"
-    )
+    own.add_pip()
     (own.bin / "pytest").write_text(f'#!/bin/sh\nexec {own.bin}/python -m pytest "$@"\n')
-    for command in ("pip", "pytest"):
-        (own.bin / command).chmod(0o755)
+    (own.bin / "pytest").chmod(0o755)
     if not FROM_HERE.search(commands):
         own.install("--no-deps", request.getfixturevalue("wheels")["eventworker"])
     return f"{own.bin}:{path}"

@@ -13,6 +13,7 @@ from typing import Any
 
 from eventworker import cloudevents
 from eventworker.event import decode
+from tests.acceptance.installation import Installation
 from tests.acceptance.pages.options import last_group, unknown_options, values_of
 from tests.acceptance.pages.page import Block
 from tests.acceptance.pages.shell import Shell
@@ -27,6 +28,7 @@ APPLICATION = re.compile(r"(?<!\w)(?:/mnt)?/var/lib/tracker\b")
 #: Folders of the machine, which no page that is tried may touch.
 OUTSIDE = re.compile(r"(?<![\w./])/(?:boot|etc|home|mnt|opt|root|srv|usr|var)\b")
 EXAMPLE = re.compile(r"python -m examples\.\w+ .*--port (?P<port>\d+)")
+VENV = re.compile(r"python3 -m venv (?P<folder>\w+)\Z")
 #: What a page may ask for that this very run, or a test of its own, does.
 ELSEWHERE = {
     "make": "lists the commands",
@@ -98,6 +100,9 @@ class Reader:
         for step in steps_of(self._at_home(block.source)):
             if step.command in ELSEWHERE:
                 continue
+            if made := VENV.match(step.command):
+                self._make_environment(made["folder"])
+                continue
             if example := EXAMPLE.match(step.command):
                 self._serve(step, example["port"])
                 continue
@@ -112,6 +117,12 @@ class Reader:
             code, output = self._shell.run(self._with_free_ports(step.command))
             assert code == int(block.options.get("exit", 0)), f"{step.command}: {code}: {output}"
             assert step.agrees_with(output), f"{step.command} printed:\n{output}"
+
+    def _make_environment(self, name: str) -> None:
+        """As the command does, with all dependencies there: nothing has to be fetched."""
+        environment = Installation(self._folder / name)
+        environment.link_dependencies()
+        environment.add_pip()
 
     def _ask_broker(self, step: Step) -> None:
         """On the page's own virtual host of a broker that only the tests know how to reach."""
