@@ -30,7 +30,7 @@ from tests.helpers.databases import count
 from tests.helpers.events import make_event, number_of
 from tests.helpers.rabbit import channel_at, depth, settings_at
 from tests.helpers.spools import put_numbered, recorded, spool_to
-from tests.servers import PostgresServer, RabbitServer, Vhost, wait_until
+from tests.servers import MariaServer, PostgresServer, RabbitServer, Vhost, wait_until
 
 # Python 3.12 and newer warn of forks beside threads; those are what is tested here.
 pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
@@ -142,6 +142,47 @@ def test_requests_go_on_while_the_database_is_away_and_their_events_arrive_in_or
         assert mine == list(range(numbers))
 
 
+class Counting(Outbox):
+    """Counts what the database did not answer."""
+
+    unanswered = 0
+
+    def publish(
+        self, messages: Sequence[Message], timeout: float = 30.0
+    ) -> list[TransportError | None]:
+        results = super().publish(messages, timeout)
+        self.unanswered += "timed out" in str(results[0])
+        return results
+
+
+def test_a_mariadb_that_answers_no_more_holds_up_no_request_and_delivery_no_longer_than_told(
+    own_maria_server: Callable[..., MariaServer], made: Callable[..., Spool]
+) -> None:
+    server = own_maria_server()
+    url = server.createdb("tracker")
+    engine = build_engine(url)
+    migrations.upgrade(engine)
+    engine.dispose()
+    target = Counting(build_engine(f"{url}?read_timeout=1"))
+    spool = made(target)
+    application = EventMiddleware(tracker, spool)
+    request(application, 0)
+    wait_until(lambda: spool.status()["waiting"] == 0)
+    server.pause()
+    try:
+        assert max(request(application, number) for number in range(1, 20)) < 2
+        # First on the open connection, then on a new one: the kernel accepts it, nobody greets.
+        wait_until(lambda: target.unanswered >= 2)
+        assert "timed out" in spool.status()["trouble"]
+    finally:
+        server.resume()
+    wait_until(lambda: spool.status()["waiting"] == 0, timeout=30)
+    with engine.connect() as connection:
+        bodies = connection.execute(select(outbox_table.c.body).order_by(outbox_table.c.id))
+        assert [number_of(body) for (body,) in bodies] == list(range(20))
+    engine.dispose()
+
+
 class DiesAfterTheCommit(Outbox):
     """The database has committed the batch, and the spool does not know it yet."""
 
@@ -213,10 +254,11 @@ def test_processes_that_are_killed_while_they_put_and_drain_lose_nothing_they_ha
         assert len(numbers) > last
 
 
+@pytest.mark.parametrize("database", ["postgres_url", "maria_url"])
 def test_a_row_that_the_database_refuses_is_put_aside_alone(
-    postgres_url: str, made: Callable[..., Spool]
+    request: pytest.FixtureRequest, database: str, made: Callable[..., Spool]
 ) -> None:
-    engine = build_engine(postgres_url)
+    engine = build_engine(request.getfixturevalue(database))
     migrations.upgrade(engine)
     with engine.begin() as connection:
         connection.execute(

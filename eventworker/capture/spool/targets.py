@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Engine, exc, make_url
 
 from eventworker.db import build_engine, first_line
+from eventworker.db.failures import mariadb_code
 from eventworker.errors import TransportError, Unpublishable
 from eventworker.outbox.wakeup import bell_of
 from eventworker.transport import Message, Subscription, Transport
@@ -47,18 +48,33 @@ def _impatient(url: str) -> str:
         parsed = make_url(url)
     except exc.ArgumentError:
         return url  # build_engine has the words for it
-    if parsed.get_backend_name() != "postgresql":
-        return url
-    query = {**_TIMEOUTS, **parsed.query}
+    query = {**_TIMEOUTS.get(parsed.get_backend_name(), {}), **parsed.query}
     return parsed.set(query=query).render_as_string(hide_password=False)
 
 
-#: libpq's: seconds, and milliseconds for the last.
-_TIMEOUTS = {"connect_timeout": "10", "keepalives_idle": "20", "tcp_user_timeout": "20000"}
+#: PyMySQL's, in seconds; a reader's is also that of the server's greeting.
+_PYMYSQL = {"connect_timeout": "10", "read_timeout": "30", "write_timeout": "30"}
+#: By the database as the URL names it; libpq's are seconds, and milliseconds for the last.
+_TIMEOUTS = {
+    "postgresql": {"connect_timeout": "10", "keepalives_idle": "20", "tcp_user_timeout": "20000"},
+    "mysql": _PYMYSQL,
+    "mariadb": _PYMYSQL,
+}
 
 
 def _url_of(engine: Engine) -> str:
     return engine.url.render_as_string(hide_password=False)
+
+
+def _is_refusal(error: exc.DBAPIError) -> bool:
+    """Whether the database is well, and will not take this row for what it holds."""
+    if isinstance(error, exc.DataError | exc.IntegrityError):
+        return True
+    return mariadb_code(error) == _CHECK_FAILED
+
+
+#: MariaDB's number for a row that a CHECK refuses; PyMySQL makes an OperationalError of it.
+_CHECK_FAILED = 4025
 
 
 class Outbox(Transport):
@@ -74,7 +90,9 @@ class Outbox(Transport):
         """All in one transaction; if the database refuses one for what it holds, each alone."""
         try:
             return self._transport.publish(messages, timeout)
-        except (exc.DataError, exc.IntegrityError) as error:
+        except exc.DBAPIError as error:
+            if not _is_refusal(error):
+                raise
             if len(messages) == 1:
                 return [Unpublishable(f"the database refuses it: {first_line(error)}")]
             return [self.publish([message], timeout)[0] for message in messages]
