@@ -139,7 +139,7 @@ async def _run(steps: Steps[T]) -> T:
                     answer = call.function(call.argument)
                 if inspect.isawaitable(answer):
                     answer = await answer
-            except Exception as error:
+            except BaseException as error:
                 call = steps.throw(error)
             else:
                 call = steps.send(answer)

@@ -7,6 +7,7 @@ calls one after the other; ASGI awaits them. So there is one text of the rules f
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Collection, Generator
 from typing import Any, NamedTuple, TypedDict, TypeVar, Unpack
@@ -54,7 +55,7 @@ def run(steps: Steps[T]) -> T:
         while True:
             try:
                 answer = call.function(call.argument)
-            except Exception as error:
+            except BaseException as error:  # also a server that ends: the steps want to know
                 call = steps.throw(error)
             else:
                 call = steps.send(answer)
@@ -138,6 +139,30 @@ class FinishedRequests:
         if target is None:
             self._let_go(watch)
             return
+        event: Event | None = None
+        try:
+            event = yield from self._finished(request, watch, target)
+            yield from self._give(event)
+        except BaseException:
+            # The server ends its worker, or its event loop, while somebody is waited for.
+            event = event or self._event(watch, target, None)
+            _log_lost(event, "the request was cut off while its event was written")
+            raise
+
+    def fail(self, watch: Watch) -> None:
+        """The application has failed. There is no event, but it may have told a client of success.
+
+        Whether its change was committed before the failure, nobody can say who sees only requests.
+        """
+        self._let_go(watch)
+        target = self._target(watch) if watch.response.has_begun else None
+        if target is not None:
+            event = self._event(watch, target, None)
+            _log_lost(event, "the application failed after its response had begun; no event")
+
+    # -- helpers ------------------------------------------------------------------------------
+
+    def _finished(self, request: Any, watch: Watch, target: ResourcePath) -> Steps[Event]:
         if watch.facts.author_id is None:
             watch.facts.author_id = yield from self._author_of(request)
         after = None
@@ -152,20 +177,7 @@ class FinishedRequests:
                 _named(target),
                 extra={"event": str(event.id), "resource": event.resource},
             )
-        yield from self._give(event)
-
-    def fail(self, watch: Watch) -> None:
-        """The application has failed. There is no event, but it may have told a client of success.
-
-        Whether its change was committed before the failure, nobody can say who sees only requests.
-        """
-        self._let_go(watch)
-        target = self._target(watch) if watch.response.has_begun else None
-        if target is not None:
-            event = self._event(watch, target, None)
-            _log_lost(event, "the application failed after its response had begun; no event")
-
-    # -- helpers ------------------------------------------------------------------------------
+        return event
 
     def _target(self, watch: Watch) -> ResourcePath | None:
         """What an event is owed about; None if none is owed."""
@@ -192,11 +204,11 @@ class FinishedRequests:
             return None
         try:
             author = yield Call(self._author, request, waits=False)
+            # A UUID, say: an event has numbers and texts.
+            return author if author is None or type(author) is int else str(author)
         except Exception:
             log.exception("the author of a request could not be told; it counts as anonymous")
             return None
-        # A UUID, say: an event has numbers and texts.
-        return author if author is None or type(author) is int else str(author)
 
     def _image(self, images: ImageReader, target: ResourcePath) -> Steps[Image]:
         try:
@@ -221,11 +233,11 @@ class FinishedRequests:
 
 
 def _log_lost(event: Event, why: str) -> None:
-    """As ``eventworker publish`` reads it."""
+    """As ``eventworker publish`` reads it; in ASCII, so that every log can hold every text."""
     log.error(
         "%s; the event: %s",
         why,
-        msgspec.json.encode(event).decode(),
+        json.dumps(msgspec.to_builtins(event)),
         extra={"event": str(event.id), "resource": event.resource},
     )
 

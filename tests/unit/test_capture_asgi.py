@@ -291,6 +291,27 @@ def test_a_cancelled_request_whose_change_was_made_still_has_its_event() -> None
     asyncio.run(cancelled())
 
 
+def test_an_event_loop_that_ends_while_the_event_is_written_leaves_it_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def ended() -> None:
+        writing = asyncio.Event()
+
+        async def sink(_event: Event) -> None:
+            writing.set()
+            await asyncio.Event().wait()
+
+        app = EventMiddleware(answering(200), sink)
+        request = asyncio.create_task(serve(app, scope_of("PUT", "/v1/stories/1")))
+        await writing.wait()
+        assert not request.done()
+
+    asyncio.run(ended())
+    (record,) = caplog.records
+    logged = json.loads(record.getMessage().partition("the event: ")[2])
+    assert (logged["resource"], logged["resource_id"]) == ("story", 1)
+
+
 def test_an_application_that_is_cancelled_makes_no_event(caplog: pytest.LogCaptureFixture) -> None:
     events: list[Event] = []
 

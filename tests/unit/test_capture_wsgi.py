@@ -268,6 +268,46 @@ def test_a_failing_sink_changes_nothing_but_the_log(caplog: pytest.LogCaptureFix
     assert (logged["resource"], logged["resource_id"]) == ("story", 7)
 
 
+@pytest.mark.parametrize("where", ["sink", "reader"])
+def test_a_server_that_ends_amid_the_last_steps_leaves_the_event_in_the_log(
+    where: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    looks = iter([{"a": 1}])
+
+    def end(_of: Any) -> Any:
+        """As gunicorn ends a worker that it has waited for: SystemExit, wherever that is."""
+        raise SystemExit(1)
+
+    def read(_target: Any) -> Any:
+        return next(looks, None) or end(None)
+
+    events: list[Event] = []
+    app = EventMiddleware(
+        answering("200 OK"),
+        end if where == "sink" else events.append,
+        images=ImageReader(read) if where == "reader" else None,
+    )
+    with pytest.raises(SystemExit):
+        ask(app, "PUT", "/v1/stories/7")
+    (record,) = caplog.records
+    logged = json.loads(record.getMessage().partition("the event: ")[2])
+    assert (logged["resource"], logged["resource_id"], events) == ("story", 7, [])
+
+
+def test_an_event_that_no_encoding_can_say_breaks_no_request_and_is_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    broken = "\ud800 is half of a character"
+    app = answering("200 OK")
+    images = ImageReader(lambda _target: {"title": broken})
+    answer = ask(
+        EventMiddleware(app, Event.encode, author=lambda _: broken, images=images), "PUT", "/v1/a/1"
+    )
+    assert answer == ask(app, "PUT", "/v1/a/1")
+    logged = json.loads(caplog.records[-1].getMessage().partition("the event: ")[2])
+    assert (logged["author_id"], logged["resource_after"]) == (broken, {"title": broken})
+
+
 def test_the_author_is_asked_before_and_if_unknown_after_the_application() -> None:
     def authenticating(environ: dict[str, Any], start_response: Any) -> list[bytes]:
         environ["REMOTE_USER"] = "ada"
@@ -291,13 +331,21 @@ def test_an_author_that_is_neither_number_nor_text_is_told_as_text() -> None:
 
 
 def test_an_author_that_cannot_be_told_is_anonymous(caplog: pytest.LogCaptureFixture) -> None:
+    class Lazy:
+        """A user that is looked up when somebody asks for it, as Django's is."""
+
+        def __str__(self) -> str:
+            raise ConnectionError("no database")
+
     def broken(_environ: Any) -> int:
         raise KeyError("no cookie")
 
-    events: list[Event] = []
-    with caplog.at_level(logging.ERROR):
-        ask(EventMiddleware(answering("200 OK"), events.append, author=broken), "PUT", "/v1/a/1")
-    assert events[0].author_id is None
+    for author in (broken, lambda _environ: Lazy()):
+        events: list[Event] = []
+        with caplog.at_level(logging.ERROR):
+            app = EventMiddleware(answering("200 OK"), events.append, author=author)
+            ask(app, "PUT", "/v1/a/1")
+        assert events[0].author_id is None
     assert "counts as anonymous" in caplog.text
 
 
