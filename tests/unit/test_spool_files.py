@@ -6,7 +6,8 @@ import os
 import sqlite3
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+import tracemalloc
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ import pytest
 
 from eventworker.capture.spool import Spool, format, salvage, waiting
 from eventworker.capture.spool.store import Store
-from eventworker.errors import SpoolError, SpoolFull
+from eventworker.errors import SpoolError, SpoolFull, TransportError, Unpublishable, Unroutable
+from eventworker.transport import Message
 from tests.helpers.events import make_event, make_message, number_of
 from tests.helpers.spools import Gate, put_numbered, spool_to
 from tests.servers import wait_until
@@ -176,6 +178,54 @@ def test_of_a_damaged_file_what_can_be_read_is_delivered_and_the_rest_kept(
     told = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
     assert len([line for line in told if "is damaged" in line]) == 1
     assert len([line for line in told if "could be read of the damaged spool" in line]) == 1
+
+
+def test_what_the_target_will_not_take_of_a_damaged_file_is_put_aside_like_the_rest(
+    made: Callable[..., Spool], path: Path
+) -> None:
+    class Particular(Gate):
+        """Takes no 3 for good, and no 5 yet."""
+
+        def publish(
+            self, messages: Sequence[Message], timeout: float = 30.0
+        ) -> list[TransportError | None]:
+            errors = {3: Unpublishable("a three"), 5: Unroutable("a five")}
+            found = [errors.get(number_of(message.body)) for message in messages]
+            self.taken += [one for one, error in zip(messages, found, strict=True) if not error]
+            return list(found)
+
+    left_behind(path, 10)
+    with closing(Store(path)) as store:
+        rows = store.read(lambda connection: waiting.head(connection, 2, MIB))
+        aside = [
+            waiting.Refusal(row, "before", again)
+            for row, again in zip(rows, (False, True), strict=True)
+        ]
+        store.write(lambda connection: waiting.settle(connection, [], aside))
+    query(path, "UPDATE waiting SET id = x'00' WHERE seq = 8")
+    gate = Particular()
+    spool = made(gate)
+    spool.start()
+    wait_until(lambda: salvage.damaged_files(path, done=True) and not salvage.damaged_files(path))
+    # What may be taken later was offered again, just before the damage was found.
+    assert gate.numbers == [1, 2, 4, 6, 8, 9]
+    found = spool._store.read(lambda connection: waiting.listed(connection, 10, refused=True))
+    told = {number_of(one["body"].encode()): one["reason"] for one in found}
+    assert told == {0: "before", 3: "a three", 5: "a five"}
+    assert len({one["seq"] for one in found}) == 3
+
+
+def test_a_large_damaged_file_is_not_read_into_memory(path: Path) -> None:
+    left_behind(path, 30, resource_after={"text": "x" * 900_000})
+    damage(path, b'"resource_id":20,')
+    tracemalloc.start()
+    try:
+        count = sum(1 for _ in salvage.readable(path))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert count >= 15  # without those whose page it was
+    assert peak < 10 * MIB
 
 
 def test_a_file_that_is_damaged_while_it_is_in_use_makes_no_request_fail(

@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from eventworker.capture.spool import salvage, waiting
@@ -132,21 +132,41 @@ class Rounds:
     def _salvage(self) -> None:
         """What is left of damaged files comes first: it is older than all that waits."""
         for path in salvage.damaged_files(self._store.path):
-            rows = salvage.readable(path)
-            for start in range(0, len(rows), BATCH):
-                batch = [row.message for row in rows[start : start + BATCH]]
-                for error in self._target.publish(batch, _PATIENCE):
-                    if isinstance(error, TransportUnavailable):
-                        raise error
-                    if error is not None:
-                        log.error("an event of the damaged spool %s is refused: %s", path, error)
+            count = 0
+            for rows in _batches(salvage.readable(path)):
+                outcome, away = self._deliver(rows)
+                if away is not None:
+                    raise away
+                self._put_aside(outcome.refused)
+                count += len(outcome.delivered)
+            self._put_aside(salvage.refused(path))
             salvage.mark_done(path)
             log.warning(
                 "%d events could be read of the damaged spool %s and are delivered; "
                 "it is kept beside it",
-                len(rows),
+                count,
                 path,
             )
+
+    def _put_aside(self, refused: list[Refusal]) -> None:
+        if refused:
+            self._store.write(
+                lambda connection: waiting.put_aside(connection, refused), headroom=True
+            )
+
+
+def _batches(rows: Iterable[Waiting]) -> Iterator[list[Waiting]]:
+    """As many at a time as one round takes."""
+    batch: list[Waiting] = []
+    size = 0
+    for row in rows:
+        batch.append(row)
+        size += len(row.message.body)
+        if len(batch) == BATCH or size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def _free_pages(connection: sqlite3.Connection) -> int:

@@ -9,14 +9,16 @@ from __future__ import annotations
 import logging
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import suppress
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from eventworker.capture.spool import waiting
 from eventworker.capture.spool.locks import beside
 from eventworker.capture.spool.store import DAMAGED
-from eventworker.capture.spool.waiting import Waiting
+from eventworker.capture.spool.waiting import Refusal, Waiting
 
 log = logging.getLogger(__name__)
 
@@ -44,23 +46,44 @@ def mark_done(path: Path) -> None:
             os.rename(beside(path, part), beside(path, f"{DONE}{part}"))
 
 
-def readable(path: Path) -> list[Waiting]:
-    """The intact messages of a damaged file, in order."""
-    found: dict[int, Waiting] = {}
-    for backwards in (False, True):
-        for row in _until_damaged(path, backwards):
-            if row.seq in found:
-                break
-            found[row.seq] = row
-    return [found[seq] for seq in sorted(found)]
+def readable(path: Path) -> Iterator[Waiting]:
+    """The intact messages of a damaged file that were waiting, in order.
+
+    One by one: the file may be larger than what a web server has of memory.
+    """
+    last = 0
+    with _opened(path) as connection:
+        for row in _intact(waiting.in_order(connection)):
+            last = row.seq
+            yield row
+    with _opened(path) as connection:
+        for seq in reversed(_behind(connection, last)):
+            yield from _intact(waiting.at(connection, seq))
 
 
-def _until_damaged(path: Path, backwards: bool) -> Iterator[Waiting]:
-    connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None
-    )
+def refused(path: Path) -> list[Refusal]:
+    """What was put aside in a damaged file, as far as it can be read."""
+    found: list[Refusal] = []
+    with _opened(path) as connection, suppress(sqlite3.DatabaseError):
+        for *row, reason, again in waiting.refused_in_order(connection):
+            found += [Refusal(one, str(reason), bool(again)) for one in _intact([row])]
+    return found
+
+
+def _behind(connection: sqlite3.Connection, last: int) -> array[int]:
+    """The places behind ``last``, as met from the end, down to the damaged page."""
+    found = array("q")
+    for row in _intact(waiting.in_order(connection, backwards=True)):
+        if row.seq <= last:
+            break
+        found.append(row.seq)
+    return found
+
+
+def _intact(rows: Iterable[Sequence[Any]]) -> Iterator[Waiting]:
+    """Until the damage."""
     try:
-        for row in waiting.in_order(connection, backwards):
+        for row in rows:
             try:
                 one = waiting.read_row(row)
             except waiting.MISREAD:
@@ -68,9 +91,14 @@ def _until_damaged(path: Path, backwards: bool) -> Iterator[Waiting]:
             if one.intact:
                 yield one
     except sqlite3.DatabaseError as error:
-        log.debug("reading %s ends: %s", path, error)
-    finally:
-        connection.close()
+        log.debug("reading a damaged spool ends: %s", error)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    uri = f"{path.absolute().as_uri()}?mode=rw"
+    with closing(sqlite3.connect(uri, uri=True, isolation_level=None)) as connection:
+        yield connection
 
 
 def _literal(name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -87,6 +87,14 @@ def settle(
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [(*values, each.reason, now(), each.again) for values in rows],
         )
+
+
+def put_aside(connection: sqlite3.Connection, refused: Iterable[Refusal]) -> None:
+    """Take in what another file held, and its target would not take."""
+    for each in refused:
+        append(connection, [each.row.message])
+        (seq,) = connection.execute("SELECT max(seq) FROM waiting").fetchone()
+        settle(connection, [], [replace(each, row=replace(each.row, seq=seq))])
 
 
 def _place(row: Waiting) -> tuple[int, bytes]:
@@ -192,9 +200,22 @@ def about_waiting(connection: sqlite3.Connection) -> int:
 
 
 def in_order(connection: sqlite3.Connection, backwards: bool = False) -> Iterator[Any]:
-    """Every row as it stands, for the reading of a damaged file."""
+    """Every row as it stands, for the reading of a damaged file; nothing is asked before the first
+    look, so that all of its errors come from there."""
     direction = "DESC" if backwards else "ASC"
-    return connection.execute(f"SELECT seq, {_MESSAGE} FROM waiting ORDER BY seq {direction}")
+    yield from connection.execute(f"SELECT seq, {_MESSAGE} FROM waiting ORDER BY seq {direction}")
+
+
+def at(connection: sqlite3.Connection, seq: int) -> Iterator[Any]:
+    """The same of one row."""
+    yield from connection.execute(f"SELECT seq, {_MESSAGE} FROM waiting WHERE seq = ?", (seq,))
+
+
+def refused_in_order(connection: sqlite3.Connection) -> Iterator[Any]:
+    """The same of what was put aside, with reason and whether it may be taken later."""
+    yield from connection.execute(
+        f"SELECT seq, {_MESSAGE}, reason, again FROM refused ORDER BY seq"
+    )
 
 
 def read_row(row: Sequence[Any]) -> Waiting:
