@@ -17,7 +17,7 @@ from sqlalchemy.orm import InstanceState, LoaderCallableStatus, Mapper, Session
 from sqlalchemy.sql import ClauseElement
 
 from eventworker.capture.json_values import json_object
-from eventworker.capture.rows import Rows, locked_rows
+from eventworker.capture.rows import Rows, locked_rows, present
 from eventworker.errors import EncodeError
 
 log = logging.getLogger(__name__)
@@ -185,7 +185,7 @@ class Captured:
             )
         )
         connection = session.connection(bind_arguments={"mapper": self.mapper})
-        row = connection.execute(statement).first()
+        row = connection.execute(present(statement, connection)).first()
         return dict(zip(keys, row, strict=True)) if row is not None else {}
 
     def _made(self, state: InstanceState[Any], values: dict[str, Any]) -> Snapshot:

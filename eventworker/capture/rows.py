@@ -6,6 +6,9 @@ remembers was never there. So the rows are read once more, and locked, since bet
 the UPDATE there is time as well. The lock is the one that the UPDATE is about to take, no stronger:
 FOR NO KEY UPDATE lets others refer to the row (PostgreSQL's manual, 13.3.2).
 
+MariaDB's UPDATE applies to the present row, too, under every level of isolation, and its FOR UPDATE
+reads that one.
+
 SQLite has no such lock, and needs none where the transaction has begun before the look: a write
 after somebody else's commit fails then (SQLITE_BUSY_SNAPSHOT). A connection of Python's sqlite3 in
 its default mode begins with the first write; there, a commit just between goes unseen.
@@ -16,13 +19,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Column, select, tuple_
+from sqlalchemy import Column, Connection, Select, select, tuple_
 from sqlalchemy.orm import InstanceState, Mapper, Session
 
 Rows = dict[InstanceState[Any], Mapping[str, Any]]
 
 #: Objects in one statement: SQLite takes 32766 parameters, and a key may have many columns.
 BATCH = 500
+
+
+def present(statement: Select[Any], connection: Connection) -> Select[Any]:
+    """The statement as it has to be asked to see what the UPDATE before it has left.
+
+    Under MariaDB's default, REPEATABLE READ, a SELECT reads the past in which the transaction
+    began, also a row that an UPDATE has found as it would have it, and so has not written. A
+    reader with a lock sees the present; the lock is one that the transaction has already.
+    """
+    if connection.dialect.name in ("mariadb", "mysql"):
+        return statement.with_for_update(read=True)
+    return statement
 
 
 def locked_rows(

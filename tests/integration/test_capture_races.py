@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Engine, create_engine, event, select, text
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.orm.exc import StaleDataError
 
@@ -24,14 +24,27 @@ from tests.helpers.stories import (
 from tests.servers import wait_until
 
 
+def emptied(engine: Engine) -> Engine:
+    Base.metadata.create_all(engine)
+    with engine.begin() as connection:
+        for table in reversed(Base.metadata.sorted_tables):
+            connection.execute(table.delete())
+    return engine
+
+
 @pytest.fixture
 def engine(postgres_engine: Engine) -> Engine:
     """PostgreSQL, whose transactions see each commit of others as soon as it is made."""
-    Base.metadata.create_all(postgres_engine)
-    with postgres_engine.begin() as connection:
-        for table in reversed(Base.metadata.sorted_tables):
-            connection.execute(table.delete())
-    return postgres_engine
+    return emptied(postgres_engine)
+
+
+@pytest.fixture
+def applications_own(maria_engine: Engine) -> Iterator[Engine]:
+    """As an application makes it: with MariaDB's REPEATABLE READ, where a SELECT reads the past
+    and a write the present."""
+    made = create_engine(maria_engine.url)
+    yield emptied(made)
+    made.dispose()
 
 
 @pytest.fixture
@@ -118,6 +131,23 @@ def test_a_change_that_another_has_made_already_is_no_event(
         elsewhere(engine, "UPDATE story SET title = 'second'")
         loaded.title = "second"
     assert events_in(engine) == []
+
+
+@pytest.mark.parametrize("title", ["second", "third"])
+def test_images_are_of_the_present_where_a_select_reads_the_past(
+    applications_own: Engine, title: str
+) -> None:
+    sessions = captured_sessions(applications_own)
+    with sessions.begin() as session:
+        session.add(Story(title="first"))
+    clear(applications_own)
+    with sessions.begin() as session:
+        loaded = session.scalars(select(Story)).one()
+        elsewhere(applications_own, "UPDATE story SET title = 'second', votes = 5")
+        loaded.title = title
+    images = [(one.resource_before, one.resource_after) for one in events_in(applications_own)]
+    told = [(before["title"], after["title"], after["votes"]) for before, after in images]
+    assert told == ([] if title == "second" else [("second", "third", 5)])
 
 
 def test_over_several_flushes_the_first_before_and_the_last_after_count(
