@@ -53,7 +53,10 @@ def record(event: Event, using: str = DEFAULT_DB_ALIAS) -> Event:
             "record() has to be called in transaction.atomic(), together with the change"
         )
     if connection.vendor not in _DIALECTS:
-        raise NotSupportedError(f"eventworker keeps no outbox on {connection.display_name}")
+        raise NotSupportedError(
+            f"record() knows PostgreSQL and SQLite, and not {connection.display_name}; there, let "
+            "the middleware around the application make the events"
+        )
     statement = _insert(connection.vendor)
     values = _values(statement, _DIALECTS[connection.vendor], row_of(Message.of(event)))
     with connection.cursor() as cursor:

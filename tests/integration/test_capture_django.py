@@ -58,6 +58,13 @@ def django_at(engine: Engine) -> Iterator[Any]:
         del connections["default"]
 
 
+@pytest.fixture(params=["sqlite_engine", "postgres_engine"])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """The databases that ``record()`` knows."""
+    made: Engine = request.getfixturevalue(request.param)
+    return made
+
+
 @pytest.fixture
 def connection(engine: Engine) -> Iterator[Any]:
     with django_at(engine) as made:
