@@ -103,16 +103,18 @@ class OtherDatabase:
         :raises Retry: when that database is away, or asks to try again: this plugin's call is
             repeated later, as often as its ``max_attempts`` allows, and nobody waits for it.
         """
-        inside = False
+        inside, session = False, None
+        claim = _Claim(self._plugin, event.id)
         try:
-            claim = _Claim(self._plugin, event.id)
             with ExitStack() as block:
                 session = self._begin(claim, block)
                 inside = True
                 yield session
                 inside = False
         except Superseded:
-            return  # another process was faster, and what this block did is undone
+            # Another process was faster, and what this block did is undone.
+            if session is None or not claim.refused:
+                raise  # faster in the main database, so it is not the block alone that ends
         except Exception as error:
             if (not inside or self._is_ours(error)) and is_transient(error):
                 reason = f"the other database of {self._plugin}: {first_line(error)}"
@@ -199,12 +201,16 @@ class OtherDatabase:
         self.engine.dispose()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Claim:
-    """The row that makes the block ours, and done."""
+    """The row that makes the block ours, and done.
+
+    :ivar refused: it was there when we wanted to write it.
+    """
 
     plugin: str
     event_id: UUID
+    refused: bool = False
 
     def is_taken(self, connection: Connection) -> bool:
         found = select(_elsewhere.at).where(
@@ -218,4 +224,5 @@ class _Claim:
             .values(plugin=self.plugin, event_id=self.event_id, at=clock())
             .returning(transaction_identity())
         )
+        self.refused = taken is None
         return taken

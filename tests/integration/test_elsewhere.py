@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, MetaData, exc, func, insert, select, text, update
+from sqlalchemy import event as sqlalchemy_event
 
-from eventworker.db import build_engine, clock
+from eventworker.db import build_engine, clock, short_transaction
 from eventworker.errors import ConfigError, PluginError
 from eventworker.event import Event
-from eventworker.inbox.claims import Outcome
+from eventworker.inbox.claims import Outcome, note
 from eventworker.inbox.elsewhere import OtherDatabase, elsewhere_table
 from eventworker.testing import Harness
 from eventworker.testing.watched import Moment
@@ -188,6 +189,38 @@ def test_of_processes_that_have_the_same_event_at_once_one_has_its_effect_there(
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(handle, range(4)))
     assert effects(other.engine) == ["there"]
+
+
+@pytest.mark.parametrize("done_there", [False, True])
+@pytest.mark.parametrize("engine", ["postgres", "maria"], indirect=True)
+def test_a_block_that_learns_that_another_process_was_faster_here_ends_the_call(
+    engine: Engine, other: OtherDatabase, done_there: bool
+) -> None:
+    """A rollback of the main session gives its claim up for a moment, in which a rival takes it."""
+
+    class Rolling(Plugin):
+        def handle(self, session: Any, event: Event) -> None:
+            sqlalchemy_event.listen(session, "after_rollback", lambda _session: rival(event))
+            write(session, "undone", event.id)
+            with other.once(event) as there:
+                if there is not None:
+                    write(there, "there", event.id)
+                session.rollback()
+            write(session, "here", event.id)
+
+    def rival(event: Event) -> None:
+        with short_transaction(engine) as connection:
+            if note(connection, event.id, [1], Outcome.DONE):
+                write(connection, "rival", event.id)
+
+    event = make_event()
+    if done_there:
+        with other.once(event):
+            pass
+    Workshop(engine, loaded(Rolling("ledger"))).dispatch(event)
+    assert effects(engine) == ["rival"]
+    assert effects(other.engine) == []
+    assert outcomes(engine) == {(event.id, 1): Outcome.DONE}
 
 
 def test_each_plugin_has_an_inbox_of_its_own_there(other: OtherDatabase) -> None:
