@@ -6,10 +6,15 @@ from datetime import datetime
 from uuid import UUID
 
 from eventworker import cloudevents
+from eventworker.errors import DecodeError, EncodeError
 from eventworker.event import MAX_BODY_BYTES, Event, decode
 
 #: What almost every message says; one look spares it the others.
 _USUAL = "application/json"
+#: The longest body that the tables hold, and one that surely is none when we have written it: of
+#: what was read only numbers grow, ``1e15`` to ``1000000000000000.0``.
+_LARGEST = 2**24
+_SURELY_SMALLER = _LARGEST // 4 - 1024
 
 
 def read(
@@ -28,7 +33,7 @@ def read(
     :raises DecodeError: with the reason and the bytes, for the quarantine.
     """
     if content_type and content_type != _USUAL and cloudevents.is_named_by(content_type):
-        return cloudevents.decode(
+        event = cloudevents.decode(
             body,
             content_type,
             time=time,
@@ -36,15 +41,29 @@ def read(
             tracestate=tracestate,
             max_bytes=max_bytes,
         )
-    return decode(
-        body,
-        id=id,
-        time=time,
-        source=source,
-        traceparent=traceparent,
-        tracestate=tracestate,
-        max_bytes=max_bytes,
-    )
+    else:
+        event = decode(
+            body,
+            id=id,
+            time=time,
+            source=source,
+            traceparent=traceparent,
+            tracestate=tracestate,
+            max_bytes=max_bytes,
+        )
+    if len(body) > _SURELY_SMALLER:
+        _require_storable(event, body)
+    return event
+
+
+def _require_storable(event: Event, body: bytes) -> None:
+    """An event that could not be written into the backlog would end its consumer, each time."""
+    try:
+        event.encode(_LARGEST)
+    except EncodeError:
+        raise DecodeError(
+            f"with its numbers written in full the body has more than {_LARGEST} bytes", body
+        ) from None
 
 
 def has_own_id(content_type: str | None) -> bool:

@@ -214,7 +214,7 @@ def test_an_event_size_that_the_server_does_not_take_is_refused(
 ) -> None:
     url = maria_engine.url.render_as_string(hide_password=False)
     database = f"[database]\nconnection = {url}\n"
-    sizes = f"[notifications]\ndriver = sql\nmax_event_bytes = {2**23}\n"
+    sizes = f"[notifications]\ndriver = sql\nmax_event_bytes = {2**22}\n"
     result = Commands(tmp_path / "c.conf", database + sizes)("config", "check", "--connect")
     assert result.code == 2
     assert "raise the server's max_allowed_packet" in result.out + result.err

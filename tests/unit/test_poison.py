@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from eventworker import wire
 from eventworker.errors import DecodeError
 from eventworker.event import decode
 
@@ -90,6 +91,16 @@ def test_poison_is_refused_with_a_reason_and_its_bytes(body: bytes) -> None:
 def test_the_frame_of_the_corpus_is_sound() -> None:
     """Without the poison it is read: each case above fails for its own reason."""
     assert decode(b'{"path": "/"' + REST).path == "/"
+
+
+def test_a_body_that_grows_beyond_what_the_tables_hold_is_refused() -> None:
+    """It would be found out when the event is to be stored, where nothing can be done about it."""
+    numbers = b",".join([b"1e15"] * 2**20)
+    body = b'{"resource_after": {"": [' + numbers + b"]}" + REST
+    with pytest.raises(DecodeError, match="with its numbers written in full"):
+        wire.read(body, None, max_bytes=2**24)
+    shorter = body.replace(b"1e15", b"1000")
+    assert wire.read(shorter, None, max_bytes=2**24).encode(2**24)
 
 
 def test_nul_in_text_and_images_is_no_reason() -> None:
