@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from stevedore import NamedExtensionManager
 
 from eventworker import config
@@ -201,15 +201,24 @@ def check_databases(found: Discovery, engine: Engine) -> None:
         check = getattr(each.plugin, "check_database", None)
         if not callable(check):
             continue
-        try:
-            with engine.connect() as connection:
+        with _connected(engine) as connection:
+            try:
                 check(connection)
-        except BaseException as error:
-            ours = translated(error)
-            if isinstance(ours, DatabaseUnavailable):
-                raise ours from error
-            found.loaded.remove(each)
-            _note_broken(found, each.name, error)
+            except BaseException as error:
+                # Its own loss only: a plugin may look at other databases, and those are its affair.
+                if connection.invalidated:
+                    raise DatabaseUnavailable(
+                        f"the connection was lost: {first_line(error)}"
+                    ) from error
+                found.loaded.remove(each)
+                _note_broken(found, each.name, error)
+
+
+def _connected(engine: Engine) -> Connection:
+    try:
+        return engine.connect()
+    except Exception as error:
+        raise translated(error) from error
 
 
 def _note_broken(found: Discovery, name: str, error: BaseException) -> None:

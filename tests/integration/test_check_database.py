@@ -74,6 +74,28 @@ def test_a_database_that_is_away_breaks_no_plugin() -> None:
     engine.dispose()
 
 
+def test_a_connection_that_is_lost_in_the_middle_breaks_no_plugin(postgres_engine: Engine) -> None:
+    def killed(connection: Connection) -> None:
+        connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+    plugins = found(Plugin("picky", check_database=killed))
+    with pytest.raises(DatabaseUnavailable):
+        check_databases(plugins, postgres_engine)
+    assert [each.name for each in plugins.loaded] == ["picky"]
+
+
+def test_a_plugin_whose_own_other_database_is_away_is_broken_alone(engine: Engine) -> None:
+    """Else nobody's events would be handled for as long as that one is away."""
+
+    def look(_connection: Connection) -> None:
+        create_engine("postgresql+psycopg://nobody@127.0.0.1:1/other").connect()
+
+    plugins = found(Plugin("plain"), Plugin("picky", check_database=look))
+    check_databases(plugins, engine)
+    assert [each.name for each in plugins.loaded] == ["plain"]
+    assert "Connection refused" in plugins.broken["picky"]
+
+
 def test_a_wrong_table_of_the_subscription_plugin_is_found_before_its_first_event(
     engine: Engine,
 ) -> None:
