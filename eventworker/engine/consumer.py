@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Engine, text
 
 from eventworker import transports
-from eventworker.db import build_engine, first_line
+from eventworker.db import build_engine, first_line, translated
 from eventworker.engine import timelimit
 from eventworker.engine.attempt import Caller
 from eventworker.engine.backlog import BacklogRunner
@@ -39,8 +39,8 @@ def consume(conf: Any, child: Child, lane: str) -> None:
     """Run one consumer until it is told to stop."""
     timelimit.install()
     engine = build_engine(conf.database.connection)
-    found = discover(conf)
-    if not _checked(found, engine, child):
+    found = _found(conf, engine, child)
+    if found is None:
         return
     for name, reason in found.broken.items():
         log.error("plugin %s cannot run here, its events wait: %s", name, reason)
@@ -69,17 +69,32 @@ def consume(conf: Any, child: Child, lane: str) -> None:
         transport.close()
 
 
-def _checked(found: Discovery, engine: Engine, child: Child) -> bool:
-    """Have the plugins checked as soon as the database answers; False when told to stop before."""
+def _found(conf: Any, engine: Engine, child: Child) -> Discovery | None:
+    """The plugins, found and checked while the database answers; None when told to stop before.
+
+    A plugin that looks for its table in ``enabled()`` is broken here for as long as this process
+    lives if it cannot. So whoever is forked during an outage waits for its end first.
+    """
+    found: Discovery | None = None
     while not child.stopping:
         try:
+            _require_answer(engine)
+            found = found or discover(conf)
             check_databases(found, engine)
         except DatabaseUnavailable as error:
             log.error("%s; waiting for it", error)
             child.wait(2.0)
         else:
-            return True
-    return False
+            return found
+    return None
+
+
+def _require_answer(engine: Engine) -> None:
+    try:
+        with engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+    except Exception as error:
+        raise translated(error) from error
 
 
 def _hold(conf: Any, loaded: list[Loaded]) -> float:

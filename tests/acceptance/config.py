@@ -8,7 +8,8 @@ from pathlib import Path
 from tests.servers import Vhost
 
 Groups = dict[str, dict[str, object]]
-PROBES = ("alpha", "beta", "gamma", "choosy", "ledger", "unsure", "unimportable", "never")
+PROBES = ("alpha", "beta", "gamma", "careful", "choosy", "ledger")
+PROBES += ("unsure", "unimportable", "never")
 
 
 def rabbit(vhost: Vhost) -> dict[str, object]:

@@ -1,5 +1,7 @@
 """The database goes away and comes back: consumption pauses, and no event pays for it."""
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -172,3 +174,24 @@ def test_a_database_that_is_not_there_at_the_start_is_waited_for(
     own_site.wait_for(events, "alpha", "beta")
     own_site.stop_all()
     assert own_site.probe.effects() == once(events, "alpha", "beta")
+
+
+@pytest.mark.parametrize("own_site", ["rabbit"], indirect=True)
+def test_a_consumer_that_is_replaced_during_an_outage_has_its_plugins_afterwards(
+    own_site: Site, server: PostgresServer
+) -> None:
+    """One that looked for its table in vain would be broken there for the process's whole life."""
+    own_site.configure(plugins={"only": "careful"})
+    daemon = own_site.start(workers=1)
+    before = own_site.send(make_event())
+    own_site.wait_for(before, "careful")
+    server.stop()
+    for pid in daemon.children("consumer"):
+        os.kill(pid, signal.SIGKILL)
+    daemon.says("is process", 2)
+    daemon.says("waiting for it")
+    server.start()
+    after = own_site.send(make_event())
+    own_site.wait_for([*before, *after], "careful", timeout=30)
+    own_site.stop_all()
+    assert own_site.probe.effects() == once([*before, *after], "careful")

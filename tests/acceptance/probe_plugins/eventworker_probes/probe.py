@@ -16,6 +16,7 @@ from oslo_config import cfg
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from eventworker.db import build_engine
 from eventworker.event import Event
 from eventworker.plugin import WorkerTaskBase
 from eventworker_probes.behaviours import BEHAVIOURS
@@ -66,6 +67,19 @@ class Gamma(Probe):
 
     name = "gamma"
     transactional = True
+
+
+class Careful(Probe):
+    """Looks at the database when it is asked, as many a plugin does for its table."""
+
+    name = "careful"
+
+    def enabled(self) -> bool:
+        engine = build_engine(self.config.database.connection)
+        with engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+        engine.dispose()
+        return True
 
 
 class Choosy(Probe):
