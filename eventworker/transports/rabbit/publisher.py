@@ -235,8 +235,11 @@ class RabbitPublisher:
 
     def _verdict(self, message: Message, acked: bool) -> TransportError | None:
         # Counted, as a message may have been sent a second time after its first was given up on.
-        if self._returned[str(message.id)] > 0:
-            self._returned[str(message.id)] -= 1
+        name = str(message.id)
+        if self._returned[name] > 0:
+            self._returned[name] -= 1
+            if not self._returned[name]:
+                del self._returned[name]  # one queue that is not bound returns very many
             return Unroutable(
                 f"no queue at {self._settings.where} is bound to exchange "
                 f"{self._settings.exchange} for {message.resource}"

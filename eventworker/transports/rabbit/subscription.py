@@ -233,13 +233,14 @@ def _time(properties: Any) -> datetime | None:
         if isinstance(precise, str):
             when = datetime.fromisoformat(precise)
             when = when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
-            # Beyond these, a database in another time zone than ours cannot say it.
-            return when if 1970 <= when.year < 9999 else None
-        if properties.timestamp:
-            return datetime.fromtimestamp(properties.timestamp, UTC)
+        elif properties.timestamp:
+            when = datetime.fromtimestamp(properties.timestamp, UTC)
+        else:
+            return None
     except (ValueError, OverflowError, OSError):
-        pass
-    return None
+        return None
+    # Beyond these, a database in another time zone than ours cannot say it.
+    return when if 1970 <= when.year < 9999 else None
 
 
 def _source(properties: Any) -> str:
