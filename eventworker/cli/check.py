@@ -62,9 +62,9 @@ def everything(conf: cfg.ConfigOpts, findings: Findings) -> Discovery:
         findings.warnings.append(
             "[DEFAULT] enable_notifications is False: the daemon will end at once"
         )
-    found = Discovery()
+    found, refused = Discovery(), list[str]()
     with findings.collecting():
-        found = discover(conf)
+        found = discover(conf, refused=lambda error: refused.append(str(error)))
     findings.warn_of_broken(found)
     findings.warnings.extend(found.warnings)
     for each in found.loaded:
@@ -72,6 +72,10 @@ def everything(conf: cfg.ConfigOpts, findings: Findings) -> Discovery:
     for lane in {each.lane for each in found.loaded} - {"main"}:
         config.lane_group(conf, lane)
     values(conf, findings)  # once more: the groups of plugins and lanes are known now
+    for text in refused:
+        # Of a value it says the same, with its place before it.
+        if not any(error.endswith(text) for error in findings.errors):
+            findings.error(text)
     findings.warnings.extend(_unknown(conf))
     with findings.collecting():
         build_engine(conf.database.connection).dispose()

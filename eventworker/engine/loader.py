@@ -19,7 +19,7 @@ from stevedore import NamedExtensionManager
 from eventworker import config
 from eventworker.db import first_line, translated
 from eventworker.engine.filters import EVERYTHING, Filter, configured, conflicts, declared
-from eventworker.errors import DatabaseUnavailable, PluginError
+from eventworker.errors import ConfigError, DatabaseUnavailable, PluginError
 from eventworker.event import WIRE_FIELDS, Event
 from eventworker.plugin import ENTRY_POINT_GROUP, WorkerTaskBase
 
@@ -97,9 +97,12 @@ class Discovery:
         return name.lower() in {each.lower() for each in self.broken}
 
 
-def discover(conf: Any) -> Discovery:
+def discover(conf: Any, refused: Callable[[ConfigError], None] | None = None) -> Discovery:
     """Enumerate, drop, load, construct, ask ``enabled()``.
 
+    :param refused: called for each plugin whose group in the configuration cannot be used; without
+        it the first one ends the search.
+    :raises ConfigError: for such a group.
     :raises PluginError: when two distributions use one name (without regard to case): the inbox
         could not tell them apart.
     """
@@ -112,7 +115,12 @@ def discover(conf: Any) -> Discovery:
         elif only and name.lower() not in only:
             found.off[name] = "not among [plugins] only"
         else:
-            _load(conf, name, entry_point, found)
+            try:
+                _load(conf, name, entry_point, found)
+            except ConfigError as error:
+                if refused is None:
+                    raise
+                refused(error)
     for name in sorted((disabled | only) - {name.lower() for name in _names(ENTRY_POINT_GROUP)}):
         log.warning("[plugins] names %s, which is not installed", name)
     return found

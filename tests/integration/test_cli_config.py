@@ -178,6 +178,22 @@ def test_filters_that_cannot_be_used_are_errors(
     ]
 
 
+def test_each_plugin_whose_group_cannot_be_used_is_named(
+    check: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_plugins(tmp_path, monkeypatch, "painter", "singer", "writer", declares=WANTS_TASKS)
+    result = check(
+        "[plugin:painter]\ncondition = statuss < 3\n[plugin:singer]\nmax_attempts = 0\n"
+        "[plugin:writer]\nmethods = PUT\n"
+    )
+    assert result.code == 2
+    assert [each.partition("[plugin:")[2][:24] for each in result.json["errors"]] == [
+        "singer] max_attempts: Sh",
+        "painter] condition: 'sta",
+        "writer] methods = PUT: t",
+    ]
+
+
 def test_filters_that_are_merely_odd_are_warnings(
     check: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
