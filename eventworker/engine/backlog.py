@@ -13,7 +13,7 @@ from eventworker.engine.dispatch import report
 from eventworker.engine.loader import Loaded
 from eventworker.engine.registered import RegistryView
 from eventworker.errors import DatabaseUnavailable
-from eventworker.inbox import backlog
+from eventworker.inbox import backlog, estate
 from eventworker.inbox.backlog import Due, Failure
 from eventworker.tracecontext import trace_id
 
@@ -46,7 +46,7 @@ class BacklogRunner:
             return 0
         if self._interrupted:
             with short_transaction(self._engine) as connection:
-                backlog.release_owner(connection, self._owner, uncount=True)
+                estate.release_owner(connection, self._owner, uncount=True)
         try:
             claimed = self._claim_and_call(here)
         except DatabaseUnavailable:

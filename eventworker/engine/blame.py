@@ -17,7 +17,7 @@ from eventworker.engine.child import Child
 from eventworker.engine.loader import Loaded
 from eventworker.engine.slot import Call
 from eventworker.errors import DatabaseUnavailable
-from eventworker.inbox import backlog
+from eventworker.inbox import estate
 from eventworker.inbox.registry import plugin_table
 from eventworker.outbox import queue
 
@@ -38,15 +38,15 @@ def settle_estate(conf: Any, child: Child, owner: str, call: Call | None, cause:
             with short_transaction(engine) as connection:
                 if call is not None:
                     loaded = _limits(conf, connection, call.plugin)
-                    attempts = backlog.attempts_of(connection, call.event_id, call.plugin, owner)
+                    attempts = estate.attempts_of(connection, call.event_id, call.plugin, owner)
                     failure = failure_after(loaded, max(attempts, 1), cause)
-                    backlog.blame(connection, call.event_id, call.plugin, failure, owner)
+                    estate.blame(connection, call.event_id, call.plugin, failure, owner)
                     log.error(
                         "%s",
                         cause,
                         extra={"event": str(call.event_id), "plugin": loaded.name},
                     )
-                backlog.release_owner(connection, owner, uncount=True)
+                estate.release_owner(connection, owner, uncount=True)
                 queue.release_owner(connection, owner)
             engine.dispose()
             return

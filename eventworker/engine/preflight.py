@@ -30,7 +30,7 @@ from eventworker.errors import (
     PluginError,
     SchemaError,
 )
-from eventworker.inbox import backlog, registry
+from eventworker.inbox import estate, registry
 from eventworker.outbox import queue
 from eventworker.plugin import resource_class
 
@@ -197,8 +197,8 @@ def _free_leases_of_the_dead(connection: Any) -> None:
     """Free leases of processes of this host that are gone: a daemon that was killed with all its
     children could not do so itself."""
     host = host_name()
-    for owner in {*backlog.owners(connection), *queue.owners(connection)}:
+    for owner in {*estate.owners(connection), *queue.owners(connection)}:
         prefix, _, pid = owner.rpartition("/")
         if prefix == host and pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
-            backlog.release_owner(connection, owner, uncount=False)
+            estate.release_owner(connection, owner, uncount=False)
             queue.release_owner(connection, owner)

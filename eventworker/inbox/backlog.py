@@ -77,7 +77,8 @@ delivery_table = Table(
 )
 _delivery = delivery_table.c
 _event = event_table.c
-_open = _delivery.state.in_((PENDING, RETRY))
+#: In SQL: the row is still to be called.
+IS_OPEN = _delivery.state.in_((PENDING, RETRY))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ class Due:
         """
         gone = connection.execute(
             delete(delivery_table).where(
-                _delivery.id == self.id, _delivery.attempts == self.attempts, _open
+                _delivery.id == self.id, _delivery.attempts == self.attempts, IS_OPEN
             )
         )
         if not gone.rowcount:
@@ -243,7 +244,7 @@ def claim(
     rows = claim_rows(
         connection,
         delivery_table,
-        and_(_open, _delivery.due_at <= clock(), _delivery.plugin.in_(plugins)),
+        and_(IS_OPEN, _delivery.due_at <= clock(), _delivery.plugin.in_(plugins)),
         _delivery.due_at,
         limit,
         {"attempts": _delivery.attempts + 1, "due_at": clock(lease), "owner": owner},
@@ -298,64 +299,3 @@ def skip(connection: Connection, due: Due) -> None:
     """The plugin does not want such events after all."""
     connection.execute(delete(delivery_table).where(_mine(due)))  # type: ignore[arg-type]
     set_outcome(connection, due.event.id, due.plugin, Outcome.SKIPPED)
-
-
-def blame(
-    connection: Connection, event_id: UUID, plugin: int, failure: Failure, owner: str
-) -> None:
-    """Record that a call took its process down, whether it came from the backlog or not.
-
-    A row of the backlog has counted the attempt when it was claimed; a first call has no row yet,
-    or one by now that the event's redelivery has made: that is another process's to call.
-
-    :param owner: the process that died.
-    """
-    dead = failure.delay is None
-    changed = connection.execute(
-        update(delivery_table)
-        .where(
-            _delivery.event_id == event_id,
-            _delivery.plugin == plugin,
-            _delivery.owner == owner,
-            _open,
-        )
-        .values(
-            state=DEAD if dead else RETRY,
-            due_at=clock(failure.delay or 0.0),
-            error=failure.error,
-            traceback=failure.traceback,
-            owner=None,
-        )
-    )
-    if not changed.rowcount:
-        record_failure(connection, event_id, plugin, failure)
-    elif dead:
-        set_outcome(connection, event_id, plugin, Outcome.DEAD)
-
-
-def attempts_of(connection: Connection, event_id: UUID, plugin: int, owner: str) -> int:
-    """Attempts counted so far, that of ``owner`` included; 0 for a pair that it has not claimed."""
-    found = select(_delivery.attempts).where(
-        _delivery.event_id == event_id, _delivery.plugin == plugin, _delivery.owner == owner
-    )
-    return int(connection.scalar(found) or 0)
-
-
-def release_owner(connection: Connection, owner: str, *, uncount: bool) -> int:
-    """Make the leases of a dead process due now; returns their number.
-
-    :param uncount: give the attempts back as well: the call that it died in is known and has been
-        blamed, so what else it had claimed was never called.
-    """
-    released = connection.execute(
-        update(delivery_table)
-        .where(_delivery.owner == owner, _open)
-        .values(due_at=clock(), owner=None, attempts=_delivery.attempts - int(uncount))
-    )
-    return released.rowcount
-
-
-def owners(connection: Connection) -> list[str]:
-    """The processes that hold leases."""
-    held = select(_delivery.owner).where(_delivery.owner.is_not(None), _open).distinct()
-    return [owner for owner in connection.scalars(held) if owner]

@@ -7,7 +7,7 @@ from sqlalchemy import Engine, update
 
 from eventworker.db import clock, short_transaction
 from eventworker.event import Event
-from eventworker.inbox import backlog
+from eventworker.inbox import backlog, estate
 from eventworker.inbox.backlog import Due, Failure, delivery_table, event_table
 from eventworker.inbox.claims import FirstClaim, Outcome, note, run_once
 from tests.helpers.databases import count, deliveries, effects, outcomes, write
@@ -26,7 +26,9 @@ class Backlog:
     def __getattr__(self, verb: str) -> Any:
         def call(*args: Any, **kwargs: Any) -> Any:
             with short_transaction(self.engine) as connection:
-                return getattr(backlog, verb)(connection, *args, **kwargs)
+                return getattr(estate if hasattr(estate, verb) else backlog, verb)(
+                    connection, *args, **kwargs
+                )
 
         return call
 

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, delete, update
 
 from eventworker.db import clock, short_transaction
 from eventworker.event import Event
-from eventworker.inbox import backlog, quarantine, registry
+from eventworker.inbox import backlog, estate, quarantine, registry
 from eventworker.inbox.backlog import DEAD, RETRY, Failure, delivery_table, event_table
 from eventworker.inbox.claims import Outcome
 from eventworker.inbox.operations import replay, selection
@@ -178,7 +178,7 @@ def test_show_has_the_event_the_error_and_the_traceback(engine: Engine, command:
 
 def test_show_of_a_delivery_whose_event_is_not_there_yet(engine: Engine, command: Commands) -> None:
     with short_transaction(engine) as connection:
-        backlog.blame(connection, UUID(int=1), 1, Failure("the process died", delay=5.0), "gone")
+        estate.blame(connection, UUID(int=1), 1, Failure("the process died", delay=5.0), "gone")
 
     shown = command("deliveries", "show", "1", "-O", "json").json
 
