@@ -16,7 +16,7 @@ from eventworker.cli.database import engine_of
 from eventworker.cli.logs import AUDIT
 from eventworker.cli.options import distributions
 from eventworker.db import short_transaction
-from eventworker.engine.filters import common, configured
+from eventworker.engine.filters import EVERYTHING, common, configured
 from eventworker.engine.loader import Discovery, Loaded, check_databases, discover
 from eventworker.errors import PluginError
 from eventworker.event import Event
@@ -211,11 +211,11 @@ def _backfill(arguments: argparse.Namespace) -> int:
 
 def _wanted_by(loaded: cfg.ConfigOpts, name: str) -> Callable[[Event], bool]:
     """What a backfill owes to a plugin: as dispatch does it, as far as it is known here."""
-    plugin = next(
-        (each for each in discover(loaded).loaded if each.name.lower() == name.lower()), None
-    )
+    found = discover(loaded)
+    plugin = next((each for each in found.loaded if each.name.lower() == name.lower()), None)
     if plugin is None:
-        return configured(loaded, name).admits
+        # Of a broken one's group nothing is sure; who can load it skips what it does not want.
+        return (EVERYTHING if found.is_broken(name) else configured(loaded, name)).admits
 
     def wanted(event: Event) -> bool:
         if not plugin.admits(event):

@@ -151,6 +151,18 @@ def test_a_backfill_of_a_plugin_that_is_not_here_is_narrowed_by_the_file(
     assert owed(engine, 2) == {wanted.id}
 
 
+def test_a_backfill_of_a_plugin_that_is_broken_here_leaves_nothing_out(
+    engine: Engine, command: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its group may have options of its own of our names, as a consumer knows, too."""
+    own = 'options = [cfg.ListOpt("methods", help="Ways to paint.")]'
+    install_plugins(tmp_path, monkeypatch, "late", declares=own)
+    command.path.write_text(command.path.read_text() + "[plugin:late]\nmethods = oil\n")
+    event = handled(engine)
+    assert command("plugins", "backfill", "late", "--since", "1d").code == 0
+    assert owed(engine, 2) == {event.id}
+
+
 def test_a_list_says_nothing_on_standard_error_about_what_it_lists(
     engine: Engine, command: Commands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -325,6 +337,30 @@ def test_nothing_is_owed_to_a_plugin_that_is_not_on(
 def waiters(engine: Engine) -> int | None:
     with engine.connect() as connection:
         return connection.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+
+
+def test_a_conflict_with_a_consumer_is_tried_again(
+    postgres_url: str, new_engine: Callable[[str], Engine]
+) -> None:
+    """The database resolves a deadlock by failing one of the two; here, twice, the backfill."""
+    engine = new_engine(postgres_url)
+    migrations.upgrade(engine)
+    with short_transaction(engine) as connection:
+        registry.sync(connection, ["late"], [])
+    event = recorded(engine)
+    deadlock = "RAISE EXCEPTION 'deadlock detected' USING ERRCODE = '40P01'"
+    with engine.begin() as connection:
+        for statement in (
+            "CREATE SEQUENCE conflicts",
+            "CREATE FUNCTION conflict() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+            f"IF nextval('conflicts') < 3 THEN {deadlock}; END IF; RETURN NEW; END $$",
+            "CREATE TRIGGER conflict BEFORE INSERT ON eventworker_inbox "
+            "FOR EACH ROW EXECUTE FUNCTION conflict()",
+        ):
+            connection.exec_driver_sql(statement)
+    request = backfill.Backfill("late", timedelta(days=1), timedelta(days=14), past_events())
+    assert backfill.run(engine, request) == 1
+    assert owed(engine, 1) == {event.id}
 
 
 def test_an_event_that_is_handled_meanwhile_is_not_owed(
