@@ -43,7 +43,8 @@ def build_engine(url: str | None, *, pool_size: int = 2) -> Engine:
             options.update(pool_size=pool_size, max_overflow=2, pool_recycle=1800)
         if parsed.get_backend_name() == "mariadb":
             options.update(mariadb.engine_options())
-        engine = create_engine(parsed, **options)
+        # What an error says goes to logs and dead letters, and users' data has no business there.
+        engine = create_engine(parsed, hide_parameters=True, **options)
     except (ArgumentError, NoSuchModuleError) as error:
         raise ConfigError(f"[database] connection cannot be used: {error}") from None
     except ModuleNotFoundError as error:

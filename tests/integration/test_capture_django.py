@@ -25,13 +25,6 @@ settings.configure(USE_TZ=True, LOGGING_CONFIG=None)
 django.setup()
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def engine(request: pytest.FixtureRequest) -> Engine:
-    """The databases that Django and eventworker both have a tested driver for."""
-    made: Engine = request.getfixturevalue(f"{request.param}_engine")
-    return made
-
-
 def settings_of(engine: Engine) -> dict[str, Any]:
     """The same database as Django names it."""
     url = engine.url

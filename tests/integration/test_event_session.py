@@ -3,7 +3,8 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, text
+from sqlalchemy.exc import DBAPIError
 
 from eventworker.errors import HandlerTimeout
 from tests.helpers.calls import Handled
@@ -250,3 +251,14 @@ def test_what_a_plugin_commits_is_not_seen_elsewhere_before_its_end(handled: Han
     assert handled.by(call)
     assert seen == [[]]
     assert handled.effects == ["a"]
+
+
+def test_what_a_statement_was_given_is_not_told_by_its_error(handled: Handled) -> None:
+    """Errors end up in logs and dead letters; what users wrote should not."""
+
+    def call(session: Any) -> None:
+        session.execute(text("SELECT * FROM nowhere WHERE name = :name"), {"name": "canary-7f3"})
+
+    with pytest.raises(DBAPIError) as caught:
+        handled.by(call)
+    assert "canary-7f3" not in str(caught.value)
