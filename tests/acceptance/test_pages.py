@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from docutils.core import publish_doctree
 
 from tests.acceptance.installation import Installation, clean_environment, copy_of_the_tree
 from tests.acceptance.pages.page import ROOT, Block, blocks_of, pages
@@ -90,6 +91,17 @@ def _programs(request: pytest.FixtureRequest, blocks: list[Block], folder: Path)
     if not FROM_HERE.search(commands):
         own.install("--no-deps", request.getfixturevalue("wheels")["eventworker"])
     return f"{own.bin}:{path}"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in pages() if path.name == "README.rst"],
+    ids=lambda path: path.parent.name,
+)
+def test_a_readme_is_read_without_sphinx(path: Path) -> None:
+    """As package indexes and forges read it, which leave out a block that they cannot read."""
+    strict = {"report_level": 2, "halt_level": 2}
+    publish_doctree(path.read_text(), source_path=str(path), settings_overrides=strict)
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -34,7 +34,8 @@ class Block:
 
     @property
     def caption(self) -> str:
-        return self.options.get("caption", "")
+        # Only Sphinx knows captions. A README is read without it, and gives the file as the name.
+        return self.options.get("caption") or self.options.get("name", "")
 
 
 def pages() -> list[Path]:
