@@ -104,7 +104,7 @@ def test_a_readme_is_read_without_sphinx(path: Path) -> None:
     publish_doctree(path.read_text(), source_path=str(path), settings_overrides=strict)
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_block_that_is_not_tried_says_why(path: Path) -> None:
-    for block in blocks_of(path):
-        assert not block.untried or len(block.untried) > 10
+def test_few_blocks_are_not_tried_and_each_says_why() -> None:
+    untried = [block.untried for path in PAGES for block in blocks_of(path) if block.untried]
+    assert len(untried) <= 5
+    assert all(len(reason) > 10 for reason in untried)
