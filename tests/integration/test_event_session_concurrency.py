@@ -7,13 +7,13 @@ from threading import Barrier, Event
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, select, text
+from sqlalchemy import Engine, select
 from sqlalchemy.exc import OperationalError
 
 from eventworker.db import is_stale_snapshot
 from eventworker.inbox.claims import FirstClaim, run_once
 from tests.helpers.calls import PLUGIN, Handled
-from tests.helpers.databases import effect_table, write
+from tests.helpers.databases import effect_table, someone_waits, write
 from tests.servers import wait_until
 
 
@@ -31,12 +31,6 @@ class OtherWriter:
 @pytest.fixture
 def handled(engine: Engine) -> Handled:
     return Handled(engine)
-
-
-WAITING = {
-    "postgresql": "SELECT count(*) FROM pg_locks WHERE NOT granted",
-    "mariadb": "SELECT count(*) FROM information_schema.innodb_lock_waits",
-}
 
 
 @pytest.fixture
@@ -80,15 +74,11 @@ def test_a_duplicate_waits_for_the_first_and_does_the_work_if_that_fails(engine:
         assert may_fail.wait(10)
         raise ValueError
 
-    def someone_waits() -> bool:
-        with engine.connect() as connection:
-            return bool(connection.scalar(text(WAITING[engine.dialect.name])))
-
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(handled.by, failing)
         assert in_call.wait(10)
         second = pool.submit(handled.by, lambda session: write(session, "of the second"))
-        wait_until(someone_waits)
+        wait_until(lambda: someone_waits(engine))
         may_fail.set()
         assert isinstance(first.exception(), ValueError)
         assert second.result()

@@ -16,6 +16,7 @@ from tests.helpers.databases import (
     effect_table,
     effects,
     outcomes,
+    someone_waits,
     strict_table,
     upgrade_and_make_tables,
     write,
@@ -102,12 +103,6 @@ def deadlock_with(engine: Engine) -> Iterator[Callable[[Any], None]]:
         for each in ended:
             each.result(10)
         other.commit()
-
-
-def someone_waits(engine: Engine) -> bool:
-    with engine.connect() as connection:
-        waiting = "SELECT count(*) FROM information_schema.innodb_lock_waits"
-        return bool(connection.scalar(text(waiting)))
 
 
 @pytest.mark.parametrize("statement", CONTROL)
