@@ -112,7 +112,7 @@ class OwnedTransaction:
 
         :raises DatabaseUnavailable: when the connection was lost.
         :raises TransactionLost: when this is not, or not only, the transaction that was begun.
-        :raises Superseded: on SQLite, when somebody else finished the same work meanwhile.
+        :raises Superseded: when somebody else finished the same work meanwhile.
         """
         if self._doomed is not None:
             raise self._doomed
@@ -120,6 +120,8 @@ class OwnedTransaction:
             raise DatabaseUnavailable("the connection was lost during the call")
         if self._lost or self._transaction is None or not self._transaction.is_active:
             raise TransactionLost(self._lost or "the plugin ended its transaction itself")
+        if self._identity is None and not self._claim_last:
+            raise Superseded()  # restart() has said so already, and the plugin swallowed it
         self._ending = True
         if self._claim_last:
             self._claim_now()
