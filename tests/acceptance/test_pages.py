@@ -96,7 +96,7 @@ def _programs(request: pytest.FixtureRequest, blocks: list[Block], folder: Path)
 @pytest.mark.parametrize(
     "path",
     [path for path in pages() if path.name == "README.rst"],
-    ids=lambda path: path.parent.name,
+    ids=lambda path: str(path.relative_to(ROOT)),
 )
 def test_a_readme_is_read_without_sphinx(path: Path) -> None:
     """As package indexes and forges read it, which leave out a block that they cannot read."""
