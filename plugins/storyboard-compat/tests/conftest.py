@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 from oslo_config import cfg
-from sqlalchemy import Engine
+from sqlalchemy import Engine, delete
 from sqlalchemy.orm import Session
 from storyboard.db import models
 
 from eventworker import config
 from eventworker.db import build_engine, metadata
 from eventworker.inbox import claims
-from tests.servers import PostgresServer
+from tests.servers import MariaServer, PostgresServer
 
-#: What the subscription handler is tested on.
-DATABASES = ["sqlite", "postgresql"]
+#: What the subscription handler is tested on: SQLite, and the servers of the session.
+DATABASES = ["sqlite", "postgres", "maria"]
 
 
 @pytest.fixture(scope="session")
@@ -60,30 +61,50 @@ def conf() -> cfg.ConfigOpts:
     return conf
 
 
-def new_database(
-    kind: str, request: pytest.FixtureRequest, factory: pytest.TempPathFactory
-) -> Iterator[Engine]:
-    if kind == "postgresql":
-        server: PostgresServer = request.getfixturevalue("postgres_server")
-        url = server.createdb()
-    else:
-        url = f"sqlite:///{factory.mktemp('database')}/storyboard.sqlite"
-    engine = make_tables(build_engine(url))
-    yield engine
-    engine.dispose()
+@pytest.fixture(scope="session")
+def made(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], Engine]]:
+    """The session's database of each kind, which is made for the first test that asks for it."""
+
+    @cache
+    def make(kind: str) -> Engine:
+        if kind == "sqlite":
+            url = f"sqlite:///{tmp_path_factory.mktemp('database')}/storyboard.sqlite"
+        else:
+            server: PostgresServer | MariaServer = request.getfixturevalue(f"{kind}_server")
+            url = server.createdb()
+        built.append(make_tables(build_engine(url)))
+        return built[-1]
+
+    built: list[Engine] = []
+    yield make
+    for engine in built:
+        engine.dispose()
 
 
 @pytest.fixture(scope="module", params=DATABASES)
 def module_engine(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, made: Callable[[str], Engine]
 ) -> Iterator[Engine]:
-    """A database that the tests of a module share; each undoes what it has done."""
-    yield from new_database(request.param, request, tmp_path_factory)
+    """An empty database for the tests of a module; each undoes what it has done."""
+    engine = made(request.param)
+    yield engine
+    empty_tables(engine)
 
 
-@pytest.fixture(params=DATABASES)
-def fresh_engine(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Engine]:
-    """A database of the test's own, for what has to be committed."""
-    yield from new_database(request.param, request, tmp_path_factory)
+@pytest.fixture
+def fresh_engine(module_engine: Engine) -> Iterator[Engine]:
+    """The same for a test that commits."""
+    yield module_engine
+    empty_tables(module_engine)
+
+
+def empty_tables(engine: Engine) -> None:
+    """All but the row that `make_tables` writes."""
+    kept = models.StoryType.__table__
+    with engine.begin() as connection:
+        connection.execute(delete(claims.inbox_table))
+        for table in reversed(models.Base.metadata.sorted_tables):
+            if table is not kept:
+                connection.execute(delete(table))
