@@ -229,6 +229,14 @@ def nowhere(tmp_path: Path) -> Commands:
     return Commands(tmp_path / "eventworker.conf", "")
 
 
+@pytest.fixture
+def foreground() -> Iterator[None]:
+    """As at a terminal: what a shell starts in the background ignores Ctrl-C from the beginning."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class Interrupting(MemoryTransport):
     """Takes everything; presses Ctrl-C so many times while a round is on its way."""
 
@@ -244,6 +252,7 @@ class Interrupting(MemoryTransport):
         return [None] * len(messages)
 
 
+@pytest.mark.usefixtures("foreground")
 @pytest.mark.parametrize(
     ("times", "skip", "published", "said"),
     [
