@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from sqlalchemy import Engine
 from eventworker.db import build_engine
 from eventworker.outbox import wakeup
 from tests.helpers.configuration import configuration
-from tests.helpers.databases import empty_tables, upgrade_and_make_tables
+from tests.helpers.databases import empty_tables, start_over, upgrade_and_make_tables
 from tests.servers import MariaServer, PostgresServer
 
 pytest_plugins = ["tests.servers.fixtures"]
@@ -100,6 +101,32 @@ def engine(request: pytest.FixtureRequest) -> Engine:
     """A database with all tables, once on each kind."""
     made: Engine = request.getfixturevalue(f"{request.param}_engine")
     return made
+
+
+@pytest.fixture(scope="session")
+def shared_url(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str, str], str]:
+    """The URL of a database of the session, by kind and name."""
+
+    @cache
+    def url(kind: str, name: str) -> str:
+        if kind == "sqlite":
+            return f"sqlite:///{tmp_path_factory.mktemp(name)}/shared.sqlite"
+        server: PostgresServer | MariaServer = request.getfixturevalue(f"{kind}_server")
+        return server.createdb(name)
+
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgres", "maria"])
+def shared_engine(
+    request: pytest.FixtureRequest,
+    shared_url: Callable[[str, str], str],
+    new_engine: Callable[[str], Engine],
+) -> Callable[..., Engine]:
+    """Opens a named database of the session with the tables of some MetaData, which are empty."""
+    return lambda name, *tables: start_over(new_engine(shared_url(request.param, name)), *tables)
 
 
 @pytest.fixture

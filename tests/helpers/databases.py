@@ -1,10 +1,12 @@
 """Tables for effects, and a look at eventworker's own."""
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     Column,
+    Connection,
     Engine,
     Integer,
     MetaData,
@@ -72,6 +74,51 @@ def empty_tables(engine: Engine) -> None:
         for each in METADATA:
             for name in there & set(each.tables):
                 connection.execute(delete(each.tables[name]))
+
+
+def start_over(engine: Engine, *kept: MetaData) -> Engine:
+    """Leave the database with these tables, empty and counting from 1, and without any others.
+
+    Several times faster than a new database, above all on MariaDB.
+    """
+    wanted = {table.name: table for each in kept for table in each.sorted_tables}
+    with engine.begin() as connection:
+        there = set(inspect(connection).get_table_names())
+        empty = _EMPTY[engine.dialect.name]
+        empty(connection, [table for name, table in wanted.items() if name in there])
+        for name in there - set(wanted):
+            cascade = " CASCADE" if engine.dialect.name == "postgresql" else ""
+            connection.exec_driver_sql(f"DROP TABLE {name}{cascade}")
+    for each in kept:
+        each.create_all(engine)
+    return engine
+
+
+def _delete_all(connection: Connection, tables: Iterable[Table]) -> None:
+    for table in reversed(list(tables)):
+        connection.execute(delete(table))
+
+
+def _truncate_all(connection: Connection, tables: Iterable[Table]) -> None:
+    if names := ", ".join(table.name for table in tables):
+        connection.exec_driver_sql(f"TRUNCATE {names} RESTART IDENTITY CASCADE")
+
+
+def _truncate_used(connection: Connection, tables: Iterable[Table]) -> None:
+    """Only those that have ever had a row: each is made anew, in a transaction of its own."""
+    query = "SELECT table_name, auto_increment FROM information_schema.tables"
+    here = " WHERE table_schema = database()"
+    counted = {name: number for name, number in connection.exec_driver_sql(query + here)}
+    connection.exec_driver_sql("SET foreign_key_checks = 0")
+    for table in tables:
+        if counted[table.name] is None:
+            connection.execute(delete(table))
+        elif counted[table.name] > 1:
+            connection.exec_driver_sql(f"TRUNCATE {table.name}")
+    connection.exec_driver_sql("SET foreign_key_checks = 1")
+
+
+_EMPTY = {"sqlite": _delete_all, "postgresql": _truncate_all, "mariadb": _truncate_used}
 
 
 def restart_numbers(engine: Engine, *tables: Table) -> None:

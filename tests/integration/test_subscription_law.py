@@ -228,11 +228,8 @@ class Walk:
 
 
 @pytest.fixture
-def engine(database_url: str, new_engine: Callable[[str], Engine]) -> Engine:
-    built = new_engine(database_url)
-    metadata.create_all(built)
-    GRAPH.create_all(built)
-    return built
+def engine(shared_engine: Callable[..., Engine]) -> Engine:
+    return shared_engine("subscription", metadata, GRAPH)
 
 
 @settings(

@@ -44,9 +44,8 @@ ALL = [1, 2, 3]
 
 
 @pytest.fixture
-def engine(database_url: str, new_engine: Callable[[str], Engine]) -> Engine:
-    built = new_engine(database_url)
-    metadata.create_all(built)
+def engine(shared_engine: Callable[..., Engine]) -> Engine:
+    built = shared_engine("subscription", metadata)
     run(built, *TABLES.split(";"))
     for kind, own_id in (
         ("story", 7),

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from eventworker.db import metadata
 from examples.tracker import models
+from tests.helpers.databases import start_over
 from tests.helpers.subscriptions import handle
 from tests.helpers.tracker import tracker_at
 
@@ -42,8 +44,7 @@ class World:
 
     def make(self, *, private: bool) -> None:
         """Make it anew; ids begin at 1."""
-        engine = self.tracker.engine
-        _empty(engine)
+        engine = start_over(self.tracker.engine, metadata, models.Base.metadata)
         with Session(engine) as session, session.begin():
             for number in (1, 2):
                 for part in _half(number, private):
@@ -84,17 +85,6 @@ class World:
         return found
 
 
-def _empty(engine: Engine) -> None:
-    tables = models.Base.metadata
-    if engine.dialect.name == "postgresql":  # where making tables takes its time
-        with engine.begin() as connection:
-            names = ", ".join(tables.tables)
-            connection.execute(text(f"TRUNCATE {names} RESTART IDENTITY"))
-    else:
-        tables.drop_all(engine)
-        tables.create_all(engine)
-
-
 def _half(number: int, private: bool) -> list[models.Base]:
     return [
         models.Project(name=f"Project {number}"),
@@ -131,9 +121,9 @@ def expected(request: str, private: bool) -> dict[str, set[str]]:
 
 @pytest.mark.parametrize("private", [False, True], ids=["public", "private"])
 def test_each_request_is_told_to_those_in_the_table(
-    database_url: str, new_engine: Callable[[str], Engine], private: bool
+    shared_engine: Callable[..., Engine], private: bool
 ) -> None:
-    world = World(new_engine(database_url))
+    world = World(shared_engine("tracker", metadata, models.Base.metadata))
     found, wanted = {}, {}
     for request in dict.fromkeys(row["Request"] for row in ROWS):
         world.make(private=private)

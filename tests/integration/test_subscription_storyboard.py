@@ -18,10 +18,9 @@ FOLLOWED = ["story", "task", "project", "project_group", "worklist", "story"]
 
 
 @pytest.fixture
-def engine(database_url: str, new_engine: Callable[[str], Engine]) -> Engine:
+def engine(shared_engine: Callable[..., Engine]) -> Engine:
     """Story 1 with task 1 in project 1, in group 1; both it and worklist 1 are private."""
-    built = new_engine(database_url)
-    models.Base.metadata.create_all(built)
+    built = shared_engine("storyboard", models.Base.metadata)
     with Session(built) as session, session.begin():
         people = [models.User(email=f"{number}@example.org") for number in range(6)]
         kind = models.StoryType(id=1, name="bugs", icon="bug", restricted=False, private=False)

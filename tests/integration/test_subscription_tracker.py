@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
+from eventworker.db import metadata
+from examples.tracker.models import Base
 from tests.helpers.tracker import Tracker, tracker_at
 
 
@@ -21,8 +23,8 @@ def peopled(engine: Engine) -> Tracker:
 
 
 @pytest.fixture
-def tracker(database_url: str, new_engine: Callable[[str], Engine]) -> Tracker:
-    return peopled(new_engine(database_url))
+def tracker(shared_engine: Callable[..., Engine]) -> Tracker:
+    return peopled(shared_engine("tracker", metadata, Base.metadata))
 
 
 @pytest.fixture

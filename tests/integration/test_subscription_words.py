@@ -33,9 +33,8 @@ TIMELINE = {
 
 
 @pytest.fixture
-def engine(database_url: str, new_engine: Callable[[str], Engine]) -> Engine:
-    built = new_engine(database_url)
-    metadata.create_all(built)
+def engine(shared_engine: Callable[..., Engine]) -> Engine:
+    built = shared_engine("subscription", metadata)
     with built.begin() as connection:
         for statement in (
             "CREATE TABLE stories (id integer, title varchar(100))",
