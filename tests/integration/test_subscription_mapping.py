@@ -258,6 +258,16 @@ def create_message(engine: Engine, columns: str) -> None:
             {"belongs_to": ["story:watcher(person,b):project"]},
             "belongs_to: table watcher has no column b",
         ),
+        (
+            MESSAGE,
+            {"private": ["story:message(subscriber_id,subscriber_id=secret)"]},
+            "private: column subscriber_id of table message can never hold 'secret'",
+        ),
+        (
+            MESSAGE,
+            {"part_of": ["story:message(subscriber_id,subscriber_id,subscriber_id=x):project"]},
+            "part_of: column subscriber_id of table message can never hold 'x'",
+        ),
     ],
 )
 def test_a_mapping_that_does_not_fit_is_one_sentence(

@@ -123,6 +123,17 @@ def test_it_is_decided_when_the_notification_is_written(
     assert hearing(engine, event) == expected
 
 
+@pytest.mark.parametrize("kind", ["boolean", "integer"])
+@pytest.mark.parametrize("rule", ["private=true", "private=Yes", "private=1", "private"])
+def test_a_yes_is_found_in_a_number_and_in_a_boolean_which_mariadb_keeps_as_one(
+    engine: Engine, kind: str, rule: str
+) -> None:
+    value = "true" if kind == "boolean" else "1"
+    run(engine, f"CREATE TABLE flags (story_id integer, private {kind})")
+    run(engine, f"INSERT INTO flags VALUES (7, {value})")
+    assert hearing(engine, make_event(), private=[f"story:flags(story_id,{rule})"]) == [1, 2]
+
+
 def test_a_permission_that_was_withdrawn_or_given_meanwhile_counts(engine: Engine) -> None:
     event = make_event()
     run(engine, "DELETE FROM team_membership", "INSERT INTO user_permissions VALUES (3, 1)")

@@ -27,6 +27,9 @@ from sqlalchemy.types import TypeEngine
 
 from eventworker.workers.subscription.concern import YES
 
+#: Texts that say yes or no, and are no numbers.
+WORDS = ("true", "t", "yes", "y", "on", "false", "f", "no", "n", "off")
+
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _NUMBER = re.compile(r"-?[0-9]{1,18}")
 
@@ -96,9 +99,21 @@ def holds(column: ColumnElement[Any], value: str) -> ColumnElement[bool]:
     if isinstance(column.type, Boolean):
         return is_up(column) if value.lower() in YES else ~is_up(column)
     if _family(column.type) is Integer:
+        # MariaDB's booleans are numbers, and so are those of many an application.
+        if value.lower() in WORDS:
+            return is_up(column) if value.lower() in YES else ~is_up(column)
         number = fitted(value, column.type)
         return false() if number is None else column == number
     return as_text(column) == value
+
+
+def can_hold(kind: TypeEngine[Any], value: str) -> bool:
+    """Whether a column of this type may ever hold what a rule asks for."""
+    if isinstance(kind, Boolean):
+        return value.lower() in (*WORDS, "0", "1")
+    if _family(kind) is Integer:
+        return value.lower() in WORDS or fitted(value, kind) is not None
+    return not isinstance(kind, Enum) or value in kind.enums
 
 
 def _family(kind: TypeEngine[Any]) -> type:

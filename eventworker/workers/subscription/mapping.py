@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from sqlalchemy.exc import NoSuchTableError
 from sqlalchemy.types import TypeEngine
 
 from eventworker.errors import ConfigError
+from eventworker.workers.subscription.comparing import can_hold
 
 
 @dataclass(frozen=True)
@@ -127,14 +128,23 @@ def require_insertable(columns: Mapping[str, Column[Any]], table: Table, option:
             )
 
 
-def require_named(table: Table, names: Sequence[str], option: str) -> None:
-    """The table has the columns that a rule names.
+def require_named(
+    table: Table, names: Sequence[str], where: Iterable[tuple[str, str]], option: str
+) -> None:
+    """The table has the columns that a rule names, and they can hold what it asks for.
 
-    :raises ConfigError: naming the first one that it has not.
+    :raises ConfigError: naming the first one that it has not, or that cannot: what can never be
+        marked as private would be told to everybody.
     """
     for name in names:
         if name not in table.columns:
             there = ", ".join(table.columns.keys())
             raise ConfigError(
                 f"{option}: table {table.fullname} has no column {name}; it has {there}"
+            )
+    for name, value in where:
+        if not can_hold(kind := table.columns[name].type, value):
+            raise ConfigError(
+                f"{option}: column {name} of table {table.fullname} can never hold {value!r}, "
+                f"since its type is {kind}"
             )

@@ -26,6 +26,10 @@ _RULE_END = re.compile(r",(?![^(]*\))")
 _PART_END = re.compile(r":(?![^(]*\))")
 
 
+#: Columns and the texts that they have to hold.
+Where = tuple[tuple[str, str], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """A table leads from what is in one column to what is in another.
@@ -129,14 +133,16 @@ class Rules:
         """Whether a rule says what resources of this kind belong to."""
         return any(rule.child == kind for rule in self.parents)
 
-    def columns(self) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-        """Every table that a rule names: the option, the table, its columns in the rule."""
+    def columns(self) -> Iterator[tuple[str, str, tuple[str, ...], Where]]:
+        """Every table that a rule names: the option, the table, its columns in the rule, and what
+        some of them have to hold."""
         for rule in self.parents:
             if isinstance(rule, TableRule):
                 yield _of_step("part_of" if rule.is_part else "belongs_to", rule.step)
         for private in self.private.values():
             columns = (private.id, private.flag, *(column for column, _ in private.where))
-            yield "private", private.table, columns
+            flag = () if private.value is None else ((private.flag, private.value),)
+            yield "private", private.table, columns, (*flag, *private.where)
         for visible in _all(self.visible):
             for step in visible.steps:
                 yield _of_step("visible_to", step)
@@ -152,8 +158,9 @@ def _all(by_kind: Mapping[str, list[_Named]]) -> Iterator[_Named]:
         yield from rules
 
 
-def _of_step(option: str, step: Step) -> tuple[str, str, tuple[str, ...]]:
-    return option, step.table, (step.origin, step.target, *(column for column, _ in step.where))
+def _of_step(option: str, step: Step) -> tuple[str, str, tuple[str, ...], Where]:
+    columns = (step.origin, step.target, *(column for column, _ in step.where))
+    return option, step.table, columns, step.where
 
 
 def rules_of(options: Any, group: str) -> Rules:

@@ -69,9 +69,9 @@ def _notifications(connection: Connection, options: Any) -> MappedTable:
 
 def _named(connection: Connection, rules: Rules) -> dict[str, Table]:
     found: dict[str, Table] = {}
-    for name, table, columns in rules.columns():
+    for name, table, columns, where in rules.columns():
         option = f"[{GROUP}] {name}"
         if table not in found:
             found[table] = mapping.reflected(connection, table, option)
-        mapping.require_named(found[table], columns, option)
+        mapping.require_named(found[table], columns, where, option)
     return found
