@@ -23,6 +23,8 @@ from sqlalchemy import (
     func,
     true,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeEngine
 
 from eventworker.workers.subscription.concern import YES
@@ -82,7 +84,32 @@ def are_alike(left: ColumnElement[Any], right: ColumnElement[Any]) -> bool:
 
 def as_text(column: ColumnElement[Any]) -> ColumnElement[Any]:
     """A column as text, itself if it is."""
-    return column if _family(column.type) is String else cast(column, String(255))
+    family = _family(column.type)
+    if family is String:
+        return column
+    return _digits(column) if family in (Integer, Uuid) else cast(column, String(255))
+
+
+class _digits(FunctionElement[str]):  # noqa: N801 - used like a SQL function
+    """A number or a UUID as text, which has no collation of its own."""
+
+    type = String(255)
+    inherit_cache = True
+    name = "eventworker_digits"
+
+
+@compiles(_digits)
+def _cast_digits(element: _digits, compiler: Any, **kw: Any) -> str:
+    (column,) = element.clauses
+    return str(compiler.process(cast(column, String(255)), **kw))
+
+
+@compiles(_digits, "mariadb")
+@compiles(_digits, "mysql")
+def _join_digits(element: _digits, compiler: Any, **kw: Any) -> str:
+    # The result of CAST has the connection's collation, and MariaDB refuses to compare it with a
+    # column of another one; this takes on the column's, whose index can be used then.
+    return f"CONCAT({compiler.process(element.clauses, **kw)}, '')"
 
 
 def is_up(column: ColumnElement[Any]) -> ColumnElement[bool]:
