@@ -151,3 +151,9 @@ def clear(engine: Engine) -> None:
     """Forget the events so far."""
     with engine.begin() as connection:
         connection.execute(outbox_table.delete())
+
+
+def only(events: list[Event]) -> Event:
+    """The one event of a list that has no other."""
+    assert len(events) == 1
+    return events[0]
