@@ -6,7 +6,7 @@ PYTEST := $(BIN)/python -m pytest
 REQUIREMENTS := setup.cfg $(wildcard pyproject.toml plugins/*/setup.cfg)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv servers run test lint format types floors pytest unit contract integration \
+.PHONY: help venv servers run test lint format types floors pytest long unit contract integration \
 	acceptance docs sample clean
 # Two test suites at once would only fight for the processors.
 .NOTPARALLEL:
@@ -45,9 +45,12 @@ floors: venv ## which package may import which
 
 # Three processes for two processors, since half of the time a test waits. Each has servers of its
 # own. The acceptance tests start many processes themselves, so there are two of them only.
-pytest: servers venv ## every test (ARGS="-k word": some of them)
-	$(PYTEST) -n 3 tests/unit tests/contract tests/integration plugins $(ARGS)
-	$(PYTEST) -n 2 tests/acceptance $(ARGS)
+pytest: servers venv ## every test but the long ones (ARGS="-k word": some of them)
+	$(PYTEST) -n 3 -m "not long" tests/unit tests/contract tests/integration plugins $(ARGS)
+	$(PYTEST) -n 2 -m "not long" tests/acceptance $(ARGS)
+
+long: servers venv ## the tests that take too long for each run
+	$(PYTEST) -m long $(ARGS)
 
 unit: venv ## tests of single modules, without servers
 	$(PYTEST) tests/unit $(ARGS)

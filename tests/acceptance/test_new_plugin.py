@@ -42,7 +42,7 @@ def test_its_own_tests_pass(home: Installation, source: Path) -> None:
     assert " passed" in done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_its_types_are_right(home: Installation, source: Path) -> None:
     done = home.run("python", "-m", "mypy", "--cache-dir=/dev/null", cwd=source)
     assert done.returncode == 0, done.stdout + done.stderr

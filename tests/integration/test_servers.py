@@ -20,6 +20,9 @@ from tests.servers.certificates import Certificates
 from tests.servers.ports import accepts_connections
 from tests.servers.process import descendants, is_running
 
+# Nearly every test has a server of its own.
+pytestmark = pytest.mark.long
+
 QUEUE = "kept"
 ROOT = Path(__file__).parents[2]
 

@@ -1,6 +1,5 @@
 """The subscription plugin on both databases, with its own tables."""
 
-import time
 import tracemalloc
 from collections.abc import Callable
 from uuid import UUID
@@ -189,9 +188,10 @@ def test_it_works_in_the_transaction_that_the_daemon_gives_it(engine: Engine) ->
     assert told(engine) == [("1", "story_created")]
 
 
-def test_a_hundred_thousand_followers_are_told_by_one_statement(engine: Engine) -> None:
+@pytest.mark.parametrize("followers", [10_000, pytest.param(100_000, marks=pytest.mark.long)])
+def test_however_many_followers_are_told_by_one_statement(engine: Engine, followers: int) -> None:
     """With rules and without; none of the followers passes through this process."""
-    follow_all(engine, "story", "7", 100_000)
+    follow_all(engine, "story", "7", followers)
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE stories (id integer, private boolean)"))
         key = "PRIMARY KEY (story_id, user_id)"
@@ -212,18 +212,15 @@ def test_a_hundred_thousand_followers_are_told_by_one_statement(engine: Engine) 
             plugin.check_database(connection)
         statements.clear()
         tracemalloc.start()
-        started = time.perf_counter()
         try:
             handle(plugin, engine, make_event(id=UUID(int=number + 1), author_id=5))
-            # On the machine this was written on 0.6 s with SQLite, 1.6 s with PostgreSQL.
-            assert time.perf_counter() - started < 20
             assert tracemalloc.get_traced_memory()[1] < 2_000_000
         finally:
             tracemalloc.stop()  # or all tests after a failure would crawl
         assert [statement.split()[0] for statement in statements if "INSERT" in statement] == [
             "INSERT"
         ]
-    assert len(told(engine)) == 99_999 + 10_000
+    assert len(told(engine)) == (followers - 1) + followers // 10
 
 
 @pytest.mark.parametrize("table", ["eventworker_subscription", "eventworker_notification"])
