@@ -46,7 +46,8 @@ floors: venv ## which package may import which
 # Three processes for two processors, since half of the time a test waits. Each has servers of its
 # own. The acceptance tests start many processes themselves, so there are two of them only.
 pytest: servers venv ## every test but the long ones (ARGS="-k word": some of them)
-	$(PYTEST) -n 3 -m "not long" tests/unit tests/contract tests/integration plugins $(ARGS)
+	$(PYTEST) -n 3 -m "not long" --hypothesis-profile=same \
+		tests/unit tests/contract tests/integration plugins $(ARGS)
 	$(PYTEST) -n 2 -m "not long" tests/acceptance $(ARGS)
 
 long: servers venv ## the tests that take too long for each run

@@ -125,7 +125,7 @@ def of_object(
         body,
         id=_identity(source, name),
         time=_time(fields, body) or time,
-        source=source[:255],
+        source=_fitting(source),
         traceparent=traceparent,
         tracestate=tracestate,
     )
@@ -189,6 +189,11 @@ def _attribute(fields: dict[str, Any], name: str, body: bytes) -> str:
 def _check_version(version: str, body: bytes) -> None:
     if not re.fullmatch(r"1\.[0-9]+", version):
         raise DecodeError(f"CloudEvents {version[:20]!r} is not read, only specversion 1.x", body)
+
+
+def _fitting(source: str) -> str:
+    """As much as an event's source holds; an escape that is cut in two would be no URI."""
+    return source if len(source) <= 255 else re.sub(r"%[0-9A-Fa-f]?\Z", "", source[:255])
 
 
 def _identity(source: str, name: str) -> UUID:

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from oslo_config import cfg
 from sqlalchemy import Engine
 
@@ -14,6 +15,10 @@ from eventworker.outbox import wakeup
 from tests.helpers.configuration import configuration
 from tests.helpers.databases import empty_tables, start_over, upgrade_and_make_tables
 from tests.servers import MariaServer, PostgresServer
+
+# `make pytest` tries the same examples each time, so that a run says something about the change it
+# is made for. Any other run of a test looks for new ones.
+settings.register_profile("same", derandomize=True)
 
 pytest_plugins = ["tests.servers.fixtures"]
 
