@@ -42,7 +42,12 @@ def application_maria(maria_server: MariaServer) -> Iterator[MariaServer]:
     maria_server.execute(f"DROP USER IF EXISTS events@'{maria_server.host}'")
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "path",
+    # What the examples' pages say is done by test_demo.py and test_examples.py as well.
+    [pytest.param(p, marks=[pytest.mark.long] if "examples" in p.parts else []) for p in PAGES],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
 def test_what_a_page_says_can_be_done(
     path: Path,
     folder: Path,
