@@ -266,22 +266,26 @@ def _mine(due: Due) -> object:
     return and_(_delivery.id == due.id, _delivery.attempts == due.attempts)
 
 
+def failed(failure: Failure) -> dict[str, Any]:
+    """What a claimed row becomes when its call has failed; nobody holds it any more."""
+    return {
+        "state": DEAD if failure.delay is None else RETRY,
+        "due_at": clock(failure.delay or 0.0),
+        "error": failure.error,
+        "traceback": failure.traceback,
+        "owner": None,
+    }
+
+
 def fail(connection: Connection, due: Due, failure: Failure) -> None:
     """Record that the claimed call failed: due again after the delay, or dead."""
-    dead = failure.delay is None
     changed = connection.execute(
         update(delivery_table)
         .where(_mine(due))  # type: ignore[arg-type]
-        .values(
-            state=DEAD if dead else RETRY,
-            due_at=clock(failure.delay or 0.0),
-            error=failure.error,
-            traceback=failure.traceback,
-            owner=None,
-        )
+        .values(failed(failure))
     )
     if changed.rowcount:
-        outcome = Outcome.DEAD if dead else Outcome.RETRY
+        outcome = Outcome.RETRY if failure.delay is not None else Outcome.DEAD
         set_outcome(connection, due.event.id, due.plugin, outcome)
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select, update
 
 from eventworker.db import clock
 from eventworker.inbox import backlog
-from eventworker.inbox.backlog import DEAD, IS_OPEN, RETRY, Failure, delivery_table
+from eventworker.inbox.backlog import IS_OPEN, Failure, delivery_table
 from eventworker.inbox.claims import Outcome, set_outcome
 
 _delivery = delivery_table.c
@@ -24,7 +24,6 @@ def blame(
 
     :param owner: the process that died.
     """
-    dead = failure.delay is None
     changed = connection.execute(
         update(delivery_table)
         .where(
@@ -33,17 +32,11 @@ def blame(
             _delivery.owner == owner,
             IS_OPEN,
         )
-        .values(
-            state=DEAD if dead else RETRY,
-            due_at=clock(failure.delay or 0.0),
-            error=failure.error,
-            traceback=failure.traceback,
-            owner=None,
-        )
+        .values(backlog.failed(failure))
     )
     if not changed.rowcount:
         backlog.record_failure(connection, event_id, plugin, failure)
-    elif dead:
+    elif failure.delay is None:
         set_outcome(connection, event_id, plugin, Outcome.DEAD)
 
 

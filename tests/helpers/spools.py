@@ -1,7 +1,8 @@
 """Spools, and targets that a test opens and closes."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,20 @@ def spool_to(target: Transport | Target, path: Path, **options: Any) -> Spool:
     """A spool that tries again quickly."""
     build: Callable[[], Transport] = target if not isinstance(target, Transport) else lambda: target
     return Spool(path, build, **{"longest_pause": 0.2, **options})
+
+
+@contextmanager
+def spools_at(path: Path) -> Iterator[Callable[..., Spool]]:
+    """Makes spools, at ``path`` unless told otherwise, that are closed at the end."""
+    opened: list[Spool] = []
+
+    def make(target: Transport | Target, where: Path = path, **options: Any) -> Spool:
+        opened.append(spool_to(target, where, **options))
+        return opened[-1]
+
+    yield make
+    for each in opened:
+        each.close()
 
 
 def put_numbered(spool: Spool, numbers: Sequence[int], **fields: Any) -> None:

@@ -29,7 +29,7 @@ from eventworker.transports.rabbit import RabbitTransport
 from tests.helpers.databases import count
 from tests.helpers.events import make_event, number_of
 from tests.helpers.rabbit import channel_at, depth, settings_at
-from tests.helpers.spools import put_numbered, recorded, spool_to
+from tests.helpers.spools import put_numbered, recorded, spool_to, spools_at
 from tests.servers import MariaServer, PostgresServer, RabbitServer, Vhost, wait_until
 
 # Python 3.12 and newer warn of forks beside threads; those are what is tested here.
@@ -43,16 +43,8 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def made(path: Path) -> Iterator[Callable[..., Spool]]:
-    """Makes spools that are closed at the end."""
-    opened: list[Spool] = []
-
-    def make(target: Any, **options: Any) -> Spool:
-        opened.append(spool_to(target, path, **options))
-        return opened[-1]
-
-    yield make
-    for each in opened:
-        each.close()
+    with spools_at(path) as make:
+        yield make
 
 
 def _say(writer: int, line: str) -> None:

@@ -26,7 +26,7 @@ from eventworker.errors import (
 )
 from eventworker.event import decode
 from tests.helpers.events import make_event, number_of
-from tests.helpers.spools import Gate, put_numbered, spool_to
+from tests.helpers.spools import Gate, put_numbered, spools_at
 from tests.servers import wait_until
 
 MIB = 1024 * 1024
@@ -39,16 +39,8 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def made(path: Path) -> Iterator[Callable[..., Spool]]:
-    """Makes spools that are closed at the end."""
-    opened: list[Spool] = []
-
-    def make(target: Any, **options: Any) -> Spool:
-        opened.append(spool_to(target, path, **options))
-        return opened[-1]
-
-    yield make
-    for each in opened:
-        each.close()
+    with spools_at(path) as make:
+        yield make
 
 
 def lines(caplog: pytest.LogCaptureFixture, word: str) -> list[str]:

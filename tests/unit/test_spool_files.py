@@ -19,7 +19,7 @@ from eventworker.capture.spool.store import Store
 from eventworker.errors import SpoolError, SpoolFull, TransportError, Unpublishable, Unroutable
 from eventworker.transport import Message
 from tests.helpers.events import make_event, make_message, number_of
-from tests.helpers.spools import Gate, put_numbered, spool_to
+from tests.helpers.spools import Gate, put_numbered, spools_at
 from tests.servers import wait_until
 
 MIB = 1024 * 1024
@@ -32,16 +32,8 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def made(path: Path) -> Iterator[Callable[..., Spool]]:
-    """Makes spools that are closed at the end."""
-    opened: list[Spool] = []
-
-    def make(target: Any, where: Path = path, **options: Any) -> Spool:
-        opened.append(spool_to(target, where, **options))
-        return opened[-1]
-
-    yield make
-    for each in opened:
-        each.close()
+    with spools_at(path) as make:
+        yield make
 
 
 def left_behind(path: Path, count: int, **fields: Any) -> None:
