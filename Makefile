@@ -6,7 +6,7 @@ PYTEST := $(BIN)/python -m pytest
 REQUIREMENTS := setup.cfg $(wildcard pyproject.toml plugins/*/setup.cfg)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv servers run test lint format types floors pytest long unit contract integration \
+.PHONY: help venv servers run test lint format types floors pytest long faults mutants unit contract integration \
 	acceptance docs sample clean
 # Two test suites at once would only fight for the processors.
 .NOTPARALLEL:
@@ -48,10 +48,17 @@ floors: venv ## which package may import which
 pytest: servers venv ## every test but the long ones (ARGS="-k word": some of them)
 	$(PYTEST) -n 3 -m "not long" --hypothesis-profile=same \
 		tests/unit tests/contract tests/integration plugins $(ARGS)
-	$(PYTEST) -n 2 -m "not long" tests/acceptance $(ARGS)
+	$(PYTEST) -n 2 -m "not long and not faults" tests/acceptance tests/faults $(ARGS)
 
 long: servers venv ## the tests that take too long for each run
 	$(PYTEST) -m long $(ARGS)
+
+# Some faults need the processors for themselves, so there is one process.
+faults: servers venv ## every fault there is, with a table at the end (ARGS="--seed N": the same again)
+	$(PYTEST) -m "not long" tests/faults $(ARGS)
+
+mutants: servers venv ## break a copy in known ways; the faults have to find each of them out
+	$(BIN)/python -m tests.faults.mutants $(ARGS)
 
 unit: venv ## tests of single modules, without servers
 	$(PYTEST) tests/unit $(ARGS)

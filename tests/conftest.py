@@ -1,5 +1,6 @@
 """Fixtures for all tests. Servers start when the first test asks for one; see `servers`."""
 
+import random
 import shutil
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -20,7 +21,16 @@ from tests.servers import MariaServer, PostgresServer
 # is made for. Any other run of a test looks for new ones.
 settings.register_profile("same", derandomize=True)
 
-pytest_plugins = ["tests.servers.fixtures"]
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("faults")
+    seed = random.SystemRandom().randrange(2**31)
+    group.addoption("--seed", type=int, default=seed, help="of what the faults choose by chance")
+    group.addoption("--faults-csv", metavar="FILE", help="write the table of faults there, too")
+    group.addoption("--mutant", metavar="PATCH", help="try the installed package with this patch")
+
+
+pytest_plugins = ["tests.servers.fixtures", "tests.acceptance.fixtures"]
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])

@@ -27,6 +27,7 @@ from eventworker.db.failures import (
     translated,
 )
 from eventworker.errors import DatabaseError, DatabaseUnavailable, TransactionLost
+from eventworker.failpoints import reached
 
 _OWNER = "eventworker.owner"
 
@@ -123,6 +124,7 @@ class OwnedTransaction:
         if self._identity is None and not self._claim_last:
             raise Superseded()  # restart() has said so already, and the plugin swallowed it
         self._ending = True
+        reached("commit.before")
         if self._claim_last:
             self._claim_now()
         elif self._dialect == "postgresql":
@@ -130,6 +132,7 @@ class OwnedTransaction:
         elif self._dialect == "mariadb":
             mariadb.prove_mark(self.connection, self._mark)
         self._transaction.commit()
+        reached("commit.after")
 
     def release(self) -> None:
         """Roll back whatever is still open and give the connection back to its other users."""

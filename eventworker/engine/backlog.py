@@ -13,6 +13,7 @@ from eventworker.engine.dispatch import report
 from eventworker.engine.loader import Loaded
 from eventworker.engine.registered import RegistryView
 from eventworker.errors import DatabaseUnavailable
+from eventworker.failpoints import reached
 from eventworker.inbox import backlog, estate
 from eventworker.inbox.backlog import Due, Failure
 from eventworker.tracecontext import trace_id
@@ -59,6 +60,8 @@ class BacklogRunner:
         lease = max(plugin.handler_timeout for plugin in here.values()) + _MARGIN
         with short_transaction(self._engine) as connection:
             claimed = backlog.claim(connection, list(here), _BATCH, lease, self._owner)
+        if claimed:
+            reached("backlog.claimed")
         started = time.monotonic()
         for index, due in enumerate(claimed):
             if time.monotonic() - started > _FRESH:
@@ -103,8 +106,10 @@ class BacklogRunner:
             backlog.skip(connection, due)
 
     def _fail(self, due: Due, failure: Failure) -> None:
+        reached("outcome.before")
         with short_transaction(self._engine) as connection:
             backlog.fail(connection, due, failure)
+        reached("outcome.after")
 
 
 def _fields(due: Due, plugin: Loaded) -> dict[str, object]:

@@ -159,9 +159,12 @@ class Consumer:
     def _dispatch(self, delivery: Delivery) -> None:
         if self._dispatcher is not None and self._dispatcher.dispatch(delivery):
             self._backlog_at = 0.0  # it left something to us; do it next
+        self._child.slot.note_work()
 
     def _run_backlog(self) -> None:
         busy = self._backlog.run_due()
+        if busy:
+            self._child.slot.note_work()
         # Jittered, so that the consumers of a host do not look all at once.
         pause = 0.0 if busy else self._backlog_every * random.uniform(0.75, 1.25)
         self._backlog_at = time.monotonic() + pause

@@ -21,6 +21,7 @@ from eventworker.engine.loader import Loaded
 from eventworker.engine.registered import Elsewhere, RegistryView
 from eventworker.errors import DecodeError
 from eventworker.event import Event
+from eventworker.failpoints import reached
 from eventworker.inbox import anonymous, backlog, quarantine
 from eventworker.inbox.claims import FirstClaim, Outcome, note
 from eventworker.tracecontext import trace_id
@@ -59,6 +60,7 @@ class Dispatcher:
         :returns: whether work was left to the backlog.
         :raises DatabaseUnavailable: when the database is away; the delivery is not settled then.
         """
+        reached("dispatch.received")
         event = self._decode(delivery)
         if event is None:
             delivery.ack()
@@ -80,7 +82,9 @@ class Dispatcher:
         if delivery.anonymous:
             with short_transaction(self._engine) as connection:
                 anonymous.forget(connection, delivery.body, event.id)
+        reached("ack.before")
         delivery.ack()
+        reached("ack.after")
         return bool(later)
 
     def _decode(self, delivery: Delivery) -> Event | None:
@@ -147,11 +151,13 @@ class Dispatcher:
         report(plugin, event, result, attempt=1)
         if result.failure is None:
             return
+        reached("outcome.before")
         with short_transaction(self._engine) as connection:
             if result.end is End.POSTPONED:
                 backlog.park(connection, event, [number])
             else:
                 backlog.fail_first(connection, event, number, result.failure)
+        reached("outcome.after")
 
     def _leave(self, event: Event, parked: list[int], off: list[int]) -> None:
         """Write down what is owed to others, and to us later, and who is off."""
@@ -161,6 +167,7 @@ class Dispatcher:
             if parked:
                 backlog.park(connection, event, parked)
             note(connection, event.id, off, Outcome.SKIPPED)
+        reached("parked.after")
 
 
 def report(plugin: Loaded, event: Event, result: Result, attempt: int) -> None:

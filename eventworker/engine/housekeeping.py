@@ -104,6 +104,7 @@ def run(conf: Any, child: Child) -> None:
     while not child.stopping:
         try:
             deleted = {name: rows for name, rows in clean(engine, conf.retention).items() if rows}
+            child.slot.note_work()
             if deleted:
                 log.info("deleted what was kept long enough: %s", deleted)
         except DatabaseUnavailable as error:

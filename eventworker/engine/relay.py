@@ -17,6 +17,7 @@ from eventworker.db import build_engine, first_line, short_transaction
 from eventworker.engine.child import Child
 from eventworker.engine.service import Service
 from eventworker.errors import DatabaseUnavailable, TransportError, Unpublishable, Unroutable
+from eventworker.failpoints import reached
 from eventworker.outbox import queue
 from eventworker.outbox.queue import Row
 from eventworker.transport import Message, Transport
@@ -49,6 +50,7 @@ class Relay:
             rows = queue.claim(connection, self._batch, _LEASE, self._owner)
         if not rows:
             return 0
+        reached("relay.claimed")
         messages = [
             Message(
                 row.id,
@@ -62,7 +64,9 @@ class Relay:
             for row in rows
         ]
         results = self._transport.publish(messages, _CONFIRM_TIMEOUT)
+        reached("relay.confirmed")
         away = self._settle(rows, results)
+        reached("relay.settled")
         if away is not None:
             raise away
         return len(rows)
@@ -106,7 +110,10 @@ def run(conf: Any, child: Child) -> None:
         while not child.stopping:
             try:
                 if lookout.due:
-                    lookout.looked(relay.run_once() > 0)
+                    found = relay.run_once() > 0
+                    lookout.looked(found)
+                    if found:
+                        child.slot.note_work()
                 else:
                     lookout.wait(0.5)
             except (DatabaseUnavailable, TransportError) as error:

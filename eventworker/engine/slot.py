@@ -15,6 +15,8 @@ from uuid import UUID
 _BODY = struct.Struct("=16sHdd")
 #: Where the state stands, behind the body.
 _STATE = 64
+#: Behind that: whether this process has done anything since it began.
+_WORKED = 65
 _IDLE, _CALLING, _RETURNED = 0, 1, 2
 
 
@@ -51,6 +53,21 @@ class Slot:
     def leave(self) -> None:
         """The end of the call is written down."""
         self._memory[_STATE] = _IDLE
+
+    def note_work(self) -> None:
+        """Something was handled to its end: whatever this process dies of now, it was able to
+        work."""
+        self._memory[_WORKED] = 1
+
+    @property
+    def has_worked(self) -> bool:
+        """Whether the process has handled anything."""
+        return bool(self._memory[_WORKED])
+
+    def clear(self) -> None:
+        """Called by the daemon before it forks the next process."""
+        self._memory[_STATE] = _IDLE
+        self._memory[_WORKED] = 0
 
     def read(self) -> Call | None:
         """The call in progress, or whose end is not written down yet; None if there is none."""

@@ -40,6 +40,7 @@ from eventworker.db import (
     translated,
 )
 from eventworker.errors import DatabaseUnavailable
+from eventworker.failpoints import reached
 
 
 class Outcome(enum.IntEnum):
@@ -170,10 +171,12 @@ def claimed_session(
             if not owned.begin():
                 yield None
                 return
+            reached("call.claimed")
             session = EventSession(owned)
             try:
                 yield session
                 session.flush()
+                reached("call.returned")
                 owned.commit()
             finally:
                 session.dispose()

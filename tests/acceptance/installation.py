@@ -115,6 +115,13 @@ def copy_of_eventworker(folder: Path) -> Path:
     return folder
 
 
+def patched(folder: Path, patch: Path) -> None:
+    """Apply a patch to a copy of the sources."""
+    command = ["git", "apply", str(patch.resolve())]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, f"{patch}: {done.stderr}"
+
+
 def copy_of_the_tree(folder: Path) -> Path:
     """The repository as a clone of it would be, for commands that leave something there."""
     folder.mkdir(parents=True)

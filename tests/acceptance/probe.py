@@ -93,6 +93,14 @@ class Probe:
             for event_id, name, state, attempts, error in found
         }
 
+    def outcomes(self) -> dict[Pair, int]:
+        """The inbox: what it says of each pair."""
+        found = self.rows(
+            f"SELECT {self._digits.format('event_id')}, p.name, i.outcome"
+            " FROM eventworker_inbox i JOIN eventworker_plugin p ON p.number = i.plugin"
+        )
+        return {(_dashed(event_id), name): outcome for event_id, name, outcome in found}
+
     def dead(self) -> list[Pair]:
         return sorted(pair for pair, row in self.deliveries().items() if row[0] == "dead")
 

@@ -19,7 +19,7 @@ from tests.acceptance import config
 from tests.acceptance.daemon import Daemon
 from tests.acceptance.installation import Installation
 from tests.acceptance.probe import Pair, Probe, once
-from tests.helpers.rabbit import channel_at, depth
+from tests.helpers.rabbit import channel_at
 from tests.servers import Vhost, wait_until
 
 EXCHANGE, QUEUE = "storyboard", "storyboard_events"
@@ -102,7 +102,7 @@ class Site:
 
     def queue_is_empty(self) -> bool:
         if self.vhost:
-            return depth(self.vhost) == 0
+            return self.vhost.messages(QUEUE) == 0
         return self.probe.number("SELECT count(*) FROM eventworker_outbox WHERE state = 0") == 0
 
     def wait_for(self, events: Iterable[Event], *plugins: str, timeout: float = 20) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.acceptance.conftest import make_tables
+from tests.acceptance.fixtures import make_tables
 from tests.acceptance.installation import Installation
 from tests.acceptance.outages import bring_back
 from tests.acceptance.probe import once

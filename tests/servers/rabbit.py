@@ -1,9 +1,11 @@
 """A private RabbitMQ server, with an Erlang port mapper of its own."""
 
+from __future__ import annotations
+
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
@@ -28,6 +30,17 @@ class Vhost:
     user: str
     password: str
     vhost: str
+    server: RabbitServer = field(repr=False, compare=False)
+
+    def messages(self, queue: str) -> int:
+        """Messages in a queue, those included that a consumer has and did not acknowledge."""
+        return int(
+            self.server.evaluate(
+                f'{{ok, Queue}} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"{self.vhost}">>, queue,'
+                f' <<"{queue}">>)),'
+                " [{messages, Count}] = rabbit_amqqueue:info(Queue, [messages]), Count"
+            )
+        )
 
     @property
     def url(self) -> str:
@@ -70,7 +83,7 @@ class RabbitServer(Server):
         return self._epmd
 
     def at(self, vhost: str) -> Vhost:
-        return Vhost(self.host, self.port, self.user, self.password, vhost)
+        return Vhost(self.host, self.port, self.user, self.password, vhost, self)
 
     def close(self) -> None:
         if self._shell is not None:

@@ -112,3 +112,13 @@ def test_errors_are_of_one_family_and_speak_for_themselves() -> None:
     assert str(Reject("no")) == "no"
     error = DecodeError("why", b"bytes")
     assert (error.reason, error.body) == ("why", b"bytes")
+
+
+def test_a_process_that_has_worked_is_known_until_the_next_one_begins() -> None:
+    slot = Slot()
+    assert not slot.has_worked
+    slot.note_work()
+    slot.leave()
+    assert slot.has_worked
+    slot.clear()
+    assert not slot.has_worked

@@ -1,1 +1,12 @@
-"""Worker plugins for the acceptance tests, found like everybody's: through entry points."""
+"""Worker plugins for the acceptance tests, found like everybody's: through entry points.
+
+Each process of the daemon imports them, or the service beside them, and so comes to obey the orders
+that a test leaves at the fail-points.
+"""
+
+import os
+
+from eventworker_probes.orders import obey
+
+if folder := os.environ.get("PROBE_ORDERS"):
+    obey(folder)

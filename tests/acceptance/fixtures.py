@@ -18,10 +18,14 @@ TEMPLATE = "acceptance_template"
 
 
 @pytest.fixture(scope="session")
-def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def wheels(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> dict[str, Path]:
     """A wheel of eventworker, of everything under plugins/, and of the tests' own plugins."""
     workshop = tmp_path_factory.mktemp("wheels")
     copy = sources.copy_of_eventworker(workshop / "eventworker-source")
+    if mutant := pytestconfig.getoption("--mutant", None):
+        sources.patched(copy, Path(mutant))
     trees = {
         "eventworker": copy,
         **sources.plugin_sources(),
