@@ -27,6 +27,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     seed = random.SystemRandom().randrange(2**31)
     group.addoption("--seed", type=int, default=seed, help="of what the faults choose by chance")
     group.addoption("--faults-csv", metavar="FILE", help="write the table of faults there, too")
+    group.addoption("--kills", type=int, default=200, help="of a storm of SIGKILLs")
+    group.addoption("--events", type=int, default=5000, help="of a storm of SIGKILLs")
     group.addoption("--mutant", metavar="PATCH", help="try the installed package with this patch")
 
 

@@ -45,6 +45,7 @@ class Scene:
         self.judged = False
         self._record = record
         self._proofs: list[str] = []
+        self._kills = 0
         self._healed_at: float | None = None
         self._orders: Path = site.folder / "orders"
         self._orders.mkdir(exist_ok=True)
@@ -96,7 +97,7 @@ class Scene:
 
     def kill(self, pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
-        self.prove(f"SIGKILL to process {len(self._proofs) + 1}")
+        self._kills += 1
 
     def healed(self) -> None:
         """The fault is over: from here on the recovery is timed."""
@@ -123,6 +124,8 @@ class Scene:
         :param within: seconds that the recovery may take, where the fault has a bound.
         :param at_rest: whether queue, outbox and backlog have to be empty in the end.
         """
+        if self._kills:
+            self.prove(f"{self._kills} SIGKILL")
         assert self._proofs, f"{self.fault}: nothing proves that the fault fired"
         problem: AssertionError | None = None
         recovery = 0.0
