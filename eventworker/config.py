@@ -296,6 +296,14 @@ OUTBOX_OPTS: list[cfg.Opt] = [
     cfg.IntOpt(
         "relay_batch", default=200, min=1, max=5000, help="Events published per round of confirms."
     ),
+    cfg.FloatOpt(
+        "reconcile_after",
+        default=300.0,
+        min=0.0,
+        help="With driver = rabbit: seconds, beside half of rabbit_ack_timeout, after which an "
+        "event that has left the queue without reaching its plugins is published again. 0 turns "
+        "that off: what the broker loses is lost then.",
+    ),
 ]
 
 GROUPS: dict[str, list[cfg.Opt]] = {

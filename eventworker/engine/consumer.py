@@ -39,7 +39,7 @@ def consume(conf: Any, child: Child, lane: str) -> None:
     """Run one consumer until it is told to stop."""
     timelimit.install()
     engine = build_engine(conf.database.connection)
-    found = _found(conf, engine, child)
+    found = find_plugins(conf, engine, child)
     if found is None:
         return
     for name, reason in found.broken.items():
@@ -58,7 +58,7 @@ def consume(conf: Any, child: Child, lane: str) -> None:
         Consumer(engine, child, backlog, None, None, _LANE_EVERY).run()
         return
     options = conf.notifications
-    hold = _hold(conf, found.loaded)
+    hold = longest_hold(conf, found.loaded)
     dispatcher = Dispatcher(engine, caller, registry, options.max_event_bytes, hold)
     transport = transports.build(conf, engine)
     subscription = transport.subscribe(options.prefetch, child.name, hold)
@@ -69,7 +69,7 @@ def consume(conf: Any, child: Child, lane: str) -> None:
         transport.close()
 
 
-def _found(conf: Any, engine: Engine, child: Child) -> Discovery | None:
+def find_plugins(conf: Any, engine: Engine, child: Child) -> Discovery | None:
     """The plugins, found and checked while the database answers; None when told to stop before.
 
     A plugin that looks for its table in ``enabled()`` is broken here for as long as this process
@@ -97,7 +97,7 @@ def _require_answer(engine: Engine) -> None:
         raise translated(error) from error
 
 
-def _hold(conf: Any, loaded: list[Loaded]) -> float:
+def longest_hold(conf: Any, loaded: list[Loaded]) -> float:
     """Seconds that one delivery may be in hand.
 
     The broker closes the channel of a consumer that sits on a delivery for longer than its ack

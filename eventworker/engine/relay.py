@@ -31,13 +31,24 @@ _UNROUTABLE_PAUSE, _AWAY_PAUSE = 30.0, 1.0
 
 
 class Relay:
-    """Moves ready rows of the outbox to ``transport``, a batch at a time."""
+    """Moves ready rows of the outbox to ``transport``, a batch at a time.
 
-    def __init__(self, engine: Engine, transport: Transport, batch: int, owner: str) -> None:
+    :param check_in: seconds until the reconciler looks at what was sent; None for never.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        transport: Transport,
+        batch: int,
+        owner: str,
+        check_in: float | None = None,
+    ) -> None:
         self._engine = engine
         self._transport = transport
         self._batch = batch
         self._owner = owner
+        self._check_in = check_in
 
     def run_once(self) -> int:
         """Publish one batch; returns the number of rows it found.
@@ -88,7 +99,7 @@ class Relay:
                 else:
                     unsent.append(row.id)
                     away = error
-            queue.settle(connection, sent)
+            queue.settle(connection, sent, self._check_in)
             queue.give_back(connection, unroutable, self._owner, _UNROUTABLE_PAUSE)
             queue.give_back(connection, unsent, self._owner, _AWAY_PAUSE)
         for reason in {str(error) for error in results if isinstance(error, Unroutable)}:
@@ -100,7 +111,8 @@ def run(conf: Any, child: Child) -> None:
     """Relay until the child is told to stop."""
     engine = build_engine(conf.database.connection)
     transport = transports.build(conf, engine)
-    relay = Relay(engine, transport, conf.outbox.relay_batch, child.name)
+    check_in = conf.outbox.reconcile_after or None
+    relay = Relay(engine, transport, conf.outbox.relay_batch, child.name, check_in)
     lookout = Lookout(engine, conf.notifications.poll_interval)
     try:
         while not child.stopping:

@@ -71,14 +71,18 @@ def extend(connection: Connection, ids: Sequence[UUID], lease: float, owner: str
     return {row.id for row in rows}
 
 
-def settle(connection: Connection, ids: Sequence[UUID]) -> None:
-    """These are done with: handled, or confirmed by the broker."""
+def settle(connection: Connection, ids: Sequence[UUID], check_in: float | None = None) -> None:
+    """These are done with: handled, or confirmed by the broker.
+
+    :param check_in: seconds until somebody looks whether they have been handled; None if they have.
+    """
     if not ids:
         return
+    check_at = None if check_in is None else clock(check_in)
     connection.execute(
         update(outbox_table)
         .where(_outbox.id.in_(ids), _outbox.state == READY)
-        .values(state=SENT, settled_at=clock(), leased_until=None, owner=None)
+        .values(state=SENT, settled_at=clock(), check_at=check_at, leased_until=None, owner=None)
     )
 
 

@@ -1,6 +1,7 @@
 """A private RabbitMQ server, with an Erlang port mapper of its own."""
 
 import secrets
+import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -81,6 +82,13 @@ class RabbitServer(Server):
             self._epmd.kill()
             self._epmd = None
         super().close()
+
+    def wipe(self) -> None:
+        """Lose everything it had, as with a broken disk, and start anew with nothing."""
+        self.kill()
+        shutil.rmtree(self.home / "data")
+        self._home.folder("data")
+        self.start()
 
     def ctl(self, *arguments: str) -> str:
         """What rabbitmqctl prints; it takes a second or two, `evaluate` some milliseconds."""

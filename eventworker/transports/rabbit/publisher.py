@@ -25,6 +25,7 @@ from eventworker.errors import (
 )
 from eventworker.event import decode
 from eventworker.transport import Message
+from eventworker.transports.rabbit.depth import Question
 from eventworker.transports.rabbit.settings import (
     CONNECTION_ERRORS,
     RabbitSettings,
@@ -80,16 +81,29 @@ class RabbitPublisher:
         """See :meth:`eventworker.transport.Transport.publish`."""
         if not messages:
             return []
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="rabbit-publisher", daemon=True)
-            self._thread.start()
-        if not self._ready.wait(timeout):
-            error = TransportUnavailable(f"RabbitMQ at {self._settings.where}: {self._last_error}")
-            return [error] * len(messages)
+        if not self._is_ready(timeout):
+            return [self._away(self._last_error)] * len(messages)
         batch = _Batch(messages)
         self._call(lambda: self._send(batch))
         batch.done.wait(timeout)
         return list(batch.results)
+
+    def depth(self, timeout: float) -> int:
+        """See :meth:`eventworker.transport.Transport.depth`."""
+        if not self._is_ready(timeout):
+            raise self._away(self._last_error)
+        question = Question(self._settings.queue)
+        self._call(lambda: question.ask(self._connection))
+        return question.answer(timeout, self._away)
+
+    def _is_ready(self, timeout: float) -> bool:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="rabbit-publisher", daemon=True)
+            self._thread.start()
+        return self._ready.wait(timeout)
+
+    def _away(self, reason: str) -> TransportUnavailable:
+        return TransportUnavailable(f"RabbitMQ at {self._settings.where}: {reason}")
 
     def close(self) -> None:
         """Close the connection and end the thread."""
