@@ -30,7 +30,8 @@ outbox_table = Table(
     Column("owner", String(120)),
     Column("settled_at", UTCDateTime),
     Column("error", Text),
-    Column("republished", SmallInteger, nullable=False, default=0, server_default="0"),
+    # Its default is the server's alone: producers do not name it, and may be newer than the tables.
+    Column("republished", SmallInteger, nullable=False, server_default="0"),
     Column("check_at", UTCDateTime),
 )
 # MariaDB has no partial index; there the state leads, see the first migration.
