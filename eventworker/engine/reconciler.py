@@ -108,13 +108,19 @@ class Reconciler:
             return False
 
     def sweep(
-        self, before: datetime | None, *, until: datetime | None = None, dry_run: bool = False
+        self,
+        before: datetime | None,
+        *,
+        until: datetime | None = None,
+        dry_run: bool = False,
+        most: int | None = _MOST,
     ) -> Tally:
         """Look at what is not known to be handled.
 
         :param before: what was sent before this and has no outcome is lost; None for nothing.
         :param until: look only at what is due by then, and put off what has no outcome yet.
         :param dry_run: only count.
+        :param most: end after about so many that are published again; None for no limit.
         """
         tally, last = Tally(), None
         while not self._stopping():
@@ -124,7 +130,7 @@ class Reconciler:
                 break
             last = rows[-1]
             self._settle(rows, before, until, dry_run, tally)
-            if tally.republished >= _MOST and not dry_run:
+            if most is not None and tally.republished >= most:
                 break
         return tally
 
