@@ -25,6 +25,7 @@ from eventworker.engine.dispatch import Dispatcher
 from eventworker.engine.filters import EVERYTHING, configured
 from eventworker.engine.loader import Discovery, Loaded, check_databases, discover
 from eventworker.engine.registered import RegistryView
+from eventworker.engine.wear import Wear
 from eventworker.errors import DatabaseUnavailable
 from eventworker.transport import Delivery, Subscription
 
@@ -54,8 +55,9 @@ def consume(conf: Any, child: Child, lane: str) -> None:
     )
     caller = Caller(engine, conf, child.slot)
     backlog = BacklogRunner(engine, caller, registry, child.name)
+    wear = Wear(conf.max_consumer_rss, conf.max_consumer_events)
     if lane != MAIN_LANE:
-        Consumer(engine, child, backlog, None, None, _LANE_EVERY).run()
+        Consumer(engine, child, wear, backlog, None, None, _LANE_EVERY).run()
         return
     options = conf.notifications
     hold = longest_hold(conf, found.loaded)
@@ -63,7 +65,7 @@ def consume(conf: Any, child: Child, lane: str) -> None:
     transport = transports.build(conf, engine)
     subscription = transport.subscribe(options.prefetch, child.name, hold)
     try:
-        Consumer(engine, child, backlog, dispatcher, subscription, _BACKLOG_EVERY).run()
+        Consumer(engine, child, wear, backlog, dispatcher, subscription, _BACKLOG_EVERY).run()
     finally:
         subscription.close()
         transport.close()
@@ -116,6 +118,7 @@ class Consumer:
         self,
         engine: Engine,
         child: Child,
+        wear: Wear,
         backlog: BacklogRunner,
         dispatcher: Dispatcher | None,
         subscription: Subscription | None,
@@ -123,6 +126,7 @@ class Consumer:
     ) -> None:
         self._engine = engine
         self._child = child
+        self._wear = wear
         self._backlog = backlog
         self._dispatcher = dispatcher
         self._subscription = subscription
@@ -130,13 +134,21 @@ class Consumer:
         self._backlog_at = 0.0
 
     def run(self) -> None:
-        """Work until the child is told to stop; what is in hand is finished first."""
-        while not self._child.stopping:
+        """Work until the child is told to stop, or is worn out; what is in hand is finished
+        first."""
+        while not self._child.stopping and not self._is_worn_out():
             delivery = self._next()
             if delivery is not None:
                 self._insist(partial(self._dispatch, delivery))
             if time.monotonic() >= self._backlog_at:
                 self._insist(self._run_backlog)
+
+    def _is_worn_out(self) -> bool:
+        reason = self._wear.reason()
+        if reason:
+            log.info("this process ends and is replaced: %s", reason)
+            self._child.slot.retire()
+        return bool(reason)
 
     def _insist(self, work: Callable[[], None]) -> None:
         """Do ``work`` once, waiting for the database as often as it is away."""
@@ -159,9 +171,11 @@ class Consumer:
     def _dispatch(self, delivery: Delivery) -> None:
         if self._dispatcher is not None and self._dispatcher.dispatch(delivery):
             self._backlog_at = 0.0  # it left something to us; do it next
+        self._wear.count()
 
     def _run_backlog(self) -> None:
         busy = self._backlog.run_due()
+        self._wear.count(busy)
         # Jittered, so that the consumers of a host do not look all at once.
         pause = 0.0 if busy else self._backlog_every * random.uniform(0.75, 1.25)
         self._backlog_at = time.monotonic() + pause

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 _BODY = struct.Struct("=16sHdd")
-#: Where the state stands, behind the body.
-_STATE = 64
+#: Where the state stands, behind the body, and whether the process wants to be replaced.
+_STATE, _WORN = 64, 65
 _IDLE, _CALLING, _RETURNED = 0, 1, 2
 
 
@@ -37,6 +37,20 @@ class Slot:
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, mmap.PAGESIZE)  # anonymous and shared: survives fork
+
+    def clear(self) -> None:
+        """Begin anew, for another process."""
+        self._memory[_STATE] = _IDLE
+        self._memory[_WORN] = 0
+
+    def retire(self) -> None:
+        """The process is about to end well, and wants to be replaced."""
+        self._memory[_WORN] = 1
+
+    @property
+    def retired(self) -> bool:
+        """Whether it said so."""
+        return bool(self._memory[_WORN])
 
     def enter(self, event_id: UUID, plugin: int, timeout: float) -> None:
         kill_at = time.monotonic() + timeout + grace(timeout)

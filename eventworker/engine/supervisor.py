@@ -161,7 +161,7 @@ class Supervisor:
     def _start(self, post: _Post, now: float) -> None:
         if self._order is not _Order.RUN:
             return
-        post.slot.leave()
+        post.slot.clear()
         post.overrun = None
         post.replaced = False
         post.started = now
@@ -222,8 +222,8 @@ class Supervisor:
             )
         short = time.monotonic() - post.started < _SHORT_LIFE
         # A call that is blamed cannot repeat itself at once, so its crash is no crash loop; nor is
-        # an end that we asked for.
-        unasked = call is None and not post.replaced
+        # an end that we asked for, or that the process announced.
+        unasked = call is None and not post.replaced and not post.slot.retired
         post.short_lives = post.short_lives + 1 if short and unasked else 0
         pause = min(2.0 ** (post.short_lives - 1), _LONGEST_PAUSE) if post.short_lives > 1 else 0.0
         post.start_at = time.monotonic() + pause
