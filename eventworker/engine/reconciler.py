@@ -203,6 +203,7 @@ def run(conf: Any, child: Child) -> None:
     if found is None:
         return
     transport = transports.build(conf, engine)
+    child.at_stop(transport.interrupt)
     judge = build_judge(conf, engine, Caller(engine, conf, child.slot), found)
     reconciler = Reconciler(engine, transport, judge, in_hand(conf), lambda: child.stopping)
     failures = 0

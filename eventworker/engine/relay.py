@@ -7,6 +7,7 @@ the inbox of each plugin absorbs the duplicate.
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 from uuid import UUID
 
@@ -49,6 +50,9 @@ class Relay:
         self._batch = batch
         self._owner = owner
         self._check_in = check_in
+        #: Resources that no queue is bound for, until when (time.monotonic) they are passed over:
+        #: thousands of their events, all due again at once, would hold up those that can be sent.
+        self._unroutable: dict[str, float] = {}
 
     def run_once(self) -> int:
         """Publish one batch; returns the number of rows it found.
@@ -56,8 +60,12 @@ class Relay:
         :raises DatabaseUnavailable: when the database is away.
         :raises TransportUnavailable: when the broker is; the rows are free again then.
         """
+        now = time.monotonic()
+        self._unroutable = {name: at for name, at in self._unroutable.items() if at > now}
         with short_transaction(self._engine) as connection:
-            rows = queue.claim(connection, self._batch, _LEASE, self._owner)
+            rows = queue.claim(
+                connection, self._batch, _LEASE, self._owner, without=list(self._unroutable)
+            )
         if not rows:
             return 0
         messages = [
@@ -96,6 +104,7 @@ class Relay:
                     queue.bury(connection, row.id, str(error))
                 elif isinstance(error, Unroutable):
                     unroutable.append(row.id)
+                    self._unroutable[row.resource] = time.monotonic() + _UNROUTABLE_PAUSE
                 else:
                     unsent.append(row.id)
                     away = error
@@ -113,6 +122,7 @@ def run(conf: Any, child: Child) -> None:
     transport = transports.build(conf, engine)
     check_in = conf.outbox.reconcile_after or None
     relay = Relay(engine, transport, conf.outbox.relay_batch, child.name, check_in)
+    child.at_stop(transport.interrupt)
     lookout = Lookout(engine, conf.notifications.poll_interval)
     try:
         while not child.stopping:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -31,12 +31,20 @@ class Row:
     claims: int
 
 
-def claim(connection: Connection, limit: int, lease: float, owner: str) -> list[Row]:
-    """Lease up to ``limit`` ready rows to ``owner`` for ``lease`` seconds, oldest first."""
+def claim(
+    connection: Connection, limit: int, lease: float, owner: str, without: Collection[str] = ()
+) -> list[Row]:
+    """Lease up to ``limit`` ready rows to ``owner`` for ``lease`` seconds, oldest first.
+
+    :param without: resources whose events are passed over.
+    """
+    wanted = and_(_outbox.state == READY, _free)
+    if without:
+        wanted = and_(wanted, _outbox.resource.not_in(without))
     rows: Any = claim_rows(
         connection,
         outbox_table,
-        and_(_outbox.state == READY, _free),
+        wanted,
         _outbox.id,
         limit,
         {"leased_until": clock(lease), "owner": owner, "claims": _outbox.claims + 1},

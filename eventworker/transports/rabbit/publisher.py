@@ -8,9 +8,12 @@ alarm blocks the connections that publish, and must not block acks.
 from __future__ import annotations
 
 import logging
+import re
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pika
@@ -29,9 +32,11 @@ from eventworker.transports.rabbit.depth import Question
 from eventworker.transports.rabbit.settings import (
     CONNECTION_ERRORS,
     RabbitSettings,
+    Retries,
     connection_parameters,
     declare_topology,
     describe,
+    log_failure,
 )
 
 log = logging.getLogger(__name__)
@@ -40,6 +45,10 @@ log = logging.getLogger(__name__)
 _LONGEST_KEY = 255
 _CONTENT_TYPES = {"storyboard": "application/json", "cloudevents": cloudevents.CONTENT_TYPE}
 _UNCONFIRMED = "not confirmed by the broker"
+#: What RabbitMQ closes a channel with when a message is above its max_message_size.
+_TOO_LARGE = re.compile(r"message size \d+ is larger than configured max size (\d+)")
+#: Longest part of a wait in seconds.
+_SLICE = 0.1
 
 
 class _Batch:
@@ -47,17 +56,29 @@ class _Batch:
 
     def __init__(self, messages: Sequence[Message]) -> None:
         self.messages = messages
-        self.results: list[TransportError | None] = [TransportUnavailable(_UNCONFIRMED)] * len(
-            messages
-        )
+        self.unconfirmed: TransportError = TransportUnavailable(_UNCONFIRMED)
+        self.results: dict[int, TransportError | None] = {}
         self.left = len(messages)
         self.done = threading.Event()
+
+    def answer(self) -> list[TransportError | None]:
+        """What became of each message, as far as it is known."""
+        return [self.results.get(index, self.unconfirmed) for index in range(len(self.messages))]
 
     def settle(self, index: int, error: TransportError | None) -> None:
         self.results[index] = error
         self.left -= 1
         if self.left == 0:
             self.done.set()
+
+
+@dataclass(frozen=True, slots=True)
+class _Unconfirmed:
+    """A message that was sent, of so many bytes."""
+
+    batch: _Batch
+    index: int
+    size: int
 
 
 class RabbitPublisher:
@@ -71,10 +92,13 @@ class RabbitPublisher:
         self._closing = threading.Event()
         self._connection: Any = None
         self._channel: Any = None
-        self._unconfirmed: dict[int, tuple[_Batch, int]] = {}
+        self._unconfirmed: dict[int, _Unconfirmed] = {}
         self._returned: Counter[str] = Counter()
         self._next_tag = 1
         self._last_error = "no connection yet"
+        self._blocked = False
+        self._interrupted = False
+        self._retries = Retries(settings)
         self._thread: threading.Thread | None = None
 
     def publish(self, messages: Sequence[Message], timeout: float) -> list[TransportError | None]:
@@ -85,8 +109,33 @@ class RabbitPublisher:
             return [self._away(self._last_error)] * len(messages)
         batch = _Batch(messages)
         self._call(lambda: self._send(batch))
-        batch.done.wait(timeout)
-        return list(batch.results)
+        if not self._wait(batch.done, timeout):
+            batch.unconfirmed = TransportUnavailable(f"{_UNCONFIRMED}: {self._last_error}")
+        results = batch.answer()
+        if any(isinstance(result, Unroutable) for result in results):
+            self._declare_again()
+        return results
+
+    def interrupt(self) -> None:
+        """See :meth:`eventworker.transport.Transport.interrupt`."""
+        self._interrupted = True
+
+    def _wait(self, event: threading.Event, timeout: float) -> bool:
+        """Wait for the event, at most until interrupted. In slices, since whoever interrupts may be
+        a signal handler, which must not take a lock that this thread holds."""
+        deadline = time.monotonic() + timeout
+        while not event.wait(min(_SLICE, max(0.0, deadline - time.monotonic()))):
+            if self._interrupted or time.monotonic() >= deadline:
+                return event.is_set()
+        return True
+
+    def _declare_again(self) -> None:
+        """Bind the queue again: somebody may have unbound or deleted it by mistake."""
+        try:
+            with pika.BlockingConnection(self._parameters) as setup:
+                declare_topology(setup, self._settings)
+        except (*CONNECTION_ERRORS, TransportError) as error:
+            log.debug("the queue cannot be bound again: %s", describe(error))
 
     def depth(self, timeout: float) -> int:
         """See :meth:`eventworker.transport.Transport.depth`."""
@@ -100,7 +149,7 @@ class RabbitPublisher:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="rabbit-publisher", daemon=True)
             self._thread.start()
-        return self._ready.wait(timeout)
+        return self._wait(self._ready, timeout)
 
     def _away(self, reason: str) -> TransportUnavailable:
         return TransportUnavailable(f"RabbitMQ at {self._settings.where}: {reason}")
@@ -120,8 +169,8 @@ class RabbitPublisher:
     # The I/O thread.
 
     def _run(self) -> None:
-        failures = 0
         while not self._closing.is_set():
+            self._blocked = False
             try:
                 with pika.BlockingConnection(self._parameters) as setup:
                     declare_topology(setup, self._settings)
@@ -131,6 +180,8 @@ class RabbitPublisher:
                     on_open_error_callback=self._on_closed,
                     on_close_callback=self._on_closed,
                 )
+                self._connection.add_on_connection_blocked_callback(self._on_blocked)
+                self._connection.add_on_connection_unblocked_callback(self._on_unblocked)
                 try:
                     self._connection.ioloop.start()
                 finally:
@@ -140,18 +191,11 @@ class RabbitPublisher:
                 if not isinstance(error, (*CONNECTION_ERRORS, TransportError)):
                     log.exception("the publisher's connection is made anew")
                 self._last_error = describe(error)
-            was_ready = self._ready.is_set()
             self._ready.clear()
             self._fail_unconfirmed()
             if not self._closing.is_set():
-                failures = 1 if was_ready else failures + 1
-                pause = self._settings.pause(failures)
-                log.warning(
-                    "RabbitMQ at %s: %s; next try in %.1f s",
-                    self._settings.where,
-                    self._last_error,
-                    pause,
-                )
+                pause = self._retries.pause()
+                log_failure(log, self._settings, self._last_error, pause)
                 self._closing.wait(pause)
 
     def _on_open(self, connection: Any) -> None:
@@ -165,11 +209,39 @@ class RabbitPublisher:
         self._next_tag = 1
         channel.add_on_close_callback(self._on_channel_closed)
         channel.add_on_return_callback(self._on_return)
-        channel.confirm_delivery(self._on_confirm, callback=lambda _frame: self._ready.set())
+        channel.confirm_delivery(self._on_confirm, callback=self._on_ready)
+
+    def _on_ready(self, _frame: Any) -> None:
+        self._last_error = "no answer in time"
+        self._retries.serves()
+        self._ready.set()
+
+    def _on_blocked(self, _connection: Any, frame: Any) -> None:
+        # A broker with a memory or disk alarm stops reading from us. What is sent now would be in
+        # its buffers, and published when the alarm ends, once for each time that it was sent.
+        self._blocked = True
+        self._ready.clear()
+        self._last_error = f"the broker blocks those who publish: {frame.method.reason}"
+        log.warning("RabbitMQ at %s: %s", self._settings.where, self._last_error)
+
+    def _on_unblocked(self, _connection: Any, _frame: Any) -> None:
+        self._blocked = False
+        log.info("RabbitMQ at %s: the broker takes messages again", self._settings.where)
+        if self._channel is not None and self._channel.is_open:
+            self._ready.set()
 
     def _on_channel_closed(self, _channel: Any, reason: BaseException) -> None:
         self._last_error = describe(reason)
+        if too_large := _TOO_LARGE.search(self._last_error):
+            self._refuse_larger(int(too_large[1]))
         self._close_connection()
+
+    def _refuse_larger(self, limit: int) -> None:
+        """Of all that is not confirmed, the broker closed the channel for these alone."""
+        for tag, sent in list(self._unconfirmed.items()):
+            if sent.size > limit:
+                del self._unconfirmed[tag]
+                sent.batch.settle(sent.index, Unpublishable(self._last_error))
 
     def _on_closed(self, connection: Any, reason: BaseException) -> None:
         self._last_error = describe(reason)
@@ -177,7 +249,9 @@ class RabbitPublisher:
 
     def _close_connection(self) -> None:
         self._ready.clear()
-        if self._connection.is_open:
+        if self._blocked and self._closing.is_set():
+            self._connection.ioloop.stop()  # the broker would not read our good-bye
+        elif self._connection.is_open:
             self._connection.close()
 
     def _send(self, batch: _Batch) -> None:
@@ -186,10 +260,11 @@ class RabbitPublisher:
                 batch.settle(index, Unpublishable(f"{message.resource!r} is no routing key"))
                 continue
             try:
+                body = self._body(message)
                 self._channel.basic_publish(
                     self._settings.exchange,
                     message.resource,
-                    self._body(message),
+                    body,
                     self._properties(message),
                     mandatory=True,
                 )
@@ -199,7 +274,7 @@ class RabbitPublisher:
             except Exception as error:  # a message that cannot be encoded
                 batch.settle(index, Unpublishable(describe(error)))
                 continue
-            self._unconfirmed[self._next_tag] = (batch, index)
+            self._unconfirmed[self._next_tag] = _Unconfirmed(batch, index, len(body))
             self._next_tag += 1
 
     def _body(self, message: Message) -> bytes:
@@ -244,8 +319,8 @@ class RabbitPublisher:
             tags = [tag]
         acked = isinstance(method, pika.spec.Basic.Ack)
         for each in tags:
-            batch, index = self._unconfirmed.pop(each)
-            batch.settle(index, self._verdict(batch.messages[index], acked))
+            sent = self._unconfirmed.pop(each)
+            sent.batch.settle(sent.index, self._verdict(sent.batch.messages[sent.index], acked))
 
     def _verdict(self, message: Message, acked: bool) -> TransportError | None:
         # Counted, as a message may have been sent a second time after its first was given up on.
@@ -263,8 +338,9 @@ class RabbitPublisher:
     def _fail_unconfirmed(self) -> None:
         unconfirmed, self._unconfirmed = self._unconfirmed, {}
         self._returned.clear()
-        for batch, index in unconfirmed.values():
-            batch.settle(index, TransportUnavailable(f"{_UNCONFIRMED}: {self._last_error}"))
+        for sent in unconfirmed.values():
+            error = TransportUnavailable(f"{_UNCONFIRMED}: {self._last_error}")
+            sent.batch.settle(sent.index, error)
 
 
 def _headers(message: Message) -> dict[str, str]:
