@@ -144,9 +144,7 @@ class Reconciler:
     ) -> None:
         verdicts = self._judge.judge(rows)
         of = {each: [row for row in rows if verdicts[row.id] is each] for each in Verdict}
-        gone = [
-            row for row in of[Verdict.LACKING] if before is not None and row.settled_at < before
-        ]
+        gone = [row for row in of[Verdict.LACKING] if before is not None and row.sent_at < before]
         again = [row for row in gone if row.republished < LIMIT]
         given_up = [row for row in gone if row.republished >= LIMIT]
         waiting = [row for row in of[Verdict.LACKING] if row not in gone]
@@ -169,7 +167,7 @@ class Reconciler:
         for row in lost:
             log.error("%s", _lost(row), extra={"event": str(row.id)})
         # The outcome of one that was published again may be its first copy's.
-        taken = [row.settled_at for row in of[Verdict.HANDLED] if not row.republished]
+        taken = [row.sent_at for row in of[Verdict.HANDLED] if not row.republished]
         self._taken = max([*taken, *([self._taken] if self._taken else [])], default=None)
 
 

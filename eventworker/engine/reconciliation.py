@@ -154,4 +154,4 @@ class Judge:
 
 def _is_owed(row: Sent, known: Registered) -> bool:
     """Whether the plugin was on when the event was sent, and every consumer knew."""
-    return known.since + CLEARLY < row.settled_at
+    return known.since + CLEARLY < row.sent_at

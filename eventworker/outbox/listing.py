@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, and_, func, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, func, select, update
 
 from eventworker.outbox.table import DEAD, LOST, READY, SENT, outbox_table
 
@@ -28,7 +28,7 @@ RETRYABLE = ("dead", "lost")
 class Listed:
     """One row.
 
-    :ivar settled_at: when the broker confirmed it, or it was found to be unpublishable.
+    :ivar settled_at: when the broker first confirmed it, or it was found to be unpublishable.
     :ivar republished: how often it was published again.
     """
 
@@ -74,11 +74,19 @@ def retryable(connection: Connection, state: str | None, ids: Sequence[UUID]) ->
 
 def retry(connection: Connection, state: str | None, ids: Sequence[UUID]) -> int:
     """Have them published again, as if for the first time; returns their number."""
+    # A dead one was given to nobody, so its time in the outbox begins when it is sent.
+    # (Not told by its state, which MariaDB has changed already where it comes to this column.)
+    since = case((_outbox.sent_at.is_(None), None), else_=_outbox.settled_at)
     changed = connection.execute(
         update(outbox_table)
         .where(_chosen(state, ids))
         .values(
-            state=READY, republished=0, error=None, settled_at=None, leased_until=None, owner=None
+            state=READY,
+            republished=0,
+            error=None,
+            settled_at=since,
+            leased_until=None,
+            owner=None,
         )
     )
     return changed.rowcount

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
 
 from eventworker.db import claim_rows, clock, update_rows
 from eventworker.outbox.table import DEAD, READY, SENT, outbox_table
@@ -90,7 +90,14 @@ def settle(connection: Connection, ids: Sequence[UUID], check_in: float | None =
     connection.execute(
         update(outbox_table)
         .where(_outbox.id.in_(ids), _outbox.state == READY)
-        .values(state=SENT, settled_at=clock(), check_at=check_at, leased_until=None, owner=None)
+        .values(
+            state=SENT,
+            settled_at=func.coalesce(_outbox.settled_at, clock()),
+            sent_at=clock(),
+            check_at=check_at,
+            leased_until=None,
+            owner=None,
+        )
     )
 
 

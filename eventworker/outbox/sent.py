@@ -32,12 +32,12 @@ _LONGEST_PAUSE = 3600.0
 class Sent:
     """A row that is not known to be handled.
 
-    :ivar settled_at: when the broker had confirmed it, by the database's clock.
+    :ivar sent_at: when the broker had confirmed it last, by the database's clock.
     :ivar republished: how often it has been published again.
     """
 
     id: UUID
-    settled_at: datetime
+    sent_at: datetime
     check_at: datetime
     republished: int
 
@@ -64,7 +64,7 @@ def unproven(
         same = and_(_outbox.check_at == after.check_at, _outbox.id > after.id)
         where.append(or_(later, same))
     rows = connection.execute(
-        select(_outbox.id, _outbox.settled_at, _outbox.check_at, _outbox.republished)
+        select(_outbox.id, _outbox.sent_at, _outbox.check_at, _outbox.republished)
         .where(*where)
         .order_by(_outbox.check_at, _outbox.id)
         .limit(limit)
@@ -99,7 +99,7 @@ def postpone(connection: Connection, rows: Sequence[Sent], at: datetime) -> None
         update(outbox_table)
         .where(_outbox.id == bindparam("row"), _outbox.state == SENT)
         .values(check_at=bindparam("later")),
-        [{"row": row.id, "later": at + min(at - row.settled_at, longest)} for row in rows],
+        [{"row": row.id, "later": at + min(at - row.sent_at, longest)} for row in rows],
     )
 
 
@@ -110,7 +110,7 @@ def republish(connection: Connection, rows: Sequence[Sent]) -> int:
             connection,
             [row for row in rows if row.republished == count],
             count,
-            {"state": READY, "republished": count + 1, "settled_at": None, "leased_until": None},
+            {"state": READY, "republished": count + 1, "leased_until": None},
         )
         for count in {row.republished for row in rows}
     )

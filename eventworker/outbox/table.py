@@ -32,6 +32,9 @@ outbox_table = Table(
     Column("error", Text),
     # Its default is the server's alone: producers do not name it, and may be newer than the tables.
     Column("republished", SmallInteger, nullable=False, server_default="0"),
+    # Of the last time that it was sent, while settled_at is that of the first: what is published
+    # again is not kept for longer, since the inbox does not remember for longer.
+    Column("sent_at", UTCDateTime),
     Column("check_at", UTCDateTime),
 )
 # MariaDB has no partial index; there the state leads, see the first migration.

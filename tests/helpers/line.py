@@ -101,7 +101,7 @@ class Line:
             connection.execute(
                 update(outbox_table)
                 .where(outbox_table.c.id.in_(ids))
-                .values(settled_at=clock(-age.total_seconds()))
+                .values(sent_at=clock(-age.total_seconds()))
             )
 
     def rows(self) -> dict[UUID, Any]:

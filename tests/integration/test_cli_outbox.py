@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, update
 
-from eventworker.db import short_transaction
+from eventworker.db import clock, short_transaction
 from eventworker.event import Event
+from eventworker.outbox import queue, record
 from eventworker.outbox.table import DEAD, LOST, READY, outbox_table
 from tests.helpers.commands import Commands
 from tests.helpers.databases import effects, outbox_states
@@ -129,6 +130,21 @@ def test_what_was_given_up_on_is_listed_and_published_again(
     line.consume()
     assert effects(line.engine) == ["ledger"] * 2
     assert {line.rows()[each.id].republished for each in (one, two)} == {0}
+
+
+def test_one_that_was_dead_for_long_has_its_whole_time_in_the_outbox(
+    line: Line, command: Commands
+) -> None:
+    event = make_event()
+    with short_transaction(line.engine) as connection:
+        record(connection, event)
+        queue.bury(connection, event.id, "too long")
+        long_ago = {"settled_at": clock(-80 * 86400.0)}
+        connection.execute(update(outbox_table).values(long_ago))
+    assert command("outbox", "retry", str(event.id)).code == 0
+    line.publish()
+    row = line.rows()[event.id]
+    assert row.sent_at - row.settled_at < timedelta(seconds=1)
 
 
 def test_retry_needs_to_be_told_what(line: Line, command: Commands) -> None:

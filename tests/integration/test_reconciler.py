@@ -145,7 +145,7 @@ def test_what_waits_in_a_long_queue_is_looked_at_ever_more_seldom(
     line.sent_earlier(timedelta(minutes=10), *events)
     assert line.reconciler.look() == Tally(waiting=3)
     assert line.reconciler.look() == Tally()
-    ages = [row.check_at - row.settled_at for row in line.rows().values()]
+    ages = [row.check_at - row.sent_at for row in line.rows().values()]
     assert all(timedelta(minutes=19) < age < timedelta(minutes=22) for age in ages)
 
 
@@ -311,6 +311,22 @@ def test_what_is_lost_again_and_again_is_given_up_with_an_error(
     assert (row.state, row.republished, row.check_at) == (LOST, LIMIT, None)
     assert "never handled" in row.error
     assert line.look() == Tally()
+
+
+def test_what_is_published_again_is_not_kept_for_longer(
+    engine: Engine, make_line: Callable[..., Line], vhost: Vhost
+) -> None:
+    """The inbox remembers an event for so long after it was sent first, and then forgets it."""
+    line = make_line(engine, Plugin("alpha"))
+    (event,) = line.send(*stories(1))
+    before = line.rows()[event.id]
+    with channel_at(vhost) as channel:
+        channel.queue_purge(QUEUE)
+    assert line.look() == Tally(republished=1)
+    line.publish()
+    after = line.rows()[event.id]
+    assert after.settled_at == before.settled_at
+    assert after.sent_at > before.sent_at
 
 
 def test_two_reconcilers_publish_it_again_once(

@@ -16,6 +16,7 @@ def upgrade() -> None:
     # What was sent before keeps NULL in check_at: nobody looks at it.
     republished = sa.Column("republished", sa.SmallInteger(), nullable=False, server_default="0")
     add_column("eventworker_outbox", republished)
+    add_column("eventworker_outbox", sa.Column("sent_at", UTCDateTime()))
     add_column("eventworker_outbox", sa.Column("check_at", UTCDateTime()))
     op.create_index(
         "ix_eventworker_outbox_check_at",
