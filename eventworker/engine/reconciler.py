@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -41,6 +42,8 @@ _PAGE, _MOST = 200, 1000
 LIMIT = 3
 #: Longest pause in seconds between two rounds.
 _EVERY = 15.0
+#: Seconds until it is said again that something cannot be decided here.
+_REMIND_EVERY = 3600.0
 _LOST = (
     "published again {0} times and never handled: see that queue and bindings are right, and then: "
     "eventworker outbox retry {1}"
@@ -204,12 +207,12 @@ def run(conf: Any, child: Child) -> None:
     child.at_stop(transport.interrupt)
     judge = build_judge(conf, engine, Caller(engine, conf, child.slot), found)
     reconciler = Reconciler(engine, transport, judge, in_hand(conf), lambda: child.stopping)
-    failures = 0
+    failures, reporter = 0, Reporter()
     try:
         # After SIGHUP another process loads the plugins that are on now.
         while not child.stopping and _chosen(conf) == chosen:
             try:
-                _report(reconciler.look())
+                reporter.report(reconciler.look())
                 failures = 0
             except DatabaseUnavailable as error:
                 log.warning("%s", error)
@@ -227,18 +230,26 @@ def _chosen(conf: Any) -> tuple[list[str], list[str]]:
     return list(conf.plugins.disabled), list(conf.plugins.only)
 
 
-def _report(tally: Tally) -> None:
-    if tally.republished:
-        log.warning(
-            "published again: %d events that were confirmed by the broker and never handled",
-            tally.republished,
-        )
-    if tally.unsure:
-        log.warning(
-            "%d events have no outcome of plugins that are not loaded here, and only a host that "
-            "has them can tell whether they are lost; see: eventworker plugins list",
-            tally.unsure,
-        )
+class Reporter:
+    """Logs what an operator wants to know, and not at each round."""
+
+    def __init__(self) -> None:
+        self._quiet_until = 0.0
+
+    def report(self, tally: Tally) -> None:
+        """Log one round."""
+        if tally.republished:
+            log.warning(
+                "published again: %d events that were confirmed by the broker and never handled",
+                tally.republished,
+            )
+        if tally.unsure and time.monotonic() >= self._quiet_until:
+            self._quiet_until = time.monotonic() + _REMIND_EVERY
+            log.warning(
+                "%d events have no outcome of plugins that are not loaded here, and only a host "
+                "that has them can tell whether they are lost; see: eventworker plugins list",
+                tally.unsure,
+            )
 
 
 service = Service(

@@ -44,8 +44,9 @@ Index(
     postgresql_where=outbox_table.c.state == READY,
     sqlite_where=outbox_table.c.state == READY,
 )
+CHECK_INDEX = "ix_eventworker_outbox_check_at"
 Index(
-    "ix_eventworker_outbox_check_at",
+    CHECK_INDEX,
     outbox_table.c.check_at,
     postgresql_where=outbox_table.c.check_at.is_not(None),
     sqlite_where=outbox_table.c.check_at.is_not(None),

@@ -48,11 +48,16 @@ def add_user(broker: RabbitServer, vhost: str, user: str) -> None:
 
 
 def permit(
-    broker: RabbitServer, vhost: str, user: str, configure: str = ".*", write: str = ".*"
+    broker: RabbitServer,
+    vhost: str,
+    user: str,
+    configure: str = ".*",
+    write: str = ".*",
+    read: str = ".*",
 ) -> None:
     broker.evaluate(
         f'rabbit_auth_backend_internal:set_permissions(<<"{user}">>, <<"{vhost}">>,'
-        f' <<"{configure}">>, <<"{write}">>, <<".*">>, <<"tests">>)'
+        f' <<"{configure}">>, <<"{write}">>, <<"{read}">>, <<"tests">>)'
     )
 
 
@@ -338,6 +343,25 @@ def test_a_right_that_is_taken_away_is_named_and_asked_for_ever_more_seldom(
     assert "ACCESS_REFUSED" in caplog.text
     # Doubling from a quarter of a second on: no more than five in six seconds.
     assert 2 <= caplog.text.count("next try") <= 5
+
+
+def test_a_consumer_that_may_not_read_asks_ever_more_seldom_and_goes_on_when_it_may(
+    broker: RabbitServer,
+    place: Vhost,
+    connect: Callable[..., RabbitTransport],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    transport = connect(retry_delay=3.0)
+    subscription = transport.subscribe(5)
+    until_it_works(transport, subscription, 1)
+    permit(broker, place.vhost, place.user, read="nothing")
+    broker.ctl("close_all_connections", "--vhost", place.vhost, "by the test")
+    with caplog.at_level(logging.WARNING):
+        wait_until(lambda: len(told(caplog, "subscription", "ACCESS_REFUSED")) >= 3, 15)
+        pauses = [line.rpartition("in ")[2] for line in told(caplog, "subscription", "")]
+    assert float(pauses[-1].removesuffix(" s")) >= 1.0, pauses
+    permit(broker, place.vhost, place.user)
+    until_it_works(transport, subscription, 2)
 
 
 def test_a_port_that_answers_nothing_is_asked_ever_more_seldom(place: Vhost) -> None:
