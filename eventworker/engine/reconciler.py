@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 #: Rows looked at in one go, and rows published again per round: new events are not to wait behind
 #: a whole day's.
-_PAGE, _MOST = 200, 1000
+_PAGE, _MOST = 500, 1000
 #: Times that an event is published again. What then still has no outcome has another trouble.
 LIMIT = 3
 #: Longest pause in seconds between two rounds.
@@ -222,6 +222,8 @@ def run(conf: Any, child: Child) -> None:
             child.slot.leave()
             pause = min(_EVERY, max(0.2, conf.outbox.reconcile_after / 4))
             child.wait(pause * random.uniform(0.75, 1.25))
+        if not child.stopping:
+            child.slot.retire()
     finally:
         transport.close()
 
