@@ -13,22 +13,20 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pika
 import pika.exceptions
 
-from eventworker import cloudevents
 from eventworker.errors import (
     TransportError,
     TransportUnavailable,
     Unpublishable,
     Unroutable,
 )
-from eventworker.event import decode
 from eventworker.transport import Message
 from eventworker.transports.rabbit.depth import Question
+from eventworker.transports.rabbit.outgoing import UNCONFIRMED, Batch, Form, Unconfirmed
 from eventworker.transports.rabbit.settings import (
     CONNECTION_ERRORS,
     RabbitSettings,
@@ -43,42 +41,10 @@ log = logging.getLogger(__name__)
 
 #: Bytes of a routing key (a short string of AMQP 0-9-1, section 4.2.5.3).
 _LONGEST_KEY = 255
-_CONTENT_TYPES = {"storyboard": "application/json", "cloudevents": cloudevents.CONTENT_TYPE}
-_UNCONFIRMED = "not confirmed by the broker"
 #: What RabbitMQ closes a channel with when a message is above its max_message_size.
 _TOO_LARGE = re.compile(r"message size \d+ is larger than configured max size (\d+)")
 #: Longest part of a wait in seconds.
 _SLICE = 0.1
-
-
-class _Batch:
-    """The messages of one ``publish`` call, and what became of each."""
-
-    def __init__(self, messages: Sequence[Message]) -> None:
-        self.messages = messages
-        self.unconfirmed: TransportError = TransportUnavailable(_UNCONFIRMED)
-        self.results: dict[int, TransportError | None] = {}
-        self.left = len(messages)
-        self.done = threading.Event()
-
-    def answer(self) -> list[TransportError | None]:
-        """What became of each message, as far as it is known."""
-        return [self.results.get(index, self.unconfirmed) for index in range(len(self.messages))]
-
-    def settle(self, index: int, error: TransportError | None) -> None:
-        self.results[index] = error
-        self.left -= 1
-        if self.left == 0:
-            self.done.set()
-
-
-@dataclass(frozen=True, slots=True)
-class _Unconfirmed:
-    """A message that was sent, of so many bytes."""
-
-    batch: _Batch
-    index: int
-    size: int
 
 
 class RabbitPublisher:
@@ -87,12 +53,12 @@ class RabbitPublisher:
     def __init__(self, settings: RabbitSettings) -> None:
         self._settings = settings
         self._parameters = connection_parameters(settings, "publisher")
-        self._content_type = _CONTENT_TYPES[settings.wire_format]
+        self._form = Form(settings)
         self._ready = threading.Event()
         self._closing = threading.Event()
         self._connection: Any = None
         self._channel: Any = None
-        self._unconfirmed: dict[int, _Unconfirmed] = {}
+        self._unconfirmed: dict[int, Unconfirmed] = {}
         self._returned: Counter[str] = Counter()
         self._next_tag = 1
         self._last_error = "no connection yet"
@@ -107,10 +73,10 @@ class RabbitPublisher:
             return []
         if not self._is_ready(timeout):
             return [self._away(self._last_error)] * len(messages)
-        batch = _Batch(messages)
+        batch = Batch(messages)
         self._call(lambda: self._send(batch))
         if not self._wait(batch.done, timeout):
-            batch.unconfirmed = TransportUnavailable(f"{_UNCONFIRMED}: {self._last_error}")
+            batch.unconfirmed = TransportUnavailable(f"{UNCONFIRMED}: {self._last_error}")
         results = batch.answer()
         if any(isinstance(result, Unroutable) for result in results):
             self._declare_again()
@@ -254,18 +220,18 @@ class RabbitPublisher:
         elif self._connection.is_open:
             self._connection.close()
 
-    def _send(self, batch: _Batch) -> None:
+    def _send(self, batch: Batch) -> None:
         for index, message in enumerate(batch.messages):
             if len(message.resource.encode()) > _LONGEST_KEY:
                 batch.settle(index, Unpublishable(f"{message.resource!r} is no routing key"))
                 continue
             try:
-                body = self._body(message)
+                body = self._form.body(message)
                 self._channel.basic_publish(
                     self._settings.exchange,
                     message.resource,
                     body,
-                    self._properties(message),
+                    self._form.properties(message),
                     mandatory=True,
                 )
             except pika.exceptions.AMQPError as error:
@@ -274,37 +240,8 @@ class RabbitPublisher:
             except Exception as error:  # a message that cannot be encoded
                 batch.settle(index, Unpublishable(describe(error)))
                 continue
-            self._unconfirmed[self._next_tag] = _Unconfirmed(batch, index, len(body))
+            self._unconfirmed[self._next_tag] = Unconfirmed(batch, index, len(body))
             self._next_tag += 1
-
-    def _body(self, message: Message) -> bytes:
-        if self._content_type != cloudevents.CONTENT_TYPE:
-            return message.body
-        event = decode(
-            message.body,
-            id=message.id,
-            time=message.time,
-            source=message.source,
-            traceparent=message.traceparent,
-            tracestate=message.tracestate,
-            max_bytes=2**24,
-        )
-        return cloudevents.encode(
-            event,
-            source=self._settings.cloudevents_source,
-            type_prefix=self._settings.cloudevents_type_prefix,
-            max_bytes=2**24,
-        )
-
-    def _properties(self, message: Message) -> pika.BasicProperties:
-        return pika.BasicProperties(
-            app_id=self._settings.application,
-            content_type=self._content_type,
-            delivery_mode=2,
-            message_id=str(message.id),
-            timestamp=max(0, int(message.time.timestamp())),
-            headers=_headers(message),
-        )
 
     def _on_return(self, _channel: Any, _method: Any, properties: Any, _body: bytes) -> None:
         # The broker returns an unroutable message first and confirms it right after.
@@ -339,15 +276,5 @@ class RabbitPublisher:
         unconfirmed, self._unconfirmed = self._unconfirmed, {}
         self._returned.clear()
         for sent in unconfirmed.values():
-            error = TransportUnavailable(f"{_UNCONFIRMED}: {self._last_error}")
+            error = TransportUnavailable(f"{UNCONFIRMED}: {self._last_error}")
             sent.batch.settle(sent.index, error)
-
-
-def _headers(message: Message) -> dict[str, str]:
-    headers = {"time": message.time.isoformat(), "source": message.source}
-    # Plain strings under these names are what OpenTelemetry's propagators look for.
-    if message.traceparent is not None:
-        headers["traceparent"] = message.traceparent
-    if message.tracestate is not None:
-        headers["tracestate"] = message.tracestate
-    return headers
