@@ -13,10 +13,8 @@ from dataclasses import dataclass
 from uuid import UUID
 
 _BODY = struct.Struct("=16sHdd")
-#: Where the state stands, behind the body.
-_STATE = 64
-#: Behind that: whether this process has done anything since it began.
-_WORKED = 65
+#: Where the state stands, behind the body, and whether this process has done any work.
+_STATE, _WORKED = 64, 65
 _IDLE, _CALLING, _RETURNED = 0, 1, 2
 
 

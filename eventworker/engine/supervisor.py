@@ -222,7 +222,8 @@ class Supervisor:
             )
         short = time.monotonic() - post.started < _SHORT_LIFE
         # A call that is blamed cannot repeat itself at once, so its crash is no crash loop; nor is
-        # an end that we asked for, nor a kill from outside of a process that was at work.
+        # an end that we asked for, nor any end of a process that was able to work: it was killed
+        # from outside, or is worn out.
         unasked = call is None and not post.replaced and not post.slot.has_worked
         post.short_lives = post.short_lives + 1 if short and unasked else 0
         pause = min(2.0 ** (post.short_lives - 1), _LONGEST_PAUSE) if post.short_lives > 1 else 0.0
