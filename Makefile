@@ -7,7 +7,7 @@ REQUIREMENTS := setup.cfg $(wildcard pyproject.toml plugins/*/setup.cfg)
 
 .DEFAULT_GOAL := help
 .PHONY: help venv servers run test lint format types floors pytest long unit contract integration \
-	acceptance docs sample clean
+	acceptance docs fuzz sample clean
 # Two test suites at once would only fight for the processors.
 .NOTPARALLEL:
 
@@ -65,6 +65,10 @@ integration: servers venv ## tests against real servers
 acceptance: servers venv ## the installed commands, seen from outside
 	$(PYTEST) tests/acceptance $(ARGS)
 
+fuzz: venv ## fuzz what reads a stranger's bytes (SECONDS=600: for so long)
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet -e '.[fuzz]'
+	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),600)
+
 docs: venv ## the documentation, in docs/_build/html
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 
@@ -74,6 +78,6 @@ sample: venv ## write etc/eventworker.conf.sample anew
 
 clean: ## remove all that the commands above made
 	rm -rf $(VENV) .servers.json .pytest_cache .mypy_cache .ruff_cache .import_linter_cache \
-		.hypothesis build dist docs/_build
+		.hypothesis .fuzz build dist docs/_build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find . -name '*.egg-info' -type d -prune -exec rm -rf {} +
