@@ -7,7 +7,7 @@ REQUIREMENTS := setup.cfg $(wildcard pyproject.toml plugins/*/setup.cfg)
 
 .DEFAULT_GOAL := help
 .PHONY: help venv servers run test lint format types floors pytest long unit contract integration \
-	acceptance docs fuzz sample clean
+	acceptance docs fuzz audit lock sample clean
 # Two test suites at once would only fight for the processors.
 .NOTPARALLEL:
 
@@ -68,6 +68,15 @@ acceptance: servers venv ## the installed commands, seen from outside
 fuzz: venv ## fuzz what reads a stranger's bytes (SECONDS=600: for so long)
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet -e '.[fuzz]'
 	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),600)
+
+audit: venv ## what is known against the locked dependencies, and their list (exit code 3: unknown)
+	@$(BIN)/python -c 'import pip_audit, cyclonedx_py' 2>/dev/null \
+		|| $(BIN)/python -m pip install --quiet -e '.[audit]'
+	@$(BIN)/python -m tools.supply audit
+
+lock: venv ## pin the run-time dependencies anew, with their hashes, in requirements.lock
+	@$(BIN)/python -c 'import piptools' 2>/dev/null || $(BIN)/python -m pip install --quiet -e '.[audit]'
+	$(BIN)/python -m tools.supply lock
 
 docs: venv ## the documentation, in docs/_build/html
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
