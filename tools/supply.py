@@ -4,7 +4,7 @@
 ``requirements.lock``. ``sbom`` lists the lock as CycloneDX JSON in ``dist/`` and needs no network.
 ``audit`` writes that list, too, and asks a service what is known against the locked versions.
 
-Exit codes of ``audit``: 0 nothing is known; 1 something is known; 3 nothing could be said, or not of
+Exit codes of ``audit``: 0 nothing is known; 1 something is; 3 nothing could be said, or not of
 all of it. pip-audit itself ends with 0 where its service knows none of the packages.
 """
 
