@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,9 +77,10 @@ def _runs(log: str) -> int:
     return int(found[-1].split()[-1]) if found else 0
 
 
-def fuzz_all(seconds: int, names: list[str]) -> list[Result]:
+def fuzz_all(seconds: int, names: list[str]) -> Iterator[Result]:
     """Each target for its share of the time, at least a second."""
-    return [fuzz(name, max(1, seconds // len(names))) for name in names]
+    for name in names:
+        yield fuzz(name, max(1, seconds // len(names)))
 
 
 def main() -> int:
@@ -86,12 +88,14 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=600, help="for all targets together")
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(TARGETS))
     arguments = parser.parse_args()
-    results = fuzz_all(arguments.seconds, arguments.targets or list(TARGETS))
-    for result in results:
-        print(f"{result.name}: {result.runs:,} inputs, {len(result.failures)} broke the law")
+    broken = 0
+    for result in fuzz_all(arguments.seconds, arguments.targets or list(TARGETS)):
+        broken += len(result.failures)
+        count = len(result.failures)
+        print(f"{result.name}: {result.runs:,} inputs, {count} broke the law", flush=True)
         if result.failures:
-            print(result.log[-3000:], *result.failures, sep="\n")
-    return 1 if any(result.failures for result in results) else 0
+            print(result.log[-3000:], *result.failures, sep="\n", flush=True)
+    return 1 if broken else 0
 
 
 if __name__ == "__main__":

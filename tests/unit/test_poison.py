@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventworker import wire
-from eventworker.errors import DecodeError
-from eventworker.event import decode
+from eventworker import cloudevents, wire
+from eventworker.errors import DecodeError, EncodeError
+from eventworker.event import WIRE_FIELDS, Event, checked, decode
+from tests.helpers.events import events, json_values
 from tests.helpers.poison import POISON, REST, Poison, sound
 
 
@@ -112,3 +113,29 @@ def test_a_damaged_body_is_read_or_refused_and_nothing_else(place: int, byte: by
         decode(sound[:place] + byte + sound[place + 1 :])
     except DecodeError:
         return
+
+
+#: The right names with whatever in them, under any label.
+almost_events = st.dictionaries(st.sampled_from(WIRE_FIELDS) | st.text(max_size=5), json_values)
+labels = st.sampled_from([None, "application/json", "text/x+json", cloudevents.CONTENT_TYPE])
+
+
+@given(almost_events, labels)
+def test_an_almost_event_is_read_or_refused_and_nothing_else(
+    fields: dict[str, object], label: str | None
+) -> None:
+    body = json.dumps({"method": "PUT", "resource": "story", **fields}).encode()
+    try:
+        wire.read(body, label)
+    except DecodeError as refused:
+        assert len(str(refused)) < 500  # noqa: PT017 - either is right
+
+
+@given(events)
+def test_what_is_written_is_read_as_the_same_event(event: Event) -> None:
+    """Where it is within the bounds of the wire at all."""
+    try:
+        body = checked(event).encode()
+    except EncodeError:
+        return
+    assert wire.read(body, None, id=event.id, time=event.time) == event
