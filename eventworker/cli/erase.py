@@ -105,7 +105,7 @@ def _erase(arguments: argparse.Namespace) -> int:
             eraser.ask(plugins)
         finally:
             progress.clear()
-            if not arguments.dry_run:
+            if not arguments.dry_run and eraser.erased.rows.total():
                 _log(erasure, arguments, eraser.erased)
     return _report(erasure, arguments, eraser.erased, spooled, not_here)
 
