@@ -1,8 +1,8 @@
 """Fuzz all targets for a while, sharing the time: ``python -m tests.fuzz --seconds 600``.
 
-What a target has learned is kept under ``.fuzz``, for the next run. An input that breaks a law goes
-to ``tests/fuzz/corpus/TARGET`` and is to be committed with the fix:
-``tests/unit/test_fuzz_corpus.py`` tries each of them in every run.
+What a target has learned is kept under ``.fuzz``, for the next run. ``tests/fuzz/corpus/TARGET`` has a
+few inputs of each that got somewhere new; one that breaks a law goes there, too, and is to be
+committed with the fix. ``tests/unit/test_fuzz_corpus.py`` tries all of them in every run.
 """
 
 from __future__ import annotations
