@@ -6,8 +6,8 @@ PYTEST := $(BIN)/python -m pytest
 REQUIREMENTS := setup.cfg $(wildcard pyproject.toml plugins/*/setup.cfg)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv servers run test lint format types floors pytest long faults mutants unit contract integration \
-	acceptance docs sample clean
+.PHONY: help venv servers run test lint format types floors pytest long faults mutants unit contract \
+	integration acceptance docs fuzz audit lock sample clean
 # Two test suites at once would only fight for the processors.
 .NOTPARALLEL:
 
@@ -72,6 +72,19 @@ integration: servers venv ## tests against real servers
 acceptance: servers venv ## the installed commands, seen from outside
 	$(PYTEST) tests/acceptance $(ARGS)
 
+fuzz: venv ## fuzz what reads a stranger's bytes (SECONDS=600: for so long)
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet -e '.[fuzz]'
+	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),600)
+
+audit: venv ## what is known against the locked dependencies, and their list (exit code 3: unknown)
+	@$(BIN)/python -c 'import pip_audit, cyclonedx_py' 2>/dev/null \
+		|| $(BIN)/python -m pip install --quiet -e '.[audit]'
+	@$(BIN)/python -m tools.supply audit
+
+lock: venv ## pin the run-time dependencies anew, with their hashes, in requirements.lock
+	@$(BIN)/python -c 'import piptools' 2>/dev/null || $(BIN)/python -m pip install --quiet -e '.[audit]'
+	$(BIN)/python -m tools.supply lock
+
 docs: venv ## the documentation, in docs/_build/html
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 
@@ -81,6 +94,6 @@ sample: venv ## write etc/eventworker.conf.sample anew
 
 clean: ## remove all that the commands above made
 	rm -rf $(VENV) .servers.json .pytest_cache .mypy_cache .ruff_cache .import_linter_cache \
-		.hypothesis build dist docs/_build
+		.hypothesis .fuzz build dist docs/_build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find . -name '*.egg-info' -type d -prune -exec rm -rf {} +

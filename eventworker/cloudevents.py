@@ -45,6 +45,11 @@ def is_named_by(content_type: str | None) -> bool:
     return content_type is not None and content_type.lower().startswith(_MEDIA_TYPES)
 
 
+def is_json(media_type: str) -> bool:
+    """Whether a content type names JSON, or a format that is written in it."""
+    return _JSON_MEDIA_TYPE.fullmatch(media_type) is not None
+
+
 def encode(
     event: Event,
     *,
@@ -223,9 +228,7 @@ def _change(fields: dict[str, Any], kind: str, body: bytes) -> dict[str, Any]:
     if fields.get("data_base64") is not None:
         raise DecodeError("data_base64 is not read: send JSON in data", body)
     media_type = fields.get("datacontenttype")
-    if media_type is not None and not (
-        isinstance(media_type, str) and _JSON_MEDIA_TYPE.fullmatch(media_type)
-    ):
+    if media_type is not None and not (isinstance(media_type, str) and is_json(media_type)):
         raise DecodeError(f"datacontenttype {str(media_type)[:80]!r} is not read, only JSON", body)
     data = fields.get("data")
     if isinstance(data, dict) and "method" in data and "resource" in data:

@@ -55,6 +55,7 @@ class Delivery:
     :param redelivered: True when it may have been delivered before.
     :param properties: what else the publisher said, for the quarantine.
     :param content_type: the format of the body, where the publisher named one.
+    :param content_encoding: how the publisher says that the body is packed, where it said so.
     :param anonymous: the publisher gave no id, and ``event_id`` is one of ours.
     """
 
@@ -70,6 +71,7 @@ class Delivery:
     traceparent: str | None = None
     tracestate: str | None = None
     content_type: str | None = None
+    content_encoding: str | None = None
     _settled: bool = False
 
     def ack(self) -> None:

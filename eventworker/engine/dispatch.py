@@ -92,6 +92,7 @@ class Dispatcher:
             event = wire.read(
                 delivery.body,
                 delivery.content_type,
+                content_encoding=delivery.content_encoding,
                 id=delivery.event_id,
                 time=delivery.time,
                 source=delivery.source,

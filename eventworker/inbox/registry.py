@@ -162,16 +162,17 @@ def pause(connection: Connection, name: str, by: str = "", reason: str = "") -> 
     :raises PluginError: when the name is unknown, or retired.
     """
     before = _known(connection, name)
-    connection.execute(
+    changed = connection.execute(
         update(plugin_table)
-        .where(plugin_table.c.number == before.number)
+        # The state again: it may have been retired since the look.
+        .where(plugin_table.c.number == before.number, plugin_table.c.state != RETIRED)
         .values(
             paused_at=func.coalesce(plugin_table.c.paused_at, clock()),
             paused_by=_cut(by, 120),
             pause_reason=_cut(reason, 500),
         )
     )
-    return before
+    return before if changed.rowcount else pause(connection, name, by, reason)
 
 
 def resume(connection: Connection, name: str) -> Registered:

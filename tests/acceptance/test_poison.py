@@ -1,47 +1,19 @@
 """Bytes that are no event: kept with the reason, while the queue moves on and nobody dies."""
 
+import hashlib
 import json
+from pathlib import Path
 
 import pika
+import pytest
 
 from eventworker.event import Event
 from tests.acceptance.probe import Probe, once
 from tests.acceptance.site import EXCHANGE, Site
 from tests.helpers.events import make_event
+from tests.helpers.poison import POISON, STRANGE_HEADERS, sound
 from tests.helpers.rabbit import channel_at
 from tests.servers import wait_until
-
-GOOD = {"method": "POST", "resource": "story"}
-
-
-def with_title(title: bytes) -> bytes:
-    return b'{"method": "POST", "resource": "story", "resource_after": {"title": ' + title + b"}}"
-
-
-#: A body, and a word of the reason that an operator is to read.
-POISON: dict[str, tuple[bytes, str]] = {
-    "nothing at all": (b"", "not strict JSON"),
-    "no JSON": (b"\x80\x04\x95pickle?", "not strict JSON"),
-    "half of it": (b'{"method": "POST", "resou', "not strict JSON"),
-    "a list": (b"[1, 2]", "not list"),
-    "null": (b"null", "not NoneType"),
-    "no method": (b'{"resource": "story"}', "method"),
-    "no resource": (b'{"method": "POST"}', "resource"),
-    "a resource of another type": (json.dumps({**GOOD, "resource": 7}).encode(), "resource"),
-    "one key twice": (b'{"method": "POST", "method": "PUT", "resource": "story"}', "duplicate"),
-    "NaN": (with_title(b"NaN"), "NaN"),
-    "infinity": (with_title(b"1e999"), "too large"),
-    "a number of 5,000 digits": (with_title(b"9" * 5000), "not strict JSON"),
-    "100,000 brackets": (with_title(b"[" * 100_000), "nested"),
-    "100 levels": (with_title(b"[" * 100 + b"]" * 100), "nested"),
-    "bad UTF-8": (with_title(b'"\xff\xfe"'), "utf-8"),
-    "a byte order mark": (b"\xef\xbb\xbf" + json.dumps(GOOD).encode(), "not strict JSON"),
-    "a lone surrogate": (with_title(b'"\\ud800"'), "surrogate"),
-    "NUL in a name": (json.dumps({**GOOD, "resource": "sto\x00ry"}).encode(), "resource"),
-    "NUL as a byte": (with_title(b'"\x00"'), "not strict JSON"),
-    "a number beyond 64 bits": (json.dumps({**GOOD, "status": 2**70}).encode(), "status"),
-    "2 MB": (with_title(b'"' + b"x" * (2 * 1024 * 1024) + b'"'), "the limit is"),
-}
 
 
 def send_between_neighbours(site: Site) -> list[Event]:
@@ -50,16 +22,16 @@ def send_between_neighbours(site: Site) -> list[Event]:
     events = []
     with channel_at(site.vhost) as channel:
         channel.confirm_delivery()
-        for number, (body, _) in enumerate(POISON.values()):
-            properties = pika.BasicProperties(app_id=f"stranger {number}")
-            channel.basic_publish(EXCHANGE, "story", body, properties, mandatory=True)
+        for number, poison in enumerate(POISON.values()):
+            properties = pika.BasicProperties(app_id=f"stranger {number}", **poison.properties)
+            channel.basic_publish(EXCHANGE, "story", poison.body, properties, mandatory=True)
             events += site.send(make_event(resource_id=number))
     return events
 
 
 def all_are_kept(site: Site) -> None:
     count = "SELECT count(*) FROM eventworker_quarantine"
-    wait_until(lambda: site.probe.number(count) >= len(POISON), 10, "not all are in quarantine")
+    wait_until(lambda: site.probe.number(count) >= len(POISON), 30, "not all are in quarantine")
 
 
 def test_poison_is_kept_with_its_reason_and_its_neighbours_are_handled(
@@ -79,13 +51,57 @@ def test_poison_is_kept_with_its_reason_and_its_neighbours_are_handled(
         )
     }
     assert len(kept) == len(POISON)
-    for number, (name, (body, word)) in enumerate(POISON.items()):
-        reason, app_id = kept[body]
-        assert word.lower() in reason.lower(), f"{name}: {reason}"
+    for number, (name, poison) in enumerate(POISON.items()):
+        reason, app_id = kept[poison.body]
+        assert poison.word.lower() in reason.lower(), f"{name}: {reason}"
         assert app_id == f"stranger {number}"
     site.stop_all()
     assert probe.effects() == once(events, "alpha", "beta")
     assert probe.deliveries() == {}
+
+
+def test_events_under_strange_headers_are_handled_once(site: Site, probe: Probe) -> None:
+    site.start(workers=2)
+    assert site.vhost
+    ids = []
+    with channel_at(site.vhost) as channel:
+        channel.confirm_delivery()
+        for number, headers in enumerate(STRANGE_HEADERS.values()):
+            ids.append(make_event().id)
+            properties = pika.BasicProperties(message_id=str(ids[-1]), headers=headers)
+            channel.basic_publish(EXCHANGE, "story", sound(number), properties, mandatory=True)
+    handled = "SELECT count(*) FROM probe_effect WHERE plugin = 'alpha'"
+    wait_until(lambda: probe.number(handled) == len(ids), 15, "not all are handled")
+    site.stop_all()
+    assert probe.number("SELECT count(*) FROM probe_effect") == 2 * len(ids)
+    assert probe.number("SELECT count(*) FROM eventworker_quarantine") == 0
+
+
+def most_memory(pid: int) -> int:
+    """Bytes that a process has had in memory at the most."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    (peak,) = (line.split()[1] for line in lines if line.startswith("VmHWM"))
+    return int(peak) * 1024
+
+
+@pytest.mark.slow
+def test_a_hundred_megabytes_are_kept_and_need_a_few_times_their_size(
+    site: Site, probe: Probe
+) -> None:
+    daemon = site.start(workers=1)
+    size = 100 * 1024 * 1024
+    body = b"x" * size
+    assert site.vhost
+    with channel_at(site.vhost) as channel:
+        channel.confirm_delivery()
+        channel.basic_publish(EXCHANGE, "story", body, mandatory=True)
+    (event,) = site.send(make_event())
+    site.wait_for([event], "alpha", "beta", timeout=60)
+    sizes = "SELECT length(body), sha256 FROM eventworker_quarantine"
+    assert probe.rows(sizes) == [(size, hashlib.sha256(body).hexdigest())]
+    assert max(most_memory(pid) for pid in daemon.family()) < 6 * size
+    site.stop_all()
+    assert probe.effects() == once([event], "alpha", "beta")
 
 
 def test_what_the_json_of_a_good_event_may_hold_arrives_intact(site: Site, probe: Probe) -> None:

@@ -8,7 +8,12 @@ import pytest
 
 from eventworker import __version__
 from tests.acceptance.daemon import Daemon
-from tests.acceptance.installation import Installation, plugin_sources
+from tests.acceptance.installation import (
+    Installation,
+    build_wheels,
+    copy_of_eventworker,
+    plugin_sources,
+)
 from tests.servers import wait_until
 
 
@@ -29,6 +34,21 @@ def test_the_commands_run(empty: Installation) -> None:
     for verb in ("db", "config", "plugins", "deliveries", "publish"):
         assert f"\n    {verb} " in shown.stdout
     assert shown.stderr == version.stderr == ""
+
+
+def test_a_wheel_is_the_same_bytes_when_it_is_built_again(
+    wheels: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    sources = {"eventworker": copy_of_eventworker(tmp_path / "source")}
+    built = []
+    for name in ("first", "second"):
+        workshop = tmp_path / name
+        workshop.mkdir()
+        built.append(build_wheels(sources, workshop)["eventworker"].read_bytes())
+    assert built[0] == built[1]
+    # Without that variable the files carry the time of the copy.
+    assert built[0] != wheels["eventworker"].read_bytes()
 
 
 @pytest.mark.slow

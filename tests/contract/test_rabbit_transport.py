@@ -124,7 +124,8 @@ def test_bytes_that_no_cloudevent_can_be_made_of_are_reported_and_the_others_are
     [
         ("application/cloudevents+json; charset=utf-8",) * 2,
         (None, None),
-        (b"\xff", None),
+        # No text, and not nothing either: it is quarantined by it.
+        (b"\xff", r"\xff"),
     ],
 )
 def test_a_delivery_says_in_which_format_its_bytes_are(

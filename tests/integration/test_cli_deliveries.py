@@ -384,6 +384,16 @@ def test_quarantined_bytes_that_still_are_no_event_stay_and_the_reason_is_told(
     assert count(engine, quarantine_table) == 1
 
 
+@pytest.mark.parametrize("label", [{"content_encoding": "gzip"}, {"content_type": "text/plain"}])
+def test_what_was_refused_by_its_label_is_refused_again(
+    engine: Engine, command: Commands, label: dict[str, str]
+) -> None:
+    quarantined(engine, make_event().encode(), **label)
+    result = command("deliveries", "retry", "q1")
+    assert result.code == 1
+    assert "is not read" in result.err
+
+
 def test_the_size_limit_of_a_replay_is_the_configured_one(
     engine: Engine, command: Commands
 ) -> None:

@@ -11,12 +11,14 @@ from typing import Any
 from uuid import UUID
 
 from eventworker.capture.spool.format import Damaged
+from eventworker.errors import SpoolError
 from eventworker.transport import Message
 
 #: What :func:`read_row` raises for a row that was damaged.
 MISREAD = (ValueError, TypeError, AttributeError)
 
 _MESSAGE = "id, time, source, resource, body, crc"
+_TABLES = {"waiting": "waiting", "refused": "refused"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,29 @@ def discard(connection: sqlite3.Connection, seqs: Iterable[int]) -> list[int]:
         if connection.execute("DELETE FROM refused WHERE seq = ?", (seq,)).rowcount:
             found.append(seq)
     return found
+
+
+def page(connection: sqlite3.Connection, table: str, after: int, limit: int) -> list[Waiting]:
+    """The next messages of ``waiting`` or ``refused``, behind the place ``after``.
+
+    :raises SpoolError: when a row was damaged.
+    """
+    rows = connection.execute(
+        f"SELECT seq, {_MESSAGE} FROM {_TABLES[table]} WHERE seq > ? ORDER BY seq LIMIT ?",
+        (after, limit),
+    )
+    try:
+        return [read_row(row) for row in rows]
+    except MISREAD as error:
+        raise SpoolError(f"a row of {table} behind {after} is damaged: {error}") from error
+
+
+def erase(connection: sqlite3.Connection, table: str, rows: Iterable[Waiting]) -> None:
+    """Delete messages of ``waiting`` or ``refused``; their bytes in the file are overwritten."""
+    connection.execute("PRAGMA secure_delete = ON")
+    connection.executemany(
+        f"DELETE FROM {_TABLES[table]} WHERE seq = ? AND id = ?", [_place(row) for row in rows]
+    )
 
 
 def has_unroutable(connection: sqlite3.Connection) -> bool:

@@ -109,6 +109,7 @@ def _reread(entry: Contents | None, max_bytes: int) -> tuple[Event | None, str |
         event = wire.read(
             entry.body,
             entry.properties.get("content_type"),
+            content_encoding=entry.properties.get("content_encoding"),
             id=_uuid(entry.properties.get("message_id")),
             time=entry.received_at,
             source=str(entry.properties.get("source") or ""),

@@ -34,7 +34,7 @@ class RabbitSettings:
     host: str = "localhost"
     port: int = 5672
     userid: str = "storyboard"
-    password: str = "storyboard"
+    password: str = "storyboard"  # noqa: S105 - StoryBoard's default, as in the options
     virtual_host: str = "/"
     login_method: str = "PLAIN"
     exchange: str = "storyboard"

@@ -24,6 +24,7 @@ import pika.exceptions
 from eventworker import tracecontext
 from eventworker.errors import TransportError
 from eventworker.transport import Delivery, Subscription
+from eventworker.transports.rabbit.headers import tolerate_all_headers
 from eventworker.transports.rabbit.settings import (
     CONNECTION_ERRORS,
     RabbitSettings,
@@ -49,6 +50,7 @@ class RabbitSubscription(Subscription):
     def __init__(self, settings: RabbitSettings, prefetch: int, patience: float = 60.0) -> None:
         self._settings = settings
         self._parameters = connection_parameters(settings, "consumer")
+        tolerate_all_headers()
         self._prefetch = prefetch
         self._patience = patience
         self._arrived: deque[tuple[Delivery, float]] = deque()
@@ -177,11 +179,12 @@ class RabbitSubscription(Subscription):
             time=_time(properties),
             source=_source(properties),
             properties={
-                "exchange": method.exchange,
-                "routing_key": method.routing_key,
-                "message_id": properties.message_id,
-                "content_type": properties.content_type,
-                "app_id": properties.app_id,
+                "exchange": _text(method.exchange),
+                "routing_key": _text(method.routing_key),
+                "message_id": _text(properties.message_id),
+                "content_type": _text(properties.content_type),
+                "content_encoding": _text(properties.content_encoding),
+                "app_id": _text(properties.app_id),
                 "source": _source(properties),
                 "traceparent": traceparent,
                 "tracestate": tracestate,
@@ -189,6 +192,7 @@ class RabbitSubscription(Subscription):
             traceparent=traceparent,
             tracestate=tracestate,
             content_type=_text(properties.content_type),
+            content_encoding=_text(properties.content_encoding),
         )
         with self._arrival:
             self._arrived.append((delivery, time.monotonic()))
@@ -248,7 +252,8 @@ def _source(properties: Any) -> str:
 
 
 def _text(value: str | bytes | None) -> str | None:
-    return value if isinstance(value, str) else None
+    # Not None for what is no UTF-8: that would say that the publisher said nothing.
+    return value.decode(errors="backslashreplace") if isinstance(value, bytes) else value
 
 
 def _trace(properties: Any) -> tuple[str | None, str | None]:

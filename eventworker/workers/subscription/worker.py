@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from functools import cached_property, partial
 from typing import Any, ClassVar
 
-from sqlalchemy import ColumnElement, Connection, Insert, delete
+from sqlalchemy import ColumnElement, Connection, Insert, delete, tuple_
 from sqlalchemy.orm import Session
 
+from eventworker.erasure import Erasure
 from eventworker.event import Event
 from eventworker.plugin import WorkerTaskBase
 from eventworker.workers.subscription.comparing import fitted
@@ -22,6 +23,7 @@ from eventworker.workers.subscription.permitted import Permissions
 from eventworker.workers.subscription.receivers import Followers, Query
 from eventworker.workers.subscription.rules import Rules, rules_of
 from eventworker.workers.subscription.schema import Schema, look_up
+from eventworker.workers.subscription.tables import notification_table
 from eventworker.workers.subscription.values import Case, KnownId, Values
 from eventworker.workers.subscription.words import TypeRule, event_type, info_of, type_rules
 
@@ -147,6 +149,23 @@ class SubscriptionWorker(WorkerTaskBase):
             connection.execute(
                 delete(subscriptions.table).where(target_type == kind, target_id == own_id)
             )
+
+    def erase(self, connection: Connection, erasure: Erasure) -> int:
+        """Delete the notifications about it; in a table of the application's that is its own to do.
+
+        :returns: their number.
+        """
+        if not self._schema(connection).notifications.is_own:
+            return 0
+        table = notification_table.c
+        about: ColumnElement[bool]
+        if erasure.event is not None:
+            about = table.event_id == erasure.event
+        elif erasure.author is not None:
+            about = table.author_id == erasure.author
+        else:
+            about = tuple_(table.resource, table.resource_id) == erasure.resource
+        return connection.execute(delete(notification_table).where(about)).rowcount
 
     @property
     def _options(self) -> Any:

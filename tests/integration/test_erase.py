@@ -1,0 +1,441 @@
+"""Erasing: what is kept of an event beyond its id is gone, wherever it stood, and nothing else."""
+
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Engine, insert, select, update
+
+from eventworker.capture.spool import waiting
+from eventworker.capture.spool.store import Store
+from eventworker.db import clock, metadata, short_transaction
+from eventworker.engine import eraser
+from eventworker.engine.eraser import PLACES, Eraser
+from eventworker.engine.loader import Discovery
+from eventworker.erasure import Erasure
+from eventworker.event import Event
+from eventworker.inbox import backlog, quarantine, registry
+from eventworker.inbox.backlog import Failure, delivery_table, event_table
+from eventworker.inbox.claims import FirstClaim, Outcome, run_once
+from eventworker.inbox.quarantine import quarantine_table
+from eventworker.outbox import queue, record
+from eventworker.outbox.table import outbox_table
+from eventworker.transport import Message
+from eventworker.workers.subscription.tables import notification_table
+from tests.helpers.commands import Commands
+from tests.helpers.databases import count, deliveries, effect_table, effects, outcomes, rows, write
+from tests.helpers.events import make_event
+from tests.helpers.plugins import Plugin, loaded
+
+CANARY = "canary-7f3a"
+ADA = Erasure(author="7")
+
+
+@pytest.fixture
+def engine(engine: Engine) -> Engine:
+    """A database with two registered plugins: audit is 1, hooks is 2."""
+    metadata.create_all(engine)
+    with short_transaction(engine) as connection:
+        registry.sync(connection, ["audit", "hooks"], [])
+    return engine
+
+
+@pytest.fixture
+def command(engine: Engine, tmp_path: Path) -> Commands:
+    url = engine.url.render_as_string(hide_password=False)
+    return Commands(
+        tmp_path / "eventworker.conf",
+        f"[database]\nconnection = {url}\n[notifications]\ndriver = sql\n",
+    )
+
+
+def by_ada(**fields: Any) -> Event:
+    return make_event(author_id=7, resource_after={"text": CANARY}, **fields)
+
+
+def sent(engine: Engine, event: Event) -> Event:
+    """In the outbox, and handled by both."""
+    ready(engine, event)
+    with short_transaction(engine) as connection:
+        queue.settle(connection, [event.id])
+    for plugin in (1, 2):
+        run_once(engine, FirstClaim(event.id, plugin), lambda session: write(session, "done"))
+    return event
+
+
+def ready(engine: Engine, event: Event) -> Event:
+    with short_transaction(engine) as connection:
+        record(connection, event)
+    return event
+
+
+def failed(engine: Engine, event: Event, delay: float | None = None) -> Event:
+    with short_transaction(engine) as connection:
+        said = f"it broke: {event.resource_after}"
+        failure = Failure(said, f"Traceback: {said}", delay)
+        backlog.fail_first(connection, event, 1, failure)
+    return event
+
+
+def unreadable(engine: Engine, event: Event) -> bytes:
+    """In quarantine: half of it, with its author at the beginning."""
+    body = event.encode()[:-3]
+    with short_transaction(engine) as connection:
+        quarantine.put(connection, body, "no good", {"message_id": str(event.id)})
+    return body
+
+
+def everything(engine: Engine) -> str:
+    """All that stands in eventworker's tables."""
+    return repr([rows(engine, table) for table in metadata.sorted_tables])
+
+
+def erase(engine: Engine, erasure: Erasure = ADA, **options: Any) -> eraser.Erased:
+    return Eraser(engine, erasure, **options).run()
+
+
+def test_nothing_of_an_author_is_left_but_ids_and_all_of_the_others_is(engine: Engine) -> None:
+    mine = [sent(engine, by_ada()), failed(engine, by_ada())]
+    unreadable(engine, by_ada())
+    others = make_event(author_id=8, resource_after={"text": "other"})
+    sent(engine, others)
+    failed(engine, make_event(author_id=77))
+    unreadable(engine, make_event(author_id=8))
+    before = {
+        table: count(engine, table) for table in (outbox_table, event_table, quarantine_table)
+    }
+    assert CANARY in everything(engine)
+
+    erased = erase(engine)
+
+    assert CANARY not in everything(engine)
+    assert dict(erased.rows) == {
+        "eventworker_outbox": 1,
+        "eventworker_event": 1,
+        "eventworker_delivery": 1,
+        "eventworker_quarantine": 1,
+    }
+    assert (erased.waiting, erased.held) == (set(), set())
+    after = {table: count(engine, table) for table in before}
+    assert after == {table: number - 1 for table, number in before.items()}
+    assert outcomes(engine)[mine[0].id, 1] is Outcome.DONE
+    assert outcomes(engine)[mine[1].id, 1] is Outcome.DISCARDED
+
+
+def test_an_erased_event_that_comes_again_is_not_handled_again(engine: Engine) -> None:
+    event = sent(engine, by_ada())
+    erase(engine)
+    claim = FirstClaim(event.id, 1)
+    assert not run_once(engine, claim, lambda session: write(session, "again"))
+    assert effects(engine) == ["done", "done"]
+
+
+@pytest.mark.parametrize("make", [ready, lambda engine, event: failed(engine, event, 60.0)])
+def test_what_is_still_to_be_handled_is_left_and_told(
+    engine: Engine, make: Callable[[Engine, Event], Event]
+) -> None:
+    event = make(engine, by_ada())
+    before = everything(engine)
+    erased = erase(engine)
+    assert erased.waiting == {event.id}
+    assert everything(engine) == before
+
+
+def test_a_dead_letter_of_one_plugin_waits_for_the_other_ones_retry(engine: Engine) -> None:
+    event = failed(engine, by_ada())
+    with short_transaction(engine) as connection:
+        backlog.park(connection, event, [2])
+    assert erase(engine).waiting == {event.id}
+    assert len(deliveries(engine)) == 2
+
+
+def test_open_work_can_be_erased_too_and_is_discarded(engine: Engine) -> None:
+    waiting_one = ready(engine, by_ada())
+    retrying = failed(engine, by_ada(), 60.0)
+    erased = erase(engine, open_too=True)
+    assert CANARY not in everything(engine)
+    assert erased.waiting == set()
+    # Of the one nobody had heard yet: should it come again, both know that it is over.
+    gone = {(event.id, plugin) for event in (waiting_one, retrying) for plugin in (1, 2)}
+    assert outcomes(engine) == dict.fromkeys(gone, Outcome.DISCARDED)
+
+
+@pytest.mark.parametrize("open_too", [False, True])
+def test_what_a_process_has_in_hand_is_left(engine: Engine, open_too: bool) -> None:
+    leased, called = ready(engine, by_ada()), failed(engine, by_ada(), 0.0)
+    with short_transaction(engine) as connection:
+        queue.claim(connection, 10, 60.0, "host/1")
+        backlog.claim(connection, [1], 10, 60.0, "host/1")
+    erased = erase(engine, open_too=open_too)
+    assert erased.held == {leased.id, called.id}
+    assert sum(erased.rows.values()) == 0
+    assert (count(engine, outbox_table), len(deliveries(engine))) == (1, 1)
+
+
+def test_a_row_that_another_transaction_has_locked_is_in_hand(engine: Engine) -> None:
+    """A call whose lease has run out goes on in its transaction, and is not waited for."""
+    if engine.dialect.name == "sqlite":
+        pytest.skip("there one transaction writes at a time")
+    event = failed(engine, by_ada(), 60.0)
+    with engine.begin() as other:
+        other.execute(select(delivery_table.c.id).with_for_update())
+        erased = erase(engine, open_too=True)
+    assert erased.held == {event.id}
+    assert len(deliveries(engine)) == 1
+
+
+def test_a_plugin_that_is_owed_the_event_at_this_moment_keeps_it(engine: Engine) -> None:
+    """The transaction that parks has stored the event; the erasure waits for its deliveries."""
+    if engine.dialect.name == "sqlite":
+        pytest.skip("there one transaction writes at a time")
+    event = sent(engine, by_ada())
+    failed(engine, event)  # keeps the body in eventworker_event, with a dead letter's row
+    result: list[eraser.Erased] = []
+    with engine.begin() as parking:
+        backlog.store(parking, event)
+        thread = threading.Thread(target=lambda: result.append(erase(engine)))
+        thread.start()
+        thread.join(timeout=30)
+        assert not thread.is_alive(), "it waits"
+        parking.execute(insert(delivery_table).values(_pending(event.id)))
+    assert result[0].held == {event.id}
+    assert count(engine, event_table) == 1
+
+
+def _pending(event_id: UUID) -> dict[str, Any]:
+    return {
+        "event_id": event_id,
+        "plugin": 2,
+        "state": "pending",
+        "attempts": 0,
+        "due_at": clock(),
+        "created_at": clock(),
+    }
+
+
+def test_by_resource_and_by_event(engine: Engine) -> None:
+    chosen = sent(engine, make_event(resource="story", resource_id=42))
+    below = sent(
+        engine,
+        make_event(resource="project", resource_id=1, sub_resource="story", sub_resource_id=42),
+    )
+    other = sent(engine, make_event(resource="story", resource_id=43))
+    assert erase(engine, Erasure(event=chosen.id)).rows["eventworker_outbox"] == 1
+    assert erase(engine, Erasure(resource=("story", "42"))).rows["eventworker_outbox"] == 1
+    assert [row.id for row in rows(engine, outbox_table)] == [other.id]
+    assert (below.id, 1) in outcomes(engine)
+
+
+def test_an_event_in_quarantine_is_found_by_the_id_beside_it(engine: Engine) -> None:
+    event = by_ada()
+    unreadable(engine, event)
+    unreadable(engine, by_ada(resource_id=5))
+    assert erase(engine, Erasure(event=event.id)).rows["eventworker_quarantine"] == 1
+    assert count(engine, quarantine_table) == 1
+
+
+def test_an_outbox_row_that_is_no_event_is_searched_as_text(engine: Engine) -> None:
+    event = ready(engine, by_ada())
+    with short_transaction(engine) as connection:
+        connection.execute(update(outbox_table).values(body=b'{"author_id": 7, ' + b"}"))
+        queue.bury(connection, event.id, f"never: {CANARY}")
+    erase(engine)
+    assert count(engine, outbox_table) == 0
+
+
+def test_many_rows_are_erased_in_bites_and_the_rest_by_the_next_run(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(eraser, "_BITE", 3)
+    for number in range(10):
+        sent(engine, by_ada(resource_id=number))
+        sent(engine, make_event(author_id=8, resource_id=number))
+    interrupted = Eraser(engine, ADA)
+    looked_at: list[int] = []
+
+    def stop_after_the_second_page(count: int) -> None:
+        looked_at.append(count)
+        if count >= 6:
+            raise KeyboardInterrupt
+
+    interrupted.progress = stop_after_the_second_page
+    with pytest.raises(KeyboardInterrupt):
+        interrupted.run()
+    done = interrupted.erased.rows["eventworker_outbox"]
+    assert 0 < done < 10
+    assert erase(engine).rows["eventworker_outbox"] == 10 - done
+    assert count(engine, outbox_table) == 10
+
+
+def test_a_dry_run_counts_and_changes_nothing(engine: Engine) -> None:
+    sent(engine, by_ada())
+    failed(engine, by_ada())
+    unreadable(engine, by_ada())
+    before = everything(engine)
+    told = erase(engine, dry_run=True)
+    assert everything(engine) == before
+    assert told.rows == erase(engine).rows
+    assert sum(told.rows.values()) == 4
+
+
+class Keeping(Plugin):
+    """A plugin with a table of its own."""
+
+    def erase(self, connection: Any, erasure: Erasure) -> int:
+        if erasure.author == "9":
+            raise RuntimeError("not them")
+        return int(connection.execute(self.table.delete()).rowcount)
+
+    table: Any = None
+
+
+def test_plugins_erase_what_they_keep_and_one_that_fails_is_named(engine: Engine) -> None:
+    plugin = Keeping("keeper", table=effect_table)
+    plugins = Discovery(loaded=[loaded(plugin), loaded(Plugin("plain"))])
+    with short_transaction(engine) as connection:
+        write(connection, CANARY)
+
+    for erasure, dry_run in ((ADA, True), (Erasure(author="9"), False)):
+        asked = Eraser(engine, erasure, dry_run=dry_run)
+        asked.ask(plugins)
+        assert effects(engine) == [CANARY]
+    assert asked.erased.failed == {"keeper": "RuntimeError: not them"}
+
+    asked = Eraser(engine, ADA)
+    asked.ask(plugins)
+    assert effects(engine) == []
+    assert asked.erased.rows == {"plugin keeper": 1}
+
+
+def test_every_table_with_a_body_is_a_place() -> None:
+    """A new table that keeps payload has to be named in PLACES, or here with its reason."""
+    otherwise = {"eventworker_quarantine"}  # has no event id; Eraser looks through it by itself
+    with_payload = {
+        table.name
+        for table in metadata.sorted_tables
+        if {"body", "payload", "error", "traceback"} & set(table.columns.keys())
+    }
+    assert with_payload == {place.table.name for place in PLACES} | otherwise
+
+
+def test_the_command_says_what_it_did_and_leaves_a_line_in_the_log(
+    engine: Engine, command: Commands
+) -> None:
+    event = sent(engine, by_ada())
+
+    looked = command("erase", "--author", "7", "--dry-run")
+    assert (looked.code, looked.out) == (
+        0,
+        "author 7: would be erased: 1 of eventworker_outbox\n",
+    )
+    assert "erased:" not in looked.err
+
+    result = command("erase", "--event", str(event.id), "-O", "json")
+    assert (result.code, result.json) == (
+        0,
+        {
+            "erased": {"eventworker_outbox": 1},
+            "waiting": 0,
+            "held": 0,
+            "failed": {},
+            "not_here": ["audit", "hooks"],
+            "dry_run": False,
+        },
+    )
+    assert f"erased: event {event.id}" in result.err
+    assert "eventworker_outbox=1" in result.err
+
+
+def test_the_command_ends_with_1_while_something_is_left(engine: Engine, command: Commands) -> None:
+    ready(engine, by_ada())
+    result = command("erase", "--author", "7")
+    assert (result.code, result.out) == (1, "author 7: erased: nothing\n")
+    assert "1 event is left: still to be handled" in result.err
+    assert command("erase", "--author", "7", "--open").code == 0
+    assert count(engine, outbox_table) == 0
+
+
+def test_a_person_is_asked_back(engine: Engine, command: Commands) -> None:
+    sent(engine, by_ada())
+    asked = command("erase", "--author", "7", terminal=True)
+    assert asked.code == 2
+    assert "add --yes" in asked.err
+    assert command("erase", "--author", "7", "--dry-run", terminal=True).code == 0
+    assert count(engine, outbox_table) == 1
+    assert command("erase", "--author", "7", "--yes", terminal=True).code == 0
+    assert count(engine, outbox_table) == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("--author", "7", "--event", "01976a4e-0000-7000-8000-000000000001"),
+        ("--event", "7"),
+        ("--resource", "story"),
+    ],
+)
+def test_a_command_line_that_says_too_little_or_too_much_is_refused(
+    command: Commands, words: tuple[str, ...]
+) -> None:
+    assert command("erase", *words).code == 2
+
+
+def test_the_built_in_plugin_erases_its_notifications(engine: Engine, command: Commands) -> None:
+    event = sent(engine, by_ada(resource="story", resource_id=42))
+    command.path.write_text(command.path.read_text() + "[plugin:subscription]\nenabled = True\n")
+    for author, number in (("7", 42), ("8", 42), ("8", 43)):
+        with short_transaction(engine) as connection:
+            connection.execute(
+                insert(notification_table).values(
+                    event_id=event.id if author == "7" else make_event().id,
+                    subscriber_id="1",
+                    author_id=author,
+                    event_type="story_changed",
+                    resource="story",
+                    resource_id=str(number),
+                    info=CANARY,
+                    created_at=clock(),
+                )
+            )
+    for words, left in (
+        (("--event", str(event.id)), 2),
+        (("--resource", "story/42"), 1),
+        (("--author", "8"), 0),
+    ):
+        result = command("erase", *words, "-O", "json")
+        assert result.json["erased"]["plugin subscription"] == 1, result
+        assert count(engine, notification_table) == left
+        assert "subscription" not in result.json["not_here"]
+
+
+def test_a_spool_is_erased_where_it_is_named(
+    engine: Engine, command: Commands, tmp_path: Path
+) -> None:
+    path = tmp_path / "events.spool"
+    with closing(Store(path)) as store:
+        messages = [Message.of(by_ada()), Message.of(by_ada()), Message.of(make_event(author_id=8))]
+        store.write(lambda connection: waiting.append(connection, messages))
+        (first, *_) = store.read(lambda connection: waiting.head(connection, 3, 2**20))
+        refusal = waiting.Refusal(first, CANARY, again=False)
+        store.write(lambda connection: waiting.settle(connection, [], [refusal]))
+
+    kept = command("erase", "--author", "7", "--spool", str(path))
+    assert kept.code == 1
+    assert f"1 of spool {path}" in kept.out
+    assert "1 event is left: still to be handled" in kept.err
+
+    assert command("erase", "--author", "7", "--spool", str(path), "--open").code == 0
+    with closing(Store(path, create=False)) as store:
+        numbers = store.read(waiting.summary)
+        assert (numbers["waiting"], numbers["refused"]) == (1, 0)
+        store.maintain("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert CANARY.encode() not in path.read_bytes()
+
+
+def test_a_spool_that_is_not_there_is_an_error(command: Commands, tmp_path: Path) -> None:
+    assert command("erase", "--author", "7", "--spool", str(tmp_path / "none")).code == 1
