@@ -55,6 +55,8 @@ class Delivery:
     :param redelivered: True when it may have been delivered before.
     :param properties: what else the publisher said, for the quarantine.
     :param content_type: the format of the body, where the publisher named one.
+    :param refusal: why the transport does not believe that the publisher may send it; empty if it
+        does. Such bytes are not decoded.
     :param anonymous: the publisher gave no id, and ``event_id`` is one of ours.
     """
 
@@ -70,6 +72,7 @@ class Delivery:
     traceparent: str | None = None
     tracestate: str | None = None
     content_type: str | None = None
+    refusal: str = ""
     _settled: bool = False
 
     def ack(self) -> None:

@@ -24,14 +24,16 @@ from eventworker.errors import (
     Unroutable,
 )
 from eventworker.event import decode
+from eventworker.signature import HEADER
 from eventworker.transport import Message
 from eventworker.transports.rabbit.settings import (
     CONNECTION_ERRORS,
     RabbitSettings,
     connection_parameters,
-    declare_topology,
     describe,
+    signed_part,
 )
+from eventworker.transports.rabbit.topology import declare_topology
 
 log = logging.getLogger(__name__)
 
@@ -172,11 +174,12 @@ class RabbitPublisher:
                 batch.settle(index, Unpublishable(f"{message.resource!r} is no routing key"))
                 continue
             try:
+                body = self._body(message)
                 self._channel.basic_publish(
                     self._settings.exchange,
                     message.resource,
-                    self._body(message),
-                    self._properties(message),
+                    body,
+                    self._properties(message, body),
                     mandatory=True,
                 )
             except pika.exceptions.AMQPError as error:
@@ -207,8 +210,8 @@ class RabbitPublisher:
             max_bytes=2**24,
         )
 
-    def _properties(self, message: Message) -> pika.BasicProperties:
-        return pika.BasicProperties(
+    def _properties(self, message: Message, body: bytes) -> pika.BasicProperties:
+        properties = pika.BasicProperties(
             app_id=self._settings.application,
             content_type=self._content_type,
             delivery_mode=2,
@@ -216,6 +219,10 @@ class RabbitPublisher:
             timestamp=max(0, int(message.time.timestamp())),
             headers=_headers(message),
         )
+        signed = signed_part(message.resource, properties, body)
+        if (signature := self._settings.signatures.sign(signed)) is not None:
+            properties.headers[HEADER] = signature
+        return properties
 
     def _on_return(self, _channel: Any, _method: Any, properties: Any, _body: bytes) -> None:
         # The broker returns an unroutable message first and confirms it right after.

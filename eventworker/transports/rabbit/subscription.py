@@ -28,9 +28,10 @@ from eventworker.transports.rabbit.settings import (
     CONNECTION_ERRORS,
     RabbitSettings,
     connection_parameters,
-    declare_topology,
     describe,
+    signed_part,
 )
+from eventworker.transports.rabbit.topology import declare_topology
 
 log = logging.getLogger(__name__)
 
@@ -192,6 +193,9 @@ class RabbitSubscription(Subscription):
             traceparent=traceparent,
             tracestate=tracestate,
             content_type=_text(properties.content_type),
+            refusal=self._settings.signatures.check(
+                signed_part(method.routing_key, properties, body)
+            ),
         )
         with self._arrival:
             self._arrived.append((delivery, time.monotonic()))
