@@ -17,8 +17,9 @@ from urllib.parse import quote, quote_plus, unquote
 from oslo_config import types
 
 HIDDEN = "***"
-#: Defaults and names of ours: to hide them would hide nothing, and garble every other line.
-_NO_SECRETS = frozenset({"guest", "storyboard", "eventworker"})
+#: Defaults, names of ours and the placeholder of our examples: to hide them would hide nothing, and
+#: garble every other line.
+_NO_SECRETS = frozenset({"guest", "storyboard", "eventworker", "PASSWORD"})
 #: A shorter one is found in too many words to be looked for.
 _SHORTEST = 4
 #: A secret is a line or a key, so a larger file is another file.
@@ -27,7 +28,7 @@ _LARGEST = 64 * 1024
 _known: set[str] = set()
 _pattern: re.Pattern[str] | None = None
 
-_URL_PASSWORD = re.compile(r"\w://[^:/@\s]*:(?P<password>[^@\s]*)@")
+_URL_PASSWORD = re.compile(r"\w://[^:/@\s]*:(?P<password>(?!PASSWORD@)[^@\s]*)@")
 _QUERY_PASSWORD = re.compile(r"[?&]\w*pass\w*=(?P<password>[^&\s]+)")
 
 

@@ -16,7 +16,7 @@ from eventworker.cli.database import engine_of
 from eventworker.db import build_engine
 from eventworker.engine.loader import Discovery, Loaded, check_databases, discover
 from eventworker.engine.preflight import check_retention, check_sizes
-from eventworker.errors import EventworkerError
+from eventworker.errors import ConfigError, EventworkerError
 from eventworker.plugin import resource_class
 
 
@@ -111,7 +111,11 @@ def _odd_names(loaded: Loaded) -> Iterator[str]:
 
 def connections(conf: cfg.ConfigOpts, found: Discovery, findings: Findings) -> None:
     """The database can be reached and has its tables, and those that the plugins need; so can the
-    broker, if one is configured."""
+    broker, if one is configured. Where a link may not be used, nothing is tried."""
+    try:
+        links.check(conf)
+    except ConfigError:
+        return  # it is among the findings
     with findings.collecting(), engine_of(conf, tables=False) as engine:
         migrations.check(engine)
         check_sizes(conf, engine)

@@ -160,7 +160,9 @@ class RabbitPublisher:
         self._close_connection()
 
     def _on_closed(self, connection: Any, reason: BaseException) -> None:
-        self._last_error = describe(reason)
+        # Of a connection that we have closed ourselves, the reason is that of its channel.
+        if not isinstance(reason, pika.exceptions.ConnectionClosedByClient):
+            self._last_error = describe(reason)
         connection.ioloop.stop()
 
     def _close_connection(self) -> None:
