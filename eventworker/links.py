@@ -186,6 +186,12 @@ _TLS_ADVICE = (
         "the certificate is for another name; connect under the name that it was issued for{name}",
     ),
     (
+        # Of libpq, which does not say why.
+        r"certificate verify failed\Z",
+        "the server's certificate has expired, is signed by nobody, or by another authority than "
+        "{ca} names",
+    ),
+    (
         r"certificate verify failed|CERTIFICATE_VERIFY_FAILED",
         "its authority is not trusted; {ca} has to name the one that issued the certificate",
     ),
