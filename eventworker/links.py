@@ -100,7 +100,7 @@ def to_database(url: str | None) -> Link | None:
     """The link to the database; None for a file, and for a URL that cannot be read."""
     try:
         parsed = make_url(url) if url else None
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         return None  # building the engine has the words for it
     if parsed is None or parsed.get_backend_name() == "sqlite":
         return None
