@@ -48,7 +48,7 @@ def build_engine(url: str | None, *, pool_size: int = 2) -> Engine:
     except (ArgumentError, NoSuchModuleError) as error:
         raise ConfigError(f"[database] connection cannot be used: {error}") from None
     except ValueError:
-        # Its text quotes a piece of the URL, which with an @ or a : too many is one of the password.
+        # Its text quotes what stands for the port, which may be a piece of the password.
         raise ConfigError(
             "[database] connection cannot be used: its port is no number; write :, / and @ in a "
             "password as %3A, %2F and %40"

@@ -32,7 +32,8 @@ class Leaky(Probe):
         log.debug("debug %s", token)
         log.info("token %s for %r", token, {"url": url}, extra={"token": token})
         log.warning("password %r", password)
-        warnings.warn(f"with {token}", UserWarning, stacklevel=1)
+        # As one that is not turned into an error, which the tests do.
+        warnings.showwarning(UserWarning(f"warned of {token}"), UserWarning, __file__, 1)
 
         def elsewhere() -> None:
             raise RuntimeError(f"in a thread: {token} {password} {url}")
