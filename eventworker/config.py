@@ -9,12 +9,14 @@ switches in ``[DEFAULT]`` are StoryBoard's, with StoryBoard's defaults, so that 
 from __future__ import annotations
 
 import copy
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 from oslo_config import cfg
 
 from eventworker.errors import ConfigError, PluginError
+from eventworker.secret import Secret
 
 DEFAULT_OPTS: list[cfg.Opt] = [
     cfg.BoolOpt(
@@ -86,7 +88,14 @@ NOTIFICATIONS_OPTS: list[cfg.Opt] = [
     cfg.StrOpt("rabbit_host", default="localhost", help="Host name of the RabbitMQ broker."),
     cfg.PortOpt("rabbit_port", default=5672, help="TCP port of the broker (with TLS often 5671)."),
     cfg.StrOpt("rabbit_userid", default="storyboard", help="User at the broker."),
-    cfg.StrOpt("rabbit_password", default="storyboard", secret=True, help="Password of that user."),
+    cfg.Opt(
+        "rabbit_password",
+        type=Secret(),
+        default="storyboard",
+        secret=True,
+        help="Password of that user. Here, as in every option that is a secret, file:PATH stands "
+        "for the contents of a file, and env:NAME for an environment variable.",
+    ),
     cfg.StrOpt("rabbit_virtual_host", default="/", help="Virtual host at the broker."),
     cfg.StrOpt(
         "rabbit_login_method",
@@ -198,12 +207,14 @@ NOTIFICATIONS_OPTS: list[cfg.Opt] = [
 ]
 
 DATABASE_OPTS: list[cfg.Opt] = [
-    cfg.StrOpt(
+    cfg.Opt(
         "connection",
+        type=Secret(url=True),
         secret=True,
         help="SQLAlchemy URL, for example postgresql+psycopg://USER:PASSWORD@HOST/DATABASE, "
         "mariadb+pymysql://USER:PASSWORD@HOST/DATABASE or "
-        "sqlite:////var/lib/eventworker/eventworker.sqlite.",
+        "sqlite:////var/lib/eventworker/eventworker.sqlite. file:PATH and env:NAME stand for the "
+        "whole URL.",
     ),
 ]
 
@@ -320,6 +331,34 @@ OUTBOX_OPTS: list[cfg.Opt] = [
     ),
 ]
 
+SECURITY_OPTS: list[cfg.Opt] = [
+    cfg.BoolOpt(
+        "require_tls",
+        default=False,
+        help="Refuse to start when the broker or the database is on another host and is not "
+        "reached with TLS that checks the other end's certificate and name. False: warn of it.",
+    ),
+    cfg.Opt(
+        "signing_keys",
+        type=Secret(),
+        secret=True,
+        help="Keys for signatures of messages at the broker, as ID:KEY, ID:KEY with at least 32 "
+        "characters in each KEY. The first one signs what is published; all of them are good for "
+        "what is received. file:PATH and env:NAME stand for the whole list. Empty: nothing is "
+        "signed.",
+    ),
+    cfg.StrOpt(
+        "verify_signatures",
+        default="off",
+        choices=[
+            ("off", "signatures are not looked at"),
+            ("accept", "messages without a signature are taken, those with a wrong one are not"),
+            ("require", "only messages with a good signature are taken"),
+        ],
+        help="What is asked of a message from the broker. What fails is kept in quarantine.",
+    ),
+]
+
 GROUPS: dict[str, list[cfg.Opt]] = {
     "DEFAULT": DEFAULT_OPTS + LOGGING_OPTS,
     "notifications": NOTIFICATIONS_OPTS,
@@ -327,6 +366,7 @@ GROUPS: dict[str, list[cfg.Opt]] = {
     "outbox": OUTBOX_OPTS,
     "plugins": PLUGINS_OPTS,
     "retention": RETENTION_OPTS,
+    "security": SECURITY_OPTS,
 }
 
 
@@ -339,10 +379,21 @@ def register(conf: cfg.ConfigOpts) -> None:
 def plugin_group(conf: cfg.ConfigOpts, name: str, opts: Sequence[cfg.Opt] = ()) -> Any:
     """The values of ``[plugin:NAME]``, with the plugin's own options registered beside ours.
 
+    Those that it declares with ``secret=True`` may refer to a file or a variable, as ours do.
+
     :raises ConfigError: when one of the values cannot be used.
     :raises PluginError: when the plugin declares an option of our name differently.
     """
-    return _group(conf, f"plugin:{name}", [*PLUGIN_OPTS, *opts])
+    return _group(conf, f"plugin:{name}", [*PLUGIN_OPTS, *map(_as_secret, opts)])
+
+
+def _as_secret(opt: cfg.Opt) -> cfg.Opt:
+    """A copy of a plugin's option of our type, if it is a secret."""
+    if not opt.secret or isinstance(opt.type, Secret):
+        return opt
+    made = copy.copy(opt)
+    made.type = Secret(opt.type)
+    return made
 
 
 def lane_group(conf: cfg.ConfigOpts, name: str) -> Any:
@@ -364,9 +415,50 @@ def _group(conf: cfg.ConfigOpts, group: str, opts: Sequence[cfg.Opt]) -> Any:
         try:
             conf[group][opt.dest]
         except (cfg.Error, ValueError) as error:
-            reason = str(error).rpartition("is not valid: ")[2]
+            reason = str(error).partition(" is not valid: ")[2] or str(error)
             raise ConfigError(f"[{group}] {opt.dest}: {' '.join(reason.split())}") from None
     return conf[group]
+
+
+def reload(conf: cfg.ConfigOpts) -> list[tuple[str, str]]:
+    """Read the mutable options again; returns group and name of those that have changed.
+
+    :raises ConfigError: when the files cannot be read; nothing has changed then.
+    """
+    # It logs the old value and the new one of what has changed, also of a secret.
+    logger = logging.getLogger("oslo_config.cfg")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        changed = conf.mutate_config_files()
+    except cfg.Error as error:
+        raise as_config_error(error) from None
+    except OSError as error:
+        raise ConfigError(f"{error.filename} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError("a configuration file is UTF-8") from None
+    finally:
+        logger.setLevel(level)
+    return [(group or "DEFAULT", name) for group, name in changed]
+
+
+def as_config_error(error: cfg.Error) -> ConfigError:
+    """What oslo.config raised, as ours."""
+    if isinstance(error, cfg.ConfigFilesNotFoundError):
+        return ConfigError(f"there is no configuration file {', '.join(error.config_files)}")
+    if isinstance(error, cfg.ConfigFilesPermissionDeniedError):
+        return ConfigError(f"{', '.join(error.config_files)} cannot be read: permission denied")
+    if isinstance(error, cfg.ConfigDirNotFoundError):
+        return ConfigError(f"there is no configuration folder {error.config_dir}")
+    if isinstance(error, cfg.ConfigFileParseError):
+        # oslo.config says "at FILE:LINE, what: 'the line'"; the line may hold a password.
+        where, _, what = str(error.msg).removeprefix("at ").partition(", ")
+        return ConfigError(_one_line(f"{where}: {what.rpartition(': ')[0] or what}"))
+    return ConfigError(_one_line(str(error)))
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:

@@ -56,6 +56,8 @@ class Delivery:
     :param properties: what else the publisher said, for the quarantine.
     :param content_type: the format of the body, where the publisher named one.
     :param content_encoding: how the publisher says that the body is packed, where it said so.
+    :param refusal: why the transport does not believe that the publisher may send it; empty if it
+        does. Such bytes are not decoded.
     :param anonymous: the publisher gave no id, and ``event_id`` is one of ours.
     """
 
@@ -72,6 +74,7 @@ class Delivery:
     tracestate: str | None = None
     content_type: str | None = None
     content_encoding: str | None = None
+    refusal: str = ""
     _settled: bool = False
 
     def ack(self) -> None:

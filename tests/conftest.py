@@ -11,6 +11,7 @@ from hypothesis import settings
 from oslo_config import cfg
 from sqlalchemy import Engine
 
+from eventworker import secret
 from eventworker.db import build_engine
 from eventworker.outbox import wakeup
 from tests.helpers.configuration import configuration
@@ -33,6 +34,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 pytest_plugins = ["tests.servers.fixtures", "tests.acceptance.fixtures"]
+
+
+@pytest.fixture(autouse=True)
+def _no_secrets_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process hides what it has once read as a secret; each test is a process of its own."""
+    monkeypatch.setattr(secret, "_known", set())
+    monkeypatch.setattr(secret, "_pattern", None)
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "mariadb"])

@@ -5,20 +5,18 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 from oslo_config import cfg
 
-from eventworker import config, migrations
+from eventworker import config, links, migrations
 from eventworker.capture.paths import singular_of
 from eventworker.cli import conf as configuration
-from eventworker.cli import logs
+from eventworker.cli import logs, readable
 from eventworker.cli.database import engine_of
 from eventworker.db import build_engine
 from eventworker.engine.loader import Discovery, Loaded, check_databases, discover
 from eventworker.engine.preflight import check_retention, check_sizes
-from eventworker.errors import EventworkerError
+from eventworker.errors import ConfigError, EventworkerError
 from eventworker.plugin import resource_class
 
 
@@ -77,6 +75,11 @@ def everything(conf: cfg.ConfigOpts, findings: Findings) -> Discovery:
         if not any(error.endswith(text) for error in findings.errors):
             findings.error(text)
     findings.warnings.extend(_unknown(conf))
+    findings.warnings.extend(links.warnings(conf))
+    findings.warnings.extend(readable.warnings(conf))
+    for link in links.links(conf):
+        with findings.collecting():
+            link.check(conf.security.require_tls)
     with findings.collecting():
         build_engine(conf.database.connection).dispose()
     for name in conf.plugins.resource_classes:
@@ -90,7 +93,7 @@ def everything(conf: cfg.ConfigOpts, findings: Findings) -> Discovery:
         from eventworker.transports.rabbit.settings import connection_parameters, settings_from
 
         with findings.collecting():
-            connection_parameters(settings_from(conf.notifications), "check")
+            connection_parameters(settings_from(conf), "check")
     return found
 
 
@@ -108,7 +111,11 @@ def _odd_names(loaded: Loaded) -> Iterator[str]:
 
 def connections(conf: cfg.ConfigOpts, found: Discovery, findings: Findings) -> None:
     """The database can be reached and has its tables, and those that the plugins need; so can the
-    broker, if one is configured."""
+    broker, if one is configured. Where a link may not be used, nothing is tried."""
+    try:
+        links.check(conf)
+    except ConfigError:
+        return  # it is among the findings
     with findings.collecting(), engine_of(conf, tables=False) as engine:
         migrations.check(engine)
         check_sizes(conf, engine)
@@ -119,17 +126,15 @@ def connections(conf: cfg.ConfigOpts, found: Discovery, findings: Findings) -> N
         from eventworker.transports.rabbit.settings import settings_from
 
         with findings.collecting():
-            probe(settings_from(conf.notifications))
+            probe(settings_from(conf))
 
 
 def _unknown(conf: cfg.ConfigOpts) -> Iterator[str]:
     known: dict[str, set[str]] = {}
     for group, name in configuration.options(conf):
         known.setdefault(group.lower(), set()).add(name)
-    for path in _files(conf):
-        sections: dict[str, dict[str, Any]] = {}
-        cfg.ConfigParser(str(path), sections).parse()
-        for section, assigned in sections.items():
+    for path in configuration.files(conf):
+        for section, assigned in configuration.sections(path).items():
             if section.lower() not in known:
                 yield f"{path}: [{section}] is no section of eventworker's{_hint(section)}"
                 continue
@@ -145,9 +150,3 @@ def _hint(section: str) -> str:
     if kind == "lane":
         return f", as no plugin loaded here has the lane {name}"
     return ""
-
-
-def _files(conf: cfg.ConfigOpts) -> Iterator[Path]:
-    yield from (Path(path) for path in conf.config_file or ())
-    for folder in conf.config_dir or ():
-        yield from sorted(Path(folder).glob("*.conf"))

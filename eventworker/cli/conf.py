@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from oslo_config import cfg
 
-from eventworker import config
+from eventworker import config, links
 from eventworker.cli import logs
 from eventworker.errors import ConfigError
 
@@ -60,9 +61,13 @@ def load(
 
 
 def of(arguments: argparse.Namespace) -> cfg.ConfigOpts:
-    """The configuration that a command line names, with the command's logging set up."""
+    """The configuration that a command line names, with the command's logging set up.
+
+    :raises ConfigError: also for a link that may not be used; nothing is connected to.
+    """
     loaded = load(arguments.config_file, arguments.config_dir)
     logs.setup_command(loaded, arguments.debug)
+    links.check(loaded)
     return loaded
 
 
@@ -86,7 +91,7 @@ def read(
             default_config_dirs=_first(cfg.find_config_dirs, projects),
         )
     except cfg.Error as error:
-        raise as_config_error(error) from None
+        raise config.as_config_error(error) from None
     except OSError as error:
         raise ConfigError(f"{error.filename} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -103,12 +108,31 @@ def value_errors(conf: cfg.ConfigOpts) -> Iterator[ConfigError]:
             yield _value_error(group, name, error)
 
 
+def files(conf: cfg.ConfigOpts) -> Iterator[Path]:
+    """The files that were read, the later winning."""
+    yield from (Path(path) for path in conf.config_file or ())
+    for folder in conf.config_dir or ():
+        yield from sorted(Path(folder).glob("*.conf"))
+
+
+def sections(path: Path) -> dict[str, dict[str, list[str]]]:
+    """What a file says: group to option to values."""
+    found: dict[str, dict[str, list[str]]] = {}
+    cfg.ConfigParser(str(path), found).parse()
+    return found
+
+
 def options(conf: cfg.ConfigOpts) -> Iterator[tuple[str, str]]:
     """Group and name of every option that is registered."""
     groups = dict.fromkeys(name for name in conf if _is_group(conf, name))
     yield from (("DEFAULT", name) for name in conf if name not in groups)
     for group in groups:
         yield from ((group, name) for name in conf[group])
+
+
+def option(conf: cfg.ConfigOpts, group: str, name: str) -> cfg.Opt:
+    """The definition of a registered option, for which oslo.config has no public way."""
+    return conf._get_opt_info(name, None if group == "DEFAULT" else group)["opt"]
 
 
 def _is_group(conf: cfg.ConfigOpts, name: str) -> bool:
@@ -118,21 +142,6 @@ def _is_group(conf: cfg.ConfigOpts, name: str) -> bool:
         return False
 
 
-def as_config_error(error: cfg.Error) -> ConfigError:
-    """What oslo.config raised, as ours."""
-    if isinstance(error, cfg.ConfigFilesNotFoundError):
-        return ConfigError(f"there is no configuration file {', '.join(error.config_files)}")
-    if isinstance(error, cfg.ConfigFilesPermissionDeniedError):
-        return ConfigError(f"{', '.join(error.config_files)} cannot be read: permission denied")
-    if isinstance(error, cfg.ConfigDirNotFoundError):
-        return ConfigError(f"there is no configuration folder {error.config_dir}")
-    if isinstance(error, cfg.ConfigFileParseError):
-        # oslo.config says "at FILE:LINE, what: 'the line'"; the line may hold a password.
-        where, _, what = str(error.msg).removeprefix("at ").partition(", ")
-        return ConfigError(_one_line(f"{where}: {what.rpartition(': ')[0] or what}"))
-    return ConfigError(_one_line(str(error)))
-
-
 _PLACE = re.compile(r" from LocationInfo\(location=.*?, detail='(?P<place>[^']*)'\) is not valid: ")
 
 
@@ -140,15 +149,11 @@ def _value_error(group: str, name: str, error: Exception) -> ConfigError:
     if isinstance(error, cfg.NoSuchOptError | cfg.TemplateSubstitutionError):
         # Its text quotes a piece of the value, which may be a password.
         return ConfigError(f"[{group}] {name}: a $ stands for another option; for itself write $$")
-    text = _one_line(str(error))
+    text = " ".join(str(error).split())
     place = ""
     if match := _PLACE.search(text):
         place, text = f"{match['place']}: ", text[match.end() :]
     return ConfigError(f"{place}[{group}] {name}: {text}")
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 def _first(find: Callable[..., list[str]], projects: Sequence[str]) -> list[str]:

@@ -10,13 +10,14 @@ from typing import Any
 
 from oslo_config import cfg
 
-from eventworker import __version__
+from eventworker import __version__, links
 from eventworker.cli import conf as configuration
-from eventworker.cli import logs
+from eventworker.cli import logs, readable
 from eventworker.engine.child import signals_held
 from eventworker.engine.preflight import preflight
 from eventworker.engine.supervisor import Supervisor
 from eventworker.errors import ConfigError
+from eventworker.secret import hidden
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ def _positive(text: str) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the daemon; returns its exit code."""
     options = parser().parse_args(arguments)
+    logs.guard_tracebacks()
     try:
         # The global object: plugins written for StoryBoard register their options on cfg.CONF, and
         # expect self.config to be that one.
@@ -67,6 +69,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not conf.enable_notifications:
         _say("enable_notifications is False in [DEFAULT], so there is nothing to do")
         return 0
+    try:
+        links.check(conf)
+    except ConfigError as error:
+        return _refuse(str(error), 2)
+    for warning in (*links.warnings(conf), *readable.warnings(conf)):
+        log.warning("%s", warning)
     with signals_held():  # the preflight looks for them itself, then the supervisor takes over
         report = preflight(conf)
         if report.error:
@@ -86,7 +94,7 @@ def _refuse(reason: str, code: int) -> int:
 
 
 def _say(text: str) -> None:
-    print(f"{_PROGRAM}: {text}", file=sys.stderr)
+    print(f"{_PROGRAM}: {logs.escaped(hidden(text))}", file=sys.stderr)
 
 
 if __name__ == "__main__":

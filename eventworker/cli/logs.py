@@ -2,7 +2,7 @@
 
 What a log call is about is passed as ``extra={"event": ..., "plugin": ...}`` and shown as
 ``[event=... plugin=...]`` in text and as keys of the object in JSON. Whatever the text comes from,
-it stays on its line: control characters are escaped.
+it stays on its line, control characters are escaped, and no known secret is in it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import logging.handlers
 import os
 import re
 import sys
+import threading
+import traceback
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -21,6 +23,7 @@ from typing import Any, TextIO
 from oslo_config import cfg
 
 from eventworker.errors import ConfigError
+from eventworker.secret import hidden
 
 #: Logger of what operators change.
 AUDIT = "eventworker.audit"
@@ -95,6 +98,26 @@ def _use_file_config(path: str) -> None:
         raise ConfigError(f"[DEFAULT] log_config_append: {path} cannot be used: {reason}") from None
 
 
+def traceback_of(error: BaseException) -> str:
+    """A traceback for standard error, as the log would have it."""
+    text = "".join(traceback.format_exception(error)).rstrip("\n")
+    return "\n".join(escaped(line) for line in _shortened(text))
+
+
+def guard_tracebacks() -> None:
+    """Have the interpreter print what nobody caught, in any thread, as the log would have it."""
+
+    def unhandled(_kind: Any, error: BaseException, _trace: Any) -> None:
+        print(traceback_of(error), file=sys.stderr)
+
+    def unhandled_in_thread(args: threading.ExceptHookArgs) -> None:
+        if args.exc_value is not None and args.exc_type is not SystemExit:
+            unhandled(args.exc_type, args.exc_value, args.exc_traceback)
+
+    sys.excepthook = unhandled
+    threading.excepthook = unhandled_in_thread
+
+
 def library_levels(conf: cfg.ConfigOpts) -> dict[str, int]:
     """Logger to level, from ``default_log_levels``.
 
@@ -134,7 +157,9 @@ def _log_path(conf: cfg.ConfigOpts, program: str) -> Path | None:
 
 #: C0, DEL and C1 controls; the separators that some viewers take for a line's end; and the
 #: characters that turn the direction of writing, so that a line reads other than it is.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
 
 
 def escaped(text: str) -> str:
@@ -169,9 +194,9 @@ class TextFormatter(logging.Formatter):
         parts = [
             self.formatTime(record, self.datefmt),
             record.levelname,
-            record.name,
+            escaped(record.name),
             *([f"[{about}]"] if about else []),
-            escaped(_capped(record.getMessage(), MAX_MESSAGE)),
+            escaped(_capped(hidden(record.getMessage()), MAX_MESSAGE)),
         ]
         # Indented, so that no line of an exception's text can pass for a log line of its own.
         return "\n    ".join([" ".join(parts), *(escaped(line) for line in _details(record))])
@@ -185,7 +210,7 @@ class JSONFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
-            "message": _capped(record.getMessage(), MAX_MESSAGE),
+            "message": _capped(hidden(record.getMessage()), MAX_MESSAGE),
             "process": record.process,
         }
         for name, value in fields(record).items():
@@ -197,7 +222,7 @@ class JSONFormatter(logging.Formatter):
 
 
 def _word(value: object) -> str:
-    text = escaped(_capped(str(value), MAX_FIELD))
+    text = escaped(_capped(hidden(str(value)), MAX_FIELD))
     if text and not re.search(r"[\s\"=\[\]]", text):
         return text
     return '"' + text.replace('"', '\\"') + '"'
@@ -206,7 +231,7 @@ def _word(value: object) -> str:
 def _plain(value: object) -> object:
     if value is True or value is False or isinstance(value, int | float):
         return value
-    return _capped(str(value), MAX_FIELD)
+    return _capped(hidden(str(value)), MAX_FIELD)
 
 
 def _details(record: logging.LogRecord) -> list[str]:
@@ -216,7 +241,11 @@ def _details(record: logging.LogRecord) -> list[str]:
         text = logging.Formatter().formatException(record.exc_info)
     if record.stack_info:
         text = f"{text}\n{record.stack_info}".lstrip("\n")
-    lines = [_capped(line, MAX_FIELD) for line in text.split("\n")] if text else []
+    return _shortened(text)
+
+
+def _shortened(text: str) -> list[str]:
+    lines = [_capped(line, MAX_FIELD) for line in hidden(text).split("\n")] if text else []
     if len(lines) > MAX_LINES:
         half = MAX_LINES // 2
         lines = [*lines[:half], f"... {len(lines) - 2 * half} lines ...", *lines[-half:]]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 
 from oslo_config import cfg
@@ -17,9 +16,10 @@ from oslo_config import cfg
 from eventworker import __version__
 from eventworker.cli import config, db, deliveries, erase, outbox, plugins, publish, spool
 from eventworker.cli.arguments import INTERRUPTED, UsageError, add_common
-from eventworker.cli.conf import as_config_error
-from eventworker.cli.logs import escaped
+from eventworker.cli.logs import escaped, traceback_of
+from eventworker.config import as_config_error
 from eventworker.errors import ConfigError, EventworkerError
+from eventworker.secret import hidden
 
 
 def parser() -> argparse.ArgumentParser:
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refuse(error, options.debug)
     except Exception as error:
         if options.debug:
-            raise
+            print(traceback_of(error), file=sys.stderr)
         wrapped = EventworkerError(
             f"{type(error).__name__}: {error} (a fault of eventworker; --debug shows where)"
         )
@@ -67,8 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _refuse(error: EventworkerError, debug: bool) -> int:
     if debug:
-        traceback.print_exception(error)
-    print(f"eventworker: {escaped(' '.join(str(error).split()))}", file=sys.stderr)
+        print(traceback_of(error), file=sys.stderr)
+    print(f"eventworker: {escaped(' '.join(hidden(str(error)).split()))}", file=sys.stderr)
     return 2 if isinstance(error, ConfigError | UsageError) else 1
 
 

@@ -150,7 +150,7 @@ def _transport(loaded: cfg.ConfigOpts, through_outbox: bool, stack: ExitStack) -
         return SqlTransport(stack.enter_context(engine_of(loaded)))
     from eventworker.transports.rabbit import RabbitTransport, settings_from
 
-    return RabbitTransport(settings_from(loaded.notifications))
+    return RabbitTransport(settings_from(loaded))
 
 
 class Publishing:

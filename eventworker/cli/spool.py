@@ -219,7 +219,7 @@ def _outbox(loaded: cfg.ConfigOpts, stack: ExitStack) -> Transport:
 def _rabbit(loaded: cfg.ConfigOpts, stack: ExitStack) -> Transport:
     from eventworker.transports.rabbit import RabbitTransport, settings_from
 
-    return stack.enter_context(closing(RabbitTransport(settings_from(loaded.notifications))))
+    return stack.enter_context(closing(RabbitTransport(settings_from(loaded))))
 
 
 _TARGETS: dict[str, Callable[[cfg.ConfigOpts, ExitStack], Any]] = {

@@ -47,6 +47,12 @@ def build_engine(url: str | None, *, pool_size: int = 2) -> Engine:
         engine = create_engine(parsed, hide_parameters=True, **options)
     except (ArgumentError, NoSuchModuleError) as error:
         raise ConfigError(f"[database] connection cannot be used: {error}") from None
+    except ValueError:
+        # Its text quotes what stands for the port, which may be a piece of the password.
+        raise ConfigError(
+            "[database] connection cannot be used: its port is no number; write :, / and @ in a "
+            "password as %3A, %2F and %40"
+        ) from None
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"[database] connection needs the driver {error.name}, which is not installed; "

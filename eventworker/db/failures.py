@@ -8,6 +8,8 @@ from typing import Any
 from sqlalchemy import exc
 
 from eventworker.errors import DatabaseUnavailable
+from eventworker.links import tls_advice
+from eventworker.secret import hidden
 
 #: SQLSTATE classes and codes by which PostgreSQL says "not now": connection exceptions,
 #: insufficient resources (disk full, too many connections), operator intervention (restart,
@@ -98,11 +100,8 @@ def is_stale_snapshot(error: BaseException) -> bool:
     return _sqlite_code(error) == _SQLITE_BUSY_SNAPSHOT
 
 
-_URL_PASSWORD = re.compile(r"(\w://[^:/@\s]*):[^@\s]*@")
-
-
 def first_line(error: BaseException) -> str:
-    """One line for a log or a dead letter, without SQLAlchemy's background link or a password."""
+    """One line for a log or a dead letter, without SQLAlchemy's background link or a secret."""
     try:
         driver = _driver_error(error)
         text = str(driver).strip() or type(error).__name__
@@ -110,11 +109,15 @@ def first_line(error: BaseException) -> str:
             text = f"{driver.args[1]} (error {number})"
     except Exception:  # a plugin's own exception may fail at that, too
         text = "its text cannot be told"
-    return _URL_PASSWORD.sub(r"\1:***@", text.splitlines()[0])
+    return hidden(text.splitlines()[0])
 
 
 def translated(error: BaseException) -> BaseException:
     """The error as one of ours where the database is away; every other one as it is."""
     if is_unavailable(error) and not isinstance(error, DatabaseUnavailable):
-        return DatabaseUnavailable(f"the database is away: {first_line(error)}")
+        text = first_line(error)
+        advice = tls_advice(
+            text, ca="sslrootcert (MariaDB: ssl_ca) of the URL in [database] connection"
+        )
+        return DatabaseUnavailable(f"the database is away: {text}{advice}")
     return error

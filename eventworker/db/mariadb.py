@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, event, exc
 
 from eventworker.db.failures import mariadb_code
-from eventworker.errors import ConfigError, TransactionLost
+from eventworker.errors import ConfigError, DatabaseUnavailable, TransactionLost
 
 #: SKIP LOCKED came with this release, INSERT ... RETURNING just before it.
 OLDEST = (10, 6)
@@ -47,9 +47,16 @@ def engine_options() -> dict[str, Any]:
 
 def set_up(engine: Engine) -> None:
     """Prepare each new connection; one to a server that cannot do what is needed is refused."""
+    asks_for_tls = any(name.startswith("ssl_") for name in engine.url.query)
 
     @event.listens_for(engine, "connect", insert=True)
     def on_connect(driver_connection: Any, _record: Any) -> None:
+        if asks_for_tls and not driver_connection._secure:
+            # PyMySQL's first releases go on without TLS where a server offers none.
+            driver_connection.close()
+            raise DatabaseUnavailable(
+                "the database is away: the server has TLS switched off; switch it on there"
+            )
         _refuse_unfit(driver_connection.get_server_info())
         with driver_connection.cursor() as cursor:
             # Otherwise a text that is too long is cut, and only a warning says so.

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from eventworker import config
 from eventworker.engine.slot import Slot
 
 log = logging.getLogger(__name__)
@@ -135,6 +136,6 @@ def _set_signals(child: Child, conf: Any) -> None:
 def _reload(conf: Any) -> None:
     """Read the mutable options again. It may happen inside a plugin's call, so it never raises."""
     try:
-        conf.mutate_config_files()
+        config.reload(conf)
     except Exception as error:
         log.error("SIGHUP: the configuration stays as it was: %s", error)

@@ -89,6 +89,8 @@ class Dispatcher:
 
     def _decode(self, delivery: Delivery) -> Event | None:
         try:
+            if delivery.refusal:
+                raise DecodeError(delivery.refusal, delivery.body)
             event = wire.read(
                 delivery.body,
                 delivery.content_type,
@@ -102,7 +104,9 @@ class Dispatcher:
             )
         except DecodeError as error:
             log.error(
-                "quarantined %d bytes that are no event: %s", len(delivery.body), error.reason
+                "quarantined %d bytes that are no event: %s",
+                len(delivery.body),
+                error.reason,
             )
             with short_transaction(self._engine) as connection:
                 quarantine.put(connection, delivery.body, error.reason, delivery.properties)

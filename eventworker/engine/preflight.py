@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from eventworker import config, migrations
+from eventworker import config, migrations, transports
 from eventworker.db import build_engine, longest_value, short_transaction, translated
 from eventworker.engine.attempt import pause
 from eventworker.engine.child import Child, fork, host_name
@@ -114,6 +114,8 @@ def look(conf: Any, wait: Callable[[float], None], stopping: Callable[[], bool])
 
 def _look(conf: Any) -> Report:
     engine = build_engine(conf.database.connection)
+    # Nothing connects yet; keys and certificates that cannot be used are found out.
+    transports.build(conf, engine).close()
     try:
         migrations.check(engine)
     except EventworkerError:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from eventworker import config
 from eventworker.engine.blame import settle_estate
 from eventworker.engine.child import SIGNALS, Child, fork, host_name, signals_held
 from eventworker.engine.consumer import MAIN_LANE, consume
@@ -122,11 +123,12 @@ class Supervisor:
 
     def _on_reload(self, _number: int, _frame: Any) -> None:
         try:
-            changed = self._conf.mutate_config_files()
+            changed = config.reload(self._conf)
         except Exception as error:  # an unreadable file must not end a running daemon
             log.error("SIGHUP: the configuration stays as it was: %s", error)
             return
-        log.info("SIGHUP: %d options changed", len(changed))
+        names = ", ".join(f"[{group}] {name}" for group, name in changed)
+        log.info("SIGHUP: options changed: %s", names or "none")
         self._signal_all(signal.SIGHUP)
         if any(group == "plugins" for group, _option in changed):
             self._registrar = fork(self._register_again, Slot(), self._conf)

@@ -48,6 +48,7 @@ from eventworker.db import (
 )
 from eventworker.event import Event, decode
 from eventworker.inbox.claims import Outcome, inbox_table, note, set_outcome
+from eventworker.secret import hidden
 
 PENDING, RETRY, DEAD = "pending", "retry", "dead"
 
@@ -127,9 +128,10 @@ class Failure:
     delay: float | None = None
 
     def __post_init__(self) -> None:
-        # It must not fail to be written down because of what the plugin said.
-        object.__setattr__(self, "error", _storable(self.error)[:_ERROR_LENGTH])
-        object.__setattr__(self, "traceback", _storable(self.traceback)[-_TRACEBACK_LENGTH:])
+        # It must not fail to be written down because of what the plugin said, nor tell a secret.
+        object.__setattr__(self, "error", _storable(hidden(self.error))[:_ERROR_LENGTH])
+        trace = _storable(hidden(self.traceback))
+        object.__setattr__(self, "traceback", trace[-_TRACEBACK_LENGTH:])
 
 
 #: Characters that are kept of an error and of a traceback.

@@ -18,4 +18,4 @@ def build(conf: Any, engine: Engine) -> Transport:
         return SqlTransport(engine, poll_interval=conf.notifications.poll_interval)
     from eventworker.transports.rabbit import RabbitTransport, settings_from
 
-    return RabbitTransport(settings_from(conf.notifications))
+    return RabbitTransport(settings_from(conf))

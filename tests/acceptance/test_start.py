@@ -62,6 +62,24 @@ ON_SQLITE = "[DEFAULT]\nenable_notifications = True\n[database]\nconnection = {u
             f"{ON_SQLITE}[plugin:alpha]\nlane = slow\n[lane:slow]\nworker_count = no\n",
             "[lane:slow] worker_count",
         ),
+        # Of these nothing is connected to.
+        (f"{ON_SQLITE}[notifications]\nrabbit_host = 192.0.2.1\n", "everybody knows the login"),
+        (
+            "[DEFAULT]\nenable_notifications = True\n[database]\n"
+            "connection = mysql+pymysql://storyboard:storyboard@192.0.2.1/storyboard\n",
+            "[database] connection: everybody knows the login storyboard",
+        ),
+        (
+            f"{ON_SQLITE}[security]\nrequire_tls = True\n"
+            "[notifications]\nrabbit_host = 192.0.2.1\nrabbit_password = its own\n",
+            "[security] require_tls = True, but the connection to RabbitMQ",
+        ),
+        (f"{ON_SQLITE}[security]\nverify_signatures = require\n", "needs signing_keys"),
+        (f"{ON_SQLITE}[security]\nsigning_keys = file:/nowhere/keys\n", "cannot be read: No such"),
+        (
+            f"{ON_SQLITE}[notifications]\nrabbit_tls = True\nrabbit_tls_ca_file = /nowhere/ca\n",
+            "rabbit_tls_ca_file",
+        ),
     ],
 )
 def test_a_wrong_configuration_is_one_line_and_exit_code_2(
@@ -72,6 +90,21 @@ def test_a_wrong_configuration_is_one_line_and_exit_code_2(
     assert code == 2
     assert expected in said(output)
     assert "Traceback" not in output
+
+
+def test_switched_off_it_does_not_mind_where_its_servers_are(site: Site) -> None:
+    site.file.write_text("[notifications]\nrabbit_host = 192.0.2.1\n")
+    assert site.run_daemon()[0] == 0
+
+
+def test_secrets_that_everybody_may_read_are_warned_of(site: Site) -> None:
+    site.configure(plugins={"only": "never"})
+    warning = f"{site.file} holds [notifications] rabbit_password and may be read by everybody"
+    site.file.chmod(0o644)
+    assert warning in site.run_daemon()[1]
+    site.file.chmod(0o640)
+    site.daemons[0].log.unlink()
+    assert "may be read" not in site.run_daemon()[1]
 
 
 def test_a_configuration_file_that_is_not_there_is_exit_code_2(site: Site) -> None:

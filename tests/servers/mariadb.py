@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pymysql
 
+from tests.servers.certificates import Certificate
 from tests.servers.ports import HOST, free_ports
 from tests.servers.process import ServerProcess
 from tests.servers.server import Server
@@ -35,13 +36,16 @@ SETTINGS = {
 
 
 class MariaServer(Server):
-    """A private MariaDB."""
+    """A private MariaDB; with `tls`, its certificate, it also takes connections with TLS."""
 
     title = "MariaDB"
     user = "root"
 
-    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, settings: Mapping[str, str] | None = None, tls: Certificate | None = None
+    ) -> None:
         self._settings = {**SETTINGS, **(settings or {})}
+        self._tls = tls
         (self.port,) = free_ports(1)
         super().__init__("mariadb")
 
@@ -78,7 +82,12 @@ class MariaServer(Server):
         self._run([*self._command(), *options], text="\n".join([head, *scripts]))
 
     def _launch(self) -> ServerProcess:
-        options = [f"--{name}={value}" for name, value in self._settings.items()]
+        settings = dict(self._settings)
+        if self._tls is not None:
+            certificate = self._home.file("server.pem", self._tls.cert.read_text())
+            key = self._home.file("server.key", self._tls.key.read_text(), mode=0o600)
+            settings |= {"ssl-cert": str(certificate), "ssl-key": str(key)}
+        options = [f"--{name}={value}" for name, value in settings.items()]
         files = [f"--socket={self.home}/socket", f"--pid-file={self.home}/pid"]
         # Each start deletes what it takes for leftovers in there: never another server's.
         files.append(f"--tmpdir={self.home}/tmp")

@@ -8,6 +8,7 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
+from tests.servers.certificates import Certificate
 from tests.servers.ports import HOST, free_ports
 from tests.servers.process import ServerProcess
 from tests.servers.server import Server
@@ -28,13 +29,16 @@ SETTINGS = {
 
 
 class PostgresServer(Server):
-    """A private PostgreSQL."""
+    """A private PostgreSQL; with `tls`, its certificate, it also takes connections with TLS."""
 
     title = "PostgreSQL"
     user = "postgres"
 
-    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, settings: Mapping[str, str] | None = None, tls: Certificate | None = None
+    ) -> None:
         self._settings = {**SETTINGS, **(settings or {})}
+        self._tls = tls
         (self.port,) = free_ports(1)
         super().__init__("postgresql")
 
@@ -82,7 +86,12 @@ class PostgresServer(Server):
         self._run([self._programs["initdb"], "-D", str(self._data), "-U", self.user, *options])
 
     def _launch(self) -> ServerProcess:
-        options = [f"-c{name}={value}" for name, value in self._settings.items()]
+        settings = dict(self._settings)
+        if self._tls is not None:
+            certificate = self._home.file("server.pem", self._tls.cert.read_text())
+            key = self._home.file("server.key", self._tls.key.read_text(), mode=0o600)
+            settings |= {"ssl": "on", "ssl_cert_file": str(certificate), "ssl_key_file": str(key)}
+        options = [f"-c{name}={value}" for name, value in settings.items()]
         return ServerProcess(
             [self._programs["postgres"], "-D", str(self._data), "-p", str(self.port), *options],
             home=self.home,

@@ -127,6 +127,21 @@ class RabbitServer(Server):
         self.write_definitions()
         return self.at(chosen)
 
+    def add_user(
+        self, name: str, password: str, vhost: str, configure: str, write: str, read: str
+    ) -> None:
+        """Make a user with these permissions, regular expressions, on one virtual host."""
+        patterns = ", ".join(f'<<"{pattern}">>' for pattern in (configure, write, read))
+        self.evaluate(
+            f'ok = rabbit_auth_backend_internal:add_user(<<"{name}">>, <<"{password}">>,'
+            f' <<"tests">>),'
+            f'ok = rabbit_auth_backend_internal:set_permissions(<<"{name}">>, <<"{vhost}">>,'
+            f' {patterns}, <<"tests">>)'
+        )
+
+    def delete_user(self, name: str) -> None:
+        self.evaluate(f'rabbit_auth_backend_internal:delete_user(<<"{name}">>, <<"tests">>)')
+
     def write_definitions(self) -> None:
         """Have queues, bindings and the like on disk before a kill -9.
 

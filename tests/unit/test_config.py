@@ -82,7 +82,7 @@ def test_every_rabbit_option_reaches_the_settings() -> None:
         "rabbit_retry_delay": 3,
         "rabbit_connection_attempts": 2,
     }
-    settings = settings_from(configuration(notifications=values).notifications)
+    settings = settings_from(configuration(notifications=values))
     assert (settings.host, settings.userid, settings.password) == (
         "the host",
         "the userid",

@@ -18,6 +18,7 @@ from eventworker.inbox import backlog, registry
 from eventworker.inbox.claims import Outcome, note
 from eventworker.inbox.operations.selection import Since, moment
 from eventworker.inbox.quarantine import quarantine_table
+from eventworker.signature import REFUSED
 
 _quarantine = quarantine_table.c
 
@@ -105,6 +106,9 @@ def retry(connection: Connection, number: int, max_bytes: int) -> str | None:
 def _reread(entry: Contents | None, max_bytes: int) -> tuple[Event | None, str | None]:
     if entry is None:
         return None, GONE
+    if entry.reason.startswith(REFUSED):
+        # Otherwise to retry all of the quarantine would let every forged event in.
+        return None, "it was not believed when it came; its publisher has to send it again, signed"
     try:
         event = wire.read(
             entry.body,

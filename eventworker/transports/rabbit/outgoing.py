@@ -11,8 +11,9 @@ import pika
 from eventworker import cloudevents
 from eventworker.errors import TransportError, TransportUnavailable
 from eventworker.event import decode
+from eventworker.signature import HEADER
 from eventworker.transport import Message
-from eventworker.transports.rabbit.settings import RabbitSettings
+from eventworker.transports.rabbit.settings import RabbitSettings, signed_part
 
 UNCONFIRMED = "not confirmed by the broker"
 _CONTENT_TYPES = {"storyboard": "application/json", "cloudevents": cloudevents.CONTENT_TYPE}
@@ -75,9 +76,12 @@ class Form:
             max_bytes=2**24,
         )
 
-    def properties(self, message: Message) -> pika.BasicProperties:
-        """Persistent, under the event's id."""
-        return pika.BasicProperties(
+    def properties(self, message: Message, body: bytes) -> pika.BasicProperties:
+        """Persistent, under the event's id, and signed where there is a key.
+
+        :param body: what :meth:`body` has made of the message.
+        """
+        properties = pika.BasicProperties(
             app_id=self._settings.application,
             content_type=self._content_type,
             delivery_mode=2,
@@ -85,6 +89,10 @@ class Form:
             timestamp=max(0, int(message.time.timestamp())),
             headers=_headers(message),
         )
+        signed = signed_part(message.resource, properties, body)
+        if (signature := self._settings.signatures.sign(signed)) is not None:
+            properties.headers[HEADER] = signature
+        return properties
 
 
 def _headers(message: Message) -> dict[str, str]:

@@ -32,10 +32,10 @@ from eventworker.transports.rabbit.settings import (
     RabbitSettings,
     Retries,
     connection_parameters,
-    declare_topology,
     describe,
     log_failure,
 )
+from eventworker.transports.rabbit.topology import declare_topology
 
 log = logging.getLogger(__name__)
 
@@ -210,7 +210,9 @@ class RabbitPublisher:
                 sent.batch.settle(sent.index, Unpublishable(self._last_error))
 
     def _on_closed(self, connection: Any, reason: BaseException) -> None:
-        self._last_error = describe(reason)
+        # Of a connection that we have closed ourselves, the reason is that of its channel.
+        if not isinstance(reason, pika.exceptions.ConnectionClosedByClient):
+            self._last_error = describe(reason)
         connection.ioloop.stop()
 
     def _close_connection(self) -> None:
@@ -231,7 +233,7 @@ class RabbitPublisher:
                     self._settings.exchange,
                     message.resource,
                     body,
-                    self._form.properties(message),
+                    self._form.properties(message, body),
                     mandatory=True,
                 )
             except pika.exceptions.AMQPError as error:

@@ -14,22 +14,19 @@ import pika
 import pika.exceptions
 
 from eventworker import cloudevents
-from eventworker.errors import ConfigError, TransportUnavailable
-
-log = logging.getLogger(__name__)
+from eventworker.errors import ConfigError
+from eventworker.links import Link, tls_advice, to_broker
+from eventworker.secret import hidden, remember
+from eventworker.signature import NO_SIGNATURES, Signatures, Signed, signatures_of
 
 #: What pika and the sockets raise when a connection cannot be made or is lost.
 CONNECTION_ERRORS = (pika.exceptions.AMQPError, OSError)
 
 
-#: Attempts are counted in the database; a broker that counts returns, as RabbitMQ 4 does by itself,
-#: would drop an event that has waited behind a slow plugin too often.
-_QUORUM = {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000}
-
-
 @dataclass(frozen=True, slots=True)
 class RabbitSettings:
-    """The options of ``[notifications]`` that concern RabbitMQ; see there for their meaning."""
+    """The options that concern RabbitMQ, of ``[notifications]`` and ``[security]``; see there for
+    their meaning."""
 
     host: str = "localhost"
     port: int = 5672
@@ -53,6 +50,8 @@ class RabbitSettings:
     tls_cert_file: str | None = None
     tls_key_file: str | None = None
     tls_server_name: str | None = None
+    require_tls: bool = False
+    signatures: Signatures = NO_SIGNATURES
 
     def __repr__(self) -> str:
         return f"RabbitSettings({self.userid}@{self.host}:{self.port}{self.virtual_host!r})"
@@ -67,6 +66,13 @@ class RabbitSettings:
         """Whom the broker takes us for."""
         certificate = self.login_method == "EXTERNAL"
         return "the client certificate" if certificate else f"user {self.userid}"
+
+    @property
+    def link(self) -> Link:
+        """What others could do to the connection."""
+        external = self.login_method == "EXTERNAL"
+        login = None if external else (self.userid, self.password)
+        return to_broker(self.host, login, self.tls)
 
     def pause(self, failures: int) -> float:
         """Seconds to wait before the next try, after so many failures in a row: doubling, never
@@ -103,8 +109,12 @@ class Retries:
         return self._settings.pause(self._failures)
 
 
-def settings_from(options: Any) -> RabbitSettings:
-    """The settings from the ``[notifications]`` group."""
+def settings_from(conf: Any) -> RabbitSettings:
+    """The settings of a configuration.
+
+    :raises ConfigError: when the keys for signatures cannot be used.
+    """
+    options = conf.notifications
     return RabbitSettings(
         host=options.rabbit_host,
         port=options.rabbit_port,
@@ -128,6 +138,8 @@ def settings_from(options: Any) -> RabbitSettings:
         tls_cert_file=options.rabbit_tls_cert_file,
         tls_key_file=options.rabbit_tls_key_file,
         tls_server_name=options.rabbit_tls_server_name,
+        require_tls=conf.security.require_tls,
+        signatures=signatures_of(conf.security, conf.retention.inbox_days),
     )
 
 
@@ -135,8 +147,10 @@ def connection_parameters(settings: RabbitSettings, purpose: str) -> pika.Connec
     """pika's parameters.
 
     :param purpose: shown as the connection's name in RabbitMQ's lists.
-    :raises ConfigError: when a certificate file cannot be read.
+    :raises ConfigError: when a certificate file cannot be read, or the link may not be used.
     """
+    remember(settings.password)
+    settings.link.check(settings.require_tls)
     credentials: Any = pika.PlainCredentials(settings.userid, settings.password)
     if settings.login_method == "EXTERNAL":
         credentials = pika.credentials.ExternalCredentials()
@@ -170,40 +184,17 @@ def _tls_options(settings: RabbitSettings) -> pika.SSLOptions | None:
     return pika.SSLOptions(context, settings.tls_server_name or settings.host)
 
 
-def declare_topology(connection: pika.BlockingConnection, settings: RabbitSettings) -> None:
-    """Make sure that exchange, queue and bindings exist.
-
-    An existing queue is used as it is: declaring it with other arguments than it was made with
-    would be refused with PRECONDITION_FAILED.
-
-    :raises TransportUnavailable: when the broker refuses, with its reason.
-    """
-    try:
-        channel = connection.channel()
-        channel.exchange_declare(settings.exchange, exchange_type="topic", durable=True)
-        if not _queue_exists(connection, settings.queue):
-            arguments = {} if settings.queue_type == "classic" else _QUORUM
-            channel.queue_declare(settings.queue, durable=True, arguments=arguments)
-        for key in settings.binding_keys:
-            channel.queue_bind(settings.queue, settings.exchange, routing_key=key)
-        channel.close()
-    except pika.exceptions.ChannelClosedByBroker as error:
-        raise TransportUnavailable(
-            f"RabbitMQ refuses exchange {settings.exchange} or queue {settings.queue}: "
-            f"{error.reply_code} {error.reply_text}"
-        ) from error
-
-
-def _queue_exists(connection: pika.BlockingConnection, name: str) -> bool:
-    probe = connection.channel()
-    try:
-        probe.queue_declare(name, passive=True)
-    except pika.exceptions.ChannelClosedByBroker as error:
-        if error.reply_code == 404:
-            return False
-        raise
-    probe.close()
-    return True
+def signed_part(routing_key: str, properties: Any, body: bytes) -> Signed:
+    """What the signature of a message is over, the same for both of its ends."""
+    return Signed(
+        routing_key=routing_key,
+        message_id=properties.message_id,
+        content_type=properties.content_type,
+        app_id=properties.app_id,
+        timestamp=properties.timestamp,
+        headers=properties.headers or {},
+        body=body,
+    )
 
 
 def log_failure(log: logging.Logger, settings: RabbitSettings, reason: str, pause: float) -> None:
@@ -215,9 +206,16 @@ def log_failure(log: logging.Logger, settings: RabbitSettings, reason: str, paus
 
 
 def describe(error: BaseException) -> str:
-    """A connection error in one line; pika's own are often empty or nested."""
+    """A connection error in one line; pika's own are often empty or nested.
+
+    Where TLS is at fault it says what to do.
+    """
     inner = error.args[0] if error.args and isinstance(error.args[0], BaseException) else error
     nested = getattr(inner, "exception", None)
     if isinstance(nested, BaseException):
         inner = nested
-    return (str(inner) or repr(inner)).splitlines()[0]
+    text = hidden((str(inner) or repr(inner)).splitlines()[0])
+    advice = tls_advice(
+        text, ca="rabbit_tls_ca_file", name=", or write that name in rabbit_tls_server_name"
+    )
+    return text + advice

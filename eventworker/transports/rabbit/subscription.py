@@ -30,10 +30,11 @@ from eventworker.transports.rabbit.settings import (
     RabbitSettings,
     Retries,
     connection_parameters,
-    declare_topology,
     describe,
     log_failure,
+    signed_part,
 )
+from eventworker.transports.rabbit.topology import declare_topology
 
 log = logging.getLogger(__name__)
 
@@ -193,6 +194,9 @@ class RabbitSubscription(Subscription):
             tracestate=tracestate,
             content_type=_text(properties.content_type),
             content_encoding=_text(properties.content_encoding),
+            refusal=self._settings.signatures.check(
+                signed_part(method.routing_key, properties, body)
+            ),
         )
         with self._arrival:
             self._arrived.append((delivery, time.monotonic()))

@@ -1,0 +1,30 @@
+-- As an administrator. tracker is the application's database, tracker_web its own user.
+CREATE USER eventworker_owner@'HOST' IDENTIFIED BY 'PASSWORD';
+CREATE USER eventworker_daemon@'HOST' IDENTIFIED BY 'PASSWORD';
+CREATE USER eventworker_operator@'HOST' IDENTIFIED BY 'PASSWORD';
+
+GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, INDEX, REFERENCES
+    ON tracker.* TO eventworker_owner@'HOST';
+
+-- After "eventworker db upgrade", which the owner runs; again when a version brings new tables:
+GRANT SELECT, INSERT, UPDATE, DELETE ON tracker.eventworker_anonymous TO eventworker_daemon@'HOST';
+GRANT SELECT, INSERT, UPDATE, DELETE ON tracker.eventworker_delivery TO eventworker_daemon@'HOST';
+GRANT SELECT, INSERT, UPDATE, DELETE ON tracker.eventworker_event TO eventworker_daemon@'HOST';
+GRANT SELECT, INSERT, UPDATE, DELETE ON tracker.eventworker_inbox TO eventworker_daemon@'HOST';
+GRANT SELECT, INSERT, UPDATE, DELETE ON tracker.eventworker_notification TO eventworker_daemon@'HOST';
+GRANT SELECT, INSERT, UPDATE, DELETE ON tracker.eventworker_outbox TO eventworker_daemon@'HOST';
+GRANT SELECT, INSERT, UPDATE, DELETE ON tracker.eventworker_plugin TO eventworker_daemon@'HOST';
+GRANT SELECT, INSERT, UPDATE, DELETE ON tracker.eventworker_quarantine TO eventworker_daemon@'HOST';
+GRANT SELECT, INSERT, UPDATE, DELETE ON tracker.eventworker_subscription TO eventworker_daemon@'HOST';
+GRANT SELECT ON tracker.eventworker_alembic_version TO eventworker_daemon@'HOST';
+
+GRANT SELECT ON tracker.eventworker_alembic_version TO eventworker_operator@'HOST';
+GRANT SELECT ON tracker.eventworker_anonymous TO eventworker_operator@'HOST';
+GRANT SELECT ON tracker.eventworker_delivery TO eventworker_operator@'HOST';
+GRANT SELECT ON tracker.eventworker_event TO eventworker_operator@'HOST';
+GRANT SELECT ON tracker.eventworker_inbox TO eventworker_operator@'HOST';
+GRANT SELECT ON tracker.eventworker_outbox TO eventworker_operator@'HOST';
+GRANT SELECT ON tracker.eventworker_plugin TO eventworker_operator@'HOST';
+GRANT SELECT ON tracker.eventworker_quarantine TO eventworker_operator@'HOST';
+
+GRANT INSERT ON tracker.eventworker_outbox TO tracker_web@'HOST';
