@@ -9,9 +9,8 @@ from eventworker.cli import conf, output
 from eventworker.cli.database import engine_of
 from eventworker.cli.logs import AUDIT
 from eventworker.cli.replaying import user
-from eventworker.db import short_transaction
+from eventworker.db import PENDING, RETRY, short_transaction
 from eventworker.inbox import registry
-from eventworker.inbox.backlog import PENDING, RETRY
 from eventworker.inbox.operations.selection import Selection, count
 
 audit = logging.getLogger(AUDIT)

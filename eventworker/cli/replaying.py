@@ -16,9 +16,10 @@ from eventworker.cli import conf, output
 from eventworker.cli.arguments import UsageError
 from eventworker.cli.database import engine_of
 from eventworker.cli.logs import AUDIT, escaped
-from eventworker.db import short_transaction
+from eventworker.db import Since, refusals, short_transaction
+from eventworker.inbox.backlog import delivery_table
 from eventworker.inbox.operations import quarantined, replay
-from eventworker.inbox.operations.selection import Selection, Since, count, refusals
+from eventworker.inbox.operations.selection import Selection, count
 
 audit = logging.getLogger(AUDIT)
 
@@ -174,7 +175,9 @@ class _Replaying:
             self._entries = tuple(quarantined.ids(connection, choice.since))
         self.refused: dict[str, str] = {}
         if choice.by_id and self._deliveries:
-            reasons = refusals(connection, self._deliveries.ids, verb.states)
+            reasons = refusals(
+                connection, delivery_table, self._deliveries.ids, verb.states, "delivery"
+            )
             self.refused = {str(number): reason for number, reason in reasons.items()}
 
     @property

@@ -9,9 +9,9 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import Connection, Engine
 from stevedore import NamedExtensionManager
@@ -44,6 +44,9 @@ class Loaded:
     handler_timeout: float = 300.0
     backoff: float = 1.0
     backoff_max: float = 3600.0
+    effect_lane: str = "effects"
+    effect_max_attempts: int = 20
+    effect_timeout: float = 60.0
     distribution: str = ""
     #: What it declared, and what its group narrows that to.
     declared: Filter = EVERYTHING
@@ -53,6 +56,21 @@ class Loaded:
     def transactional(self) -> bool:
         """Whether all effects of the plugin go through its session, by its own word."""
         return bool(getattr(self.plugin, "transactional", False))
+
+    @property
+    def performs(self) -> bool:
+        """Whether the plugin can perform effects, so that it may add some."""
+        return callable(getattr(self.plugin, "perform", None))
+
+    @property
+    def as_performer(self) -> Self:
+        """The plugin with the lane and the limits that hold for its effects."""
+        return replace(
+            self,
+            lane=self.effect_lane,
+            max_attempts=self.effect_max_attempts,
+            handler_timeout=self.effect_timeout,
+        )
 
     @property
     def condition(self) -> Callable[[Event], Any] | None:
@@ -183,6 +201,8 @@ def build(conf: Any, name: str, factory: Any, distribution: str = "") -> Loaded:
     """
     options = config.plugin_group(conf, name, getattr(factory, "options", ()))
     plugin = factory(conf)
+    if inspect.iscoroutinefunction(getattr(plugin, "perform", None)):
+        raise PluginError("perform() is asynchronous; it has to be an ordinary method")
     return Loaded(
         name=name,
         plugin=plugin,
@@ -192,6 +212,9 @@ def build(conf: Any, name: str, factory: Any, distribution: str = "") -> Loaded:
         handler_timeout=options.handler_timeout,
         backoff=options.backoff,
         backoff_max=options.backoff_max,
+        effect_lane=options.effect_lane,
+        effect_max_attempts=options.effect_max_attempts,
+        effect_timeout=options.effect_timeout,
         distribution=distribution,
         declared=declared(plugin),
         narrowing=configured(conf, name),

@@ -15,7 +15,7 @@ from oslo_config import cfg
 from sqlalchemy import Engine, select, update
 
 from eventworker import config, migrations
-from eventworker.db import build_engine, clock, short_transaction
+from eventworker.db import PENDING, RETRY, build_engine, clock, short_transaction
 from eventworker.engine.attempt import Caller, End
 from eventworker.engine.backlog import BacklogRunner
 from eventworker.engine.dispatch import Dispatcher
@@ -24,7 +24,7 @@ from eventworker.engine.registered import RegistryView
 from eventworker.engine.slot import Slot
 from eventworker.event import Event, decode
 from eventworker.inbox import registry
-from eventworker.inbox.backlog import PENDING, RETRY, delivery_table
+from eventworker.inbox.backlog import delivery_table
 from eventworker.inbox.claims import FirstClaim, Outcome, inbox_table
 from eventworker.testing.alarm import borrowed_alarm
 from eventworker.testing.watched import Died, Moment, Mortal, Watched
