@@ -42,6 +42,12 @@ def key_of(event_id: UUID, plugin: str, n: int) -> str:
     return f"{event_id}/{plugin.lower()}/{n}"
 
 
+def decode(own: str, shared: str | None) -> Any:
+    """A payload as it was added; its own fields go before those that it shares."""
+    payload = json.loads(own)
+    return payload if shared is None else {**json.loads(shared), **payload}
+
+
 def encode(payload: Any) -> str:
     """The payload as strict JSON.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, and_, delete, select, tuple_, update
 
 from eventworker.db import Failure, claim_rows, clock, failed
-from eventworker.effects.effect import Effect
+from eventworker.effects.effect import Effect, decode
 from eventworker.effects.table import IS_OPEN, effect_table, shared_table
 
 _effect, _shared = effect_table.c, shared_table.c
@@ -32,9 +31,7 @@ class Due:
 
     def effect(self, name: str) -> Effect:
         """What the plugin of that name is given."""
-        payload = json.loads(self.payload)
-        if self.shared is not None:
-            payload = {**json.loads(self.shared), **payload}
+        payload = decode(self.payload, self.shared)
         return Effect(self.event_id, name, self.n, payload, self.attempts, self.created_at)
 
 

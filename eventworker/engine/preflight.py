@@ -20,7 +20,7 @@ from eventworker import config, migrations
 from eventworker.db import build_engine, longest_value, short_transaction, translated
 from eventworker.effects import estate as effects_estate
 from eventworker.engine.attempt import pause
-from eventworker.engine.child import Child, fork, host_name
+from eventworker.engine.child import Child, fork, host_name, is_alive
 from eventworker.engine.filters import configured
 from eventworker.engine.loader import Discovery, check_databases, discover, services
 from eventworker.engine.slot import Slot
@@ -207,7 +207,7 @@ def _free_leases_of_the_dead(connection: Any) -> None:
     held = (estate, effects_estate, queue)
     for owner in {owner for each in held for owner in each.owners(connection)}:
         prefix, _, pid = owner.rpartition("/")
-        if prefix == host and pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
+        if prefix == host and pid.isdigit() and not is_alive(int(pid)):
             estate.release_owner(connection, owner, uncount=False)
             effects_estate.release_owner(connection, owner, uncount=False)
             queue.release_owner(connection, owner)

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.servers import Vhost
 
 Groups = dict[str, dict[str, object]]
-PROBES = ("alpha", "beta", "gamma", "careful", "choosy", "ledger")
+PROBES = ("alpha", "beta", "gamma", "careful", "choosy", "ledger", "mailer")
 PROBES += ("unsure", "unimportable", "never")
 
 
