@@ -152,7 +152,7 @@ class Caller:
         self._slot.enter(due.event_id, due.plugin, loaded.handler_timeout, due.n)
         try:
             with time_limit(loaded.handler_timeout):
-                loaded.plugin.perform(due.effect(loaded.name))
+                loaded.perform(due.effect(loaded.name))
         except Retry as verdict:
             return self._again(loaded, due.attempts, verdict, verdict.delay)
         except Reject as verdict:

@@ -18,6 +18,7 @@ from stevedore import NamedExtensionManager
 
 from eventworker import config
 from eventworker.db import first_line, translated
+from eventworker.effects import Effect
 from eventworker.engine.filters import EVERYTHING, Filter, configured, conflicts, declared
 from eventworker.errors import ConfigError, DatabaseUnavailable, PluginError
 from eventworker.event import WIRE_FIELDS, Event
@@ -94,6 +95,10 @@ class Loaded:
             values["event"] = event
         self.plugin.handle(**values)
 
+    def perform(self, effect: Effect) -> None:
+        """Call ``perform()``."""
+        self.plugin.perform(effect)
+
 
 @dataclass(slots=True)
 class Discovery:
@@ -109,6 +114,16 @@ class Discovery:
     off: dict[str, str] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def lanes(self) -> set[str]:
+        """The lanes of the loaded plugins, without the main one."""
+        return {each.lane for each in self.loaded} - {"main"}
+
+    @property
+    def effect_lanes(self) -> set[str]:
+        """The lanes in which they perform effects."""
+        return {each.effect_lane for each in self.loaded if each.performs}
 
     def is_broken(self, name: str) -> bool:
         """Whether this name, in any case, is among the broken."""

@@ -146,8 +146,8 @@ def _look(conf: Any) -> Report:
         _free_leases_of_the_dead(connection)
     return Report(
         plugins=[each.name for each in found.loaded],
-        lanes=_sizes(conf, {each.lane for each in found.loaded} - {"main"}),
-        effect_lanes=_sizes(conf, {each.effect_lane for each in found.loaded if each.performs}),
+        lanes=_sizes(conf, found.lanes),
+        effect_lanes=_sizes(conf, found.effect_lanes),
         services=[name for name, service in services().items() if service.wanted(conf)],
     )
 
