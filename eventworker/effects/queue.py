@@ -40,12 +40,14 @@ def claim(connection: Connection, plugin: int, limit: int, lease: float, owner: 
 
     :param lease: seconds until a row is due again if this process says no more about it.
     """
-    # The moment as a subquery, which PostgreSQL asks once: it finds what is due in the index.
-    is_due = _effect.due_at <= select(clock()).scalar_subquery()
+    now: Any = clock()
+    if connection.dialect.name == "postgresql":
+        # Its clock is asked for each row, unless in a subquery; only then the index is of use.
+        now = select(now).scalar_subquery()
     rows = claim_rows(
         connection,
         effect_table,
-        and_(_effect.plugin == plugin, IS_OPEN, is_due),
+        and_(_effect.plugin == plugin, IS_OPEN, _effect.due_at <= now),
         _effect.due_at,
         limit,
         {"attempts": _effect.attempts + 1, "due_at": clock(lease), "owner": owner},
