@@ -80,7 +80,8 @@ def perform(conf: Any, child: Child, lane: str) -> None:
         return
     performers = [each.as_performer for each in found.loaded if each.performs]
     registry = RegistryView(engine, performers, lane, conf.plugins.registry_refresh)
-    runner = EffectRunner(engine, Caller(engine, conf, child.slot), registry, child.name)
+    caller = Caller(engine, conf, child.slot)
+    runner = EffectRunner(engine, caller, registry, child.name, lambda: child.stopping)
     Consumer(engine, child, runner, None, None, _LANE_EVERY).run()
 
 

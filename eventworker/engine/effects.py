@@ -27,10 +27,19 @@ class EffectRunner:
     """Calls ``perform()`` of this process's plugins with the effects that are due.
 
     :param registry: of plugins as :attr:`~eventworker.engine.loader.Loaded.as_performer` has them.
+    :param stopping: asked before each effect; what is then claimed and not begun is given back.
     """
 
-    def __init__(self, engine: Engine, caller: Caller, registry: RegistryView, owner: str) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        caller: Caller,
+        registry: RegistryView,
+        owner: str,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._engine = engine
+        self._stopping = stopping
         self._caller = caller
         self._registry = registry
         self._owner = owner
@@ -47,7 +56,9 @@ class EffectRunner:
         if self._interrupted:
             self._settle()
         self._interrupted = True
-        claimed = sum(self._claim_and_perform(*each) for each in self._registry.debts().here)
+        claimed = 0
+        for number, plugin in self._registry.debts().here:
+            claimed += self._claim_and_perform(number, plugin)
         self._interrupted = False
         return claimed
 
@@ -59,13 +70,15 @@ class EffectRunner:
         self._unwritten = None
 
     def _claim_and_perform(self, number: int, plugin: Loaded) -> int:
+        if self._stopping():
+            return 0
         lease = plugin.handler_timeout + MARGIN
         with short_transaction(self._engine) as connection:
             claimed = queue.claim(connection, number, BATCH, lease, self._owner)
         started = time.monotonic()
         for index, due in enumerate(claimed):
-            # Paused since, or off; or the one before took so long that the lease may not last.
-            if time.monotonic() - started > FRESH or not self._registry.may_call(number):
+            stale = time.monotonic() - started > FRESH  # so the lease may not last
+            if stale or self._stopping() or not self._registry.may_call(number):
                 self._give_back(claimed[index:])
                 break
             self._perform(due, plugin)

@@ -79,7 +79,10 @@ class Workshop:
         self.runner = BacklogRunner(engine, caller, self.view, "host/1/100")
         performers = [each.as_performer for each in plugins if each.performs]
         effects_view = RegistryView(engine, performers, "effects", refresh)
-        self.performer = EffectRunner(engine, caller, effects_view, "host/1/200")
+        self.stopping = False
+        self.performer = EffectRunner(
+            engine, caller, effects_view, "host/1/200", lambda: self.stopping
+        )
 
     def register(self, on: list[str], off: list[str] | None = None) -> None:
         with short_transaction(self.engine) as connection:

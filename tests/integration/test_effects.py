@@ -350,6 +350,18 @@ def test_a_plugin_that_is_paused_meanwhile_has_the_rest_given_back(engine: Engin
     assert [(row.attempts, row.owner) for row in waiting(engine)] == [(0, None)] * 2
 
 
+def test_a_process_that_is_told_to_stop_finishes_one_effect_and_gives_the_rest_back(
+    engine: Engine,
+) -> None:
+    mailer, other = Mailer(add("first", "second")), Mailer(add("third"), name="other")
+    shop = Workshop(engine, loaded(mailer), loaded(other))
+    shop.dispatch(make_event())
+    mailer.act = lambda _: setattr(shop, "stopping", True)
+    assert shop.performer.run_due() == 2
+    assert (mailer.payloads, other.payloads) == (["first"], [])
+    assert [(row.attempts, row.owner) for row in waiting(engine)] == [(0, None)] * 2
+
+
 def test_effects_of_a_plugin_that_is_off_or_cannot_perform_any_more_wait(engine: Engine) -> None:
     added(engine, "mail")
     shop = Workshop(engine, loaded(Plugin("mailer")))
