@@ -2,6 +2,7 @@
 
 from eventworker.db.attempts import (
     DEAD,
+    LONGEST_DELAY,
     PENDING,
     RETRY,
     Failure,
@@ -34,6 +35,7 @@ from eventworker.db.transaction import (
 
 __all__ = [
     "DEAD",
+    "LONGEST_DELAY",
     "PENDING",
     "RETRY",
     "EventId",

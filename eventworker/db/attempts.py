@@ -27,6 +27,8 @@ from sqlalchemy import (
 from eventworker.db.clock import UTCDateTime, clock
 
 PENDING, RETRY, DEAD = "pending", "retry", "dead"
+#: Seconds that a plugin may ask for at the most: a year, which every database can add to a date.
+LONGEST_DELAY = 366 * 86400.0
 
 
 def attempt_columns() -> list[Column[Any]]:

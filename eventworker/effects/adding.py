@@ -19,7 +19,7 @@ from sqlalchemy import (
     select,
 )
 
-from eventworker.db import PENDING, EventId, EventSession, Origin, clock
+from eventworker.db import LONGEST_DELAY, PENDING, EventId, EventSession, Origin, clock
 from eventworker.effects.effect import encode, key_of
 from eventworker.effects.table import Json, effect_table, shared_table
 from eventworker.errors import PluginError
@@ -45,6 +45,7 @@ def add(session: Any, payload: Any, *, delay: float = 0.0) -> str:
     :returns: the effect's key.
     :raises EncodeError: when the payload cannot be written as JSON.
     :raises PluginError: outside ``handle()``, or when the plugin has no ``perform()``.
+    :raises ValueError: for a delay below zero or above a year.
     """
     origin = _origin_of(session)
     # The number is asked for in the transaction itself, so that whatever takes an effect back takes
@@ -71,11 +72,13 @@ def add_each(
     No row passes through this process, so a hundred thousand take no memory. The payload of each is
     an object: the columns of its row by their names, made by the database's own JSON function
     (texts and numbers look alike everywhere), and the fields of ``shared``, which are stored once.
+    The size of a row is not looked at.
 
     :param source: a SELECT on the event's own database.
     :param delay: seconds to wait before the first attempt.
     :raises EncodeError: when ``shared`` cannot be written as JSON.
     :raises PluginError: outside ``handle()``, or when the plugin has no ``perform()``.
+    :raises ValueError: for a delay below zero or above a year.
     """
     origin = _origin_of(session)
     session.flush()
@@ -119,6 +122,8 @@ def _beginning(origin: Origin, n: Any) -> list[ColumnElement[Any]]:
 
 
 def _rest(delay: float) -> list[ColumnElement[Any]]:
+    if not 0 <= delay <= LONGEST_DELAY:
+        raise ValueError(f"the delay of an effect is in seconds from now, and {delay} is too far")
     return [literal(PENDING, String(10)), literal(0, SmallInteger), clock(delay), clock()]
 
 

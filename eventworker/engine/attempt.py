@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Engine, text
 
 from eventworker.db import (
+    LONGEST_DELAY,
     EventSession,
     Failure,
     Origin,
@@ -37,8 +38,6 @@ log = logging.getLogger(__name__)
 _REDO = 5
 #: Seconds that a plugin's ``wants()`` may take at the most; it is meant to take none.
 _ASKING = 5.0
-#: Seconds that a plugin may ask for at the most: a year, which every database can add to a date.
-_LONGEST_DELAY = 366 * 86400.0
 
 
 class End(enum.Enum):
@@ -217,7 +216,7 @@ def failure_after(
     """What follows a failed attempt: the next one after a pause, or a dead letter."""
     if attempt >= loaded.max_attempts:
         return Failure(error, trace, None)
-    wait = pause(loaded, attempt) if delay is None else min(delay, _LONGEST_DELAY)
+    wait = pause(loaded, attempt) if delay is None else min(delay, LONGEST_DELAY)
     return Failure(error, trace, wait)
 
 

@@ -109,6 +109,7 @@ def test_a_daemon_killed_with_all_its_children_loses_none(mailing: Site, sink: S
     assert mailing.probe.effects() == once(events, "alpha", "mailer")
 
 
+@pytest.mark.slow
 def test_many_effects_survive_a_series_of_kills(mailing: Site, sink: Sink) -> None:
     mailing.configure(**{"lane_effects": {"worker_count": 2}})
     daemon = mailing.start()
@@ -135,6 +136,7 @@ BAD = {
 }
 
 
+@pytest.mark.slow
 def test_effects_that_hang_or_crash_are_given_up_on_and_their_neighbours_go_on(
     mailing: Site, sink: Sink
 ) -> None:

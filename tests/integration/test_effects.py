@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, delete
 from sqlalchemy.orm import Session
 
 from eventworker import effects
@@ -13,7 +13,7 @@ from eventworker.db import short_transaction
 from eventworker.effects import MAX_PAYLOAD, Effect, estate, queue
 from eventworker.errors import DatabaseUnavailable, EncodeError, PluginError, Reject, Retry
 from eventworker.inbox import registry
-from eventworker.inbox.claims import Outcome
+from eventworker.inbox.claims import Outcome, inbox_table
 from tests.helpers.databases import deliveries, outcomes
 from tests.helpers.databases import effects as written
 from tests.helpers.effects import Mailer, add, make_due, waiting
@@ -190,6 +190,30 @@ def test_a_delayed_effect_waits(engine: Engine) -> None:
     make_due(engine)
     assert shop.performer.run_due() == 1
     assert mailer.payloads == ["later"]
+
+
+@pytest.mark.parametrize("delay", [-1.0, float("nan"), float("inf"), 1e9])
+def test_a_delay_that_is_none_is_the_plugins_mistake(sqlite_engine: Engine, delay: float) -> None:
+    shop = Workshop(
+        sqlite_engine, loaded(Mailer(lambda session, _: effects.add(session, 1, delay=delay)))
+    )
+    shop.dispatch(make_event())
+    (row,) = deliveries(sqlite_engine)
+    assert "ValueError: the delay" in row.error
+    assert waiting(sqlite_engine) == []
+
+
+def test_an_event_that_the_inbox_has_forgotten_adds_new_effects_beside_the_dead_ones(
+    engine: Engine,
+) -> None:
+    event, mailer = make_event(), Mailer(add("mail"), failing(Reject("no")))
+    shop = Workshop(engine, loaded(mailer))
+    shop.dispatch(event)
+    shop.performer.run_due()
+    with short_transaction(engine) as connection:
+        connection.execute(delete(inbox_table))
+    shop.dispatch(event)
+    assert [(row.n, row.state) for row in waiting(engine)] == [(1, "dead"), (2, "pending")]
 
 
 def test_a_failed_attempt_is_made_again_after_a_pause_with_the_same_key(engine: Engine) -> None:
