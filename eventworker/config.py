@@ -274,6 +274,27 @@ PLUGIN_OPTS: list[cfg.Opt] = [
     cfg.FloatOpt(
         "backoff_max", default=3600.0, min=0.0, help="Longest pause in seconds between attempts."
     ),
+    cfg.StrOpt(
+        "effect_lane",
+        default="effects",
+        help="Processes that perform what this plugin adds by effects.add(). They are always "
+        "processes of their own, as many as [lane:NAME] says, also beside deliveries in a lane of "
+        "the same name.",
+    ),
+    cfg.IntOpt(
+        "effect_max_attempts",
+        default=20,
+        min=1,
+        max=1000,
+        help="Attempts to perform one effect before it becomes a dead letter. With the default "
+        "pauses 20 of them take about nine hours.",
+    ),
+    cfg.FloatOpt(
+        "effect_timeout",
+        default=60.0,
+        min=0.1,
+        help="Seconds that performing one effect may take; what follows is as for handler_timeout.",
+    ),
     cfg.ListOpt(
         "resources",
         default=[],

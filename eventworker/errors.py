@@ -5,7 +5,7 @@
     EventworkerError
     ├── ConfigError              the configuration cannot be used
     ├── DecodeError              these bytes are no event
-    ├── EncodeError              this event cannot be put on the wire
+    ├── EncodeError              this event or payload cannot be written as JSON
     ├── TransportError
     │   ├── TransportUnavailable the broker or its network is away; try again
     │   ├── Unpublishable        this message can never be published
@@ -47,7 +47,7 @@ class DecodeError(EventworkerError):
 
 
 class EncodeError(EventworkerError):
-    """An event that cannot be put on the wire: too large, or a value that JSON cannot say."""
+    """An event, or the payload of an effect, that is too large or has a value JSON cannot say."""
 
 
 class TransportError(EventworkerError):

@@ -8,23 +8,31 @@ GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, DROP, INDEX, REFERENCES
 
 -- After "eventworker db upgrade", which the owner runs; again when a version brings new tables:
 GRANT SELECT, INSERT, UPDATE, DELETE ON tracker.eventworker_anonymous TO eventworker_daemon@'HOST';
+GRANT SELECT, INSERT, UPDATE, DELETE ON tracker.eventworker_cursor TO eventworker_daemon@'HOST';
 GRANT SELECT, INSERT, UPDATE, DELETE ON tracker.eventworker_delivery TO eventworker_daemon@'HOST';
+GRANT SELECT, INSERT, UPDATE, DELETE ON tracker.eventworker_effect TO eventworker_daemon@'HOST';
+GRANT SELECT, INSERT, UPDATE, DELETE ON tracker.eventworker_effect_shared TO eventworker_daemon@'HOST';
 GRANT SELECT, INSERT, UPDATE, DELETE ON tracker.eventworker_event TO eventworker_daemon@'HOST';
 GRANT SELECT, INSERT, UPDATE, DELETE ON tracker.eventworker_inbox TO eventworker_daemon@'HOST';
 GRANT SELECT, INSERT, UPDATE, DELETE ON tracker.eventworker_notification TO eventworker_daemon@'HOST';
 GRANT SELECT, INSERT, UPDATE, DELETE ON tracker.eventworker_outbox TO eventworker_daemon@'HOST';
 GRANT SELECT, INSERT, UPDATE, DELETE ON tracker.eventworker_plugin TO eventworker_daemon@'HOST';
 GRANT SELECT, INSERT, UPDATE, DELETE ON tracker.eventworker_quarantine TO eventworker_daemon@'HOST';
+GRANT SELECT, INSERT, UPDATE, DELETE ON tracker.eventworker_stream TO eventworker_daemon@'HOST';
 GRANT SELECT, INSERT, UPDATE, DELETE ON tracker.eventworker_subscription TO eventworker_daemon@'HOST';
 GRANT SELECT ON tracker.eventworker_alembic_version TO eventworker_daemon@'HOST';
 
 GRANT SELECT ON tracker.eventworker_alembic_version TO eventworker_operator@'HOST';
 GRANT SELECT ON tracker.eventworker_anonymous TO eventworker_operator@'HOST';
+GRANT SELECT ON tracker.eventworker_cursor TO eventworker_operator@'HOST';
 GRANT SELECT ON tracker.eventworker_delivery TO eventworker_operator@'HOST';
+GRANT SELECT ON tracker.eventworker_effect TO eventworker_operator@'HOST';
+GRANT SELECT ON tracker.eventworker_effect_shared TO eventworker_operator@'HOST';
 GRANT SELECT ON tracker.eventworker_event TO eventworker_operator@'HOST';
 GRANT SELECT ON tracker.eventworker_inbox TO eventworker_operator@'HOST';
 GRANT SELECT ON tracker.eventworker_outbox TO eventworker_operator@'HOST';
 GRANT SELECT ON tracker.eventworker_plugin TO eventworker_operator@'HOST';
 GRANT SELECT ON tracker.eventworker_quarantine TO eventworker_operator@'HOST';
+GRANT SELECT ON tracker.eventworker_stream TO eventworker_operator@'HOST';
 
 GRANT INSERT ON tracker.eventworker_outbox TO tracker_web@'HOST';

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from eventworker.cli import conf, output
+from eventworker.db import Since
 from eventworker.errors import EventworkerError
-from eventworker.inbox.operations.selection import Since
 
 Verbs = Any  # argparse does not name the type of add_subparsers()
 Run = Callable[[argparse.Namespace], int]

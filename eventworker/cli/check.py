@@ -67,7 +67,7 @@ def everything(conf: cfg.ConfigOpts, findings: Findings) -> Discovery:
     findings.warnings.extend(found.warnings)
     for each in found.loaded:
         findings.warnings.extend(_odd_names(each))
-    for lane in {each.lane for each in found.loaded} - {"main"}:
+    for lane in found.lanes | found.effect_lanes:
         config.lane_group(conf, lane)
     values(conf, findings)  # once more: the groups of plugins and lanes are known now
     for text in refused:

@@ -8,7 +8,8 @@ from dataclasses import asdict
 from typing import Any
 
 from eventworker.cli import conf, output, replaying
-from eventworker.cli.arguments import Verbs, add_group, add_verb, positive, since
+from eventworker.cli.arguments import Verbs, add_group, add_verb, positive
+from eventworker.cli.choosing import add_discarding, add_filters
 from eventworker.cli.database import engine_of
 from eventworker.db import short_transaction
 from eventworker.errors import DecodeError, EventworkerError
@@ -68,22 +69,12 @@ def add(verbs: Verbs) -> None:
         example="eventworker deliveries discard 17 q12 --reason 'test data'",
     )
     _add_choice(discard, _ALL)
-    discard.add_argument("--reason", metavar="TEXT", help="why; it goes into the log")
-    discard.add_argument(
-        "--yes", action="store_true", help="needed at a terminal when filters choose more than one"
-    )
+    add_discarding(discard)
 
 
 def _add_filters(parser: argparse.ArgumentParser, states: tuple[str, ...]) -> None:
-    parser.add_argument("--state", choices=states, help="only in this state")
-    parser.add_argument("--plugin", metavar="NAME", help="only of this plugin")
-    parser.add_argument("--resource", metavar="NAME", help="only of events about this resource")
-    parser.add_argument(
-        "--since",
-        type=since,
-        metavar="WHEN",
-        help="only of that age or younger: 30m, 2h, 7d, or a time such as 2026-11-21T07:00:00Z",
-    )
+    about = {"metavar": "NAME", "help": "only of events about this resource"}
+    add_filters(parser, states, resource=about)
 
 
 def _add_choice(parser: argparse.ArgumentParser, states: tuple[str, ...]) -> None:

@@ -15,10 +15,10 @@ from eventworker.capture.spool import erasing
 from eventworker.capture.spool.store import Store
 from eventworker.cli import conf, output
 from eventworker.cli.arguments import UsageError, Verbs, add_verb
+from eventworker.cli.choosing import user
 from eventworker.cli.database import engine_of
 from eventworker.cli.logs import AUDIT, escaped
 from eventworker.cli.progress import Progress
-from eventworker.cli.replaying import user
 from eventworker.db import short_transaction
 from eventworker.engine.eraser import Erased, Eraser
 from eventworker.engine.loader import Discovery, check_databases, discover

@@ -14,7 +14,17 @@ from collections.abc import Sequence
 from oslo_config import cfg
 
 from eventworker import __version__
-from eventworker.cli import config, db, deliveries, erase, outbox, plugins, publish, spool
+from eventworker.cli import (
+    config,
+    db,
+    deliveries,
+    effects,
+    erase,
+    outbox,
+    plugins,
+    publish,
+    spool,
+)
 from eventworker.cli.arguments import INTERRUPTED, UsageError, add_common
 from eventworker.cli.logs import escaped, traceback_of
 from eventworker.config import as_config_error
@@ -34,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     add_common(top, verb=False)
     verbs = top.add_subparsers(metavar="VERB", required=True)
-    for module in (db, config, plugins, deliveries, outbox, publish, spool, erase):
+    for module in (db, config, plugins, deliveries, effects, outbox, publish, spool, erase):
         module.add(verbs)
     return top
 

@@ -13,9 +13,9 @@ from uuid import UUID
 from eventworker import transports
 from eventworker.cli import conf, output
 from eventworker.cli.arguments import UsageError, Verbs, add_group, add_verb, positive
+from eventworker.cli.choosing import user
 from eventworker.cli.database import engine_of
 from eventworker.cli.logs import AUDIT
-from eventworker.cli.replaying import user
 from eventworker.db import short_transaction
 from eventworker.engine import timelimit
 from eventworker.engine.attempt import Caller

@@ -6,12 +6,12 @@ import argparse
 import logging
 
 from eventworker.cli import conf, output
+from eventworker.cli.choosing import user
 from eventworker.cli.database import engine_of
 from eventworker.cli.logs import AUDIT
-from eventworker.cli.replaying import user
-from eventworker.db import short_transaction
+from eventworker.db import PENDING, RETRY, short_transaction
+from eventworker.effects import operations
 from eventworker.inbox import registry
-from eventworker.inbox.backlog import PENDING, RETRY
 from eventworker.inbox.operations.selection import Selection, count
 
 audit = logging.getLogger(AUDIT)
@@ -37,11 +37,16 @@ def resume(arguments: argparse.Namespace) -> int:
     with engine_of(conf.of(arguments)) as engine, short_transaction(engine) as connection:
         before = registry.resume(connection, arguments.name)
         waiting = count(connection, Selection(plugin=before.name, states=(PENDING, RETRY)))
+        mine = operations.Selection(plugin=before.number, states=(PENDING, RETRY))
+        effects = operations.count(connection, mine)
     name, changed = before.name, before.paused_at is not None
     text = f"plugin {name} was not paused"
     if changed:
         audit.info("plugin resumed", extra={"plugin": name, "user": user()})
         waits = output.plural(waiting, "delivery waits", "deliveries wait")
         text = f"plugin {name} is resumed; {waits} for it"
-    output.say(text, {"resumed": name, "changed": changed, "deliveries": waiting}, arguments.output)
+        if effects:
+            text += f", and {output.plural(effects, 'effect waits', 'effects wait')}"
+    fields = {"resumed": name, "changed": changed, "deliveries": waiting, "effects": effects}
+    output.say(text, fields, arguments.output)
     return 0

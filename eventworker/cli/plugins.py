@@ -16,13 +16,14 @@ from eventworker.cli.database import engine_of
 from eventworker.cli.logs import AUDIT
 from eventworker.cli.options import distributions
 from eventworker.db import short_transaction
+from eventworker.effects import operations
 from eventworker.engine.filters import EVERYTHING, common, configured
 from eventworker.engine.loader import Discovery, Loaded, check_databases, discover
 from eventworker.errors import PluginError
 from eventworker.event import Event
 from eventworker.inbox import registry
 from eventworker.inbox.operations import backfill
-from eventworker.inbox.operations.selection import Selection, count
+from eventworker.inbox.operations.selection import Selection, count, plugin_number
 from eventworker.outbox.past import past_events
 
 audit = logging.getLogger(AUDIT)
@@ -176,6 +177,8 @@ def _retire(arguments: argparse.Namespace) -> int:
         if not registry.retire(connection, name):
             raise PluginError(f"no plugin {name} is registered; see: eventworker plugins list")
         waiting = count(connection, Selection(plugin=name))
+        number = plugin_number(connection, name)
+        effects = operations.count(connection, operations.Selection(plugin=number))
     audit.info("plugin retired", extra={"plugin": name})
     text = f"plugin {name} is retired"
     if waiting:
@@ -183,7 +186,13 @@ def _retire(arguments: argparse.Namespace) -> int:
             f"; {output.plural(waiting, 'delivery', 'deliveries')} of it stay, to be dropped with: "
             f"eventworker deliveries discard --plugin {name}"
         )
-    output.say(text, {"retired": name, "deliveries": waiting}, arguments.output)
+    if effects:
+        text += (
+            f"; {output.plural(effects, 'effect')} of it stay, to be dropped with: "
+            f"eventworker effects discard --plugin {name}"
+        )
+    fields = {"retired": name, "deliveries": waiting, "effects": effects}
+    output.say(text, fields, arguments.output)
     return 0
 
 

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import getpass
-import logging
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from oslo_config import cfg
 from sqlalchemy import Connection
 
-from eventworker.cli import conf, output
 from eventworker.cli.arguments import UsageError
-from eventworker.cli.database import engine_of
-from eventworker.cli.logs import AUDIT, escaped
-from eventworker.db import short_transaction
+from eventworker.cli.choosing import Kind, carry_out, is_by_id
+from eventworker.db import Since, refusals
+from eventworker.inbox.backlog import delivery_table
 from eventworker.inbox.operations import quarantined, replay
-from eventworker.inbox.operations.selection import Selection, Since, count, refusals
+from eventworker.inbox.operations.selection import Selection, count
 
-audit = logging.getLogger(AUDIT)
+#: As they are chosen.
+DELIVERIES = Kind("delivery", "deliveries", ("state", "plugin", "resource", "since"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +76,7 @@ def by_filters(arguments: argparse.Namespace, *, quarantine: bool) -> Chosen:
 
 
 def _chosen(arguments: argparse.Namespace) -> Chosen:
-    filters = (arguments.state, arguments.plugin, arguments.resource, arguments.since)
-    filtered = any(each is not None for each in filters)
-    if arguments.ids and filtered:
-        raise UsageError("choose either by id or by filters, not by both")
-    if not arguments.ids:
-        if not filtered:
-            raise UsageError(
-                "name deliveries by id, or choose them by --state, --plugin, --resource or --since"
-            )
+    if not is_by_id(arguments, DELIVERIES):
         return by_filters(arguments, quarantine=False)
     numbers = tuple(each.number for each in arguments.ids if not each.quarantined)
     entries = tuple(each.number for each in arguments.ids if each.quarantined)
@@ -101,7 +91,6 @@ class _Verb:
     """
 
     done: str
-    would: str
     states: tuple[str, ...]
     deliveries: Callable[[Connection, Selection], int]
     entry: Callable[[Connection, int, int], str | None]
@@ -110,7 +99,6 @@ class _Verb:
 
 _RETRY = _Verb(
     done="due now",
-    would="would be due now",
     states=replay.RETRYABLE,
     deliveries=replay.retry,
     entry=quarantined.retry,
@@ -118,7 +106,6 @@ _RETRY = _Verb(
 )
 _DISCARD = _Verb(
     done="discarded",
-    would="would be discarded",
     states=replay.DISCARDABLE,
     deliveries=replay.discard,
     entry=lambda connection, number, _: (
@@ -142,23 +129,12 @@ def discard(arguments: argparse.Namespace) -> int:
 
 def _run(arguments: argparse.Namespace, verb: _Verb, *, careful: bool) -> int:
     choice = _chosen(arguments)
-    loaded = conf.of(arguments)
-    with engine_of(loaded) as engine, short_transaction(engine) as connection:
-        replaying = _Replaying(connection, verb, choice, loaded.notifications.max_event_bytes)
-        if careful and not choice.by_id and not arguments.dry_run and replaying.size > 1:
-            raise UsageError(f"{_many(replaying.size)} {verb.would}; add --yes if that is meant")
-        changed = replaying.rehearse() if arguments.dry_run else replaying.run()
-    for name, reason in replaying.refused.items():
-        print(f"eventworker: {name}: {escaped(reason)}", file=sys.stderr)
-    if changed and not arguments.dry_run:
-        _log(arguments, verb, changed)
-    is_are = "" if arguments.dry_run else "is " if changed == 1 else "are "
-    output.say(
-        f"{_many(changed)} {is_are}{verb.would if arguments.dry_run else verb.done}",
-        {"changed": changed, "refused": replaying.refused, "dry_run": arguments.dry_run},
-        arguments.output,
-    )
-    return 1 if replaying.refused else 0
+
+    def work_of(connection: Connection, loaded: cfg.ConfigOpts) -> _Replaying:
+        max_bytes = loaded.notifications.max_event_bytes
+        return _Replaying(connection, verb, choice, max_bytes)
+
+    return carry_out(arguments, DELIVERIES, verb.done, work_of, careful=careful)
 
 
 class _Replaying:
@@ -174,7 +150,9 @@ class _Replaying:
             self._entries = tuple(quarantined.ids(connection, choice.since))
         self.refused: dict[str, str] = {}
         if choice.by_id and self._deliveries:
-            reasons = refusals(connection, self._deliveries.ids, verb.states)
+            reasons = refusals(
+                connection, delivery_table, self._deliveries.ids, verb.states, "delivery"
+            )
             self.refused = {str(number): reason for number, reason in reasons.items()}
 
     @property
@@ -206,23 +184,3 @@ class _Replaying:
             else:
                 changed += 1
         return changed
-
-
-def _many(number: int) -> str:
-    return output.plural(number, "delivery", "deliveries")
-
-
-def _log(arguments: argparse.Namespace, verb: _Verb, changed: int) -> None:
-    names = ("ids", "state", "plugin", "resource", "since", "reason")
-    given = {f"chosen_{name}": getattr(arguments, name, None) or None for name in names}
-    given["chosen_ids"] = " ".join(str(each) for each in arguments.ids) or None
-    given["reason"] = given.pop("chosen_reason")
-    audit.info("deliveries %s: %d", verb.done, changed, extra={"user": user(), **given})
-
-
-def user() -> str:
-    """Who runs this command, for those who read the log."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
-        return str(os.getuid())

@@ -1,7 +1,19 @@
 """Contract with the database: engine, clock, the event-scoped session, and what an error means."""
 
+from eventworker.db.attempts import (
+    DEAD,
+    LONGEST_DELAY,
+    PENDING,
+    RETRY,
+    Failure,
+    at_rest,
+    attempt_columns,
+    failed,
+    in_call,
+    refusals,
+)
 from eventworker.db.claiming import claim_rows, update_rows
-from eventworker.db.clock import UTCDateTime, clock
+from eventworker.db.clock import Since, UTCDateTime, clock, moment
 from eventworker.db.columns import EventId, binary, message_columns, serial
 from eventworker.db.engine import build_engine, metadata
 from eventworker.db.failures import (
@@ -13,7 +25,7 @@ from eventworker.db.failures import (
 )
 from eventworker.db.insert import insert_ignore, insert_new, insert_or_update
 from eventworker.db.mariadb import longest_value
-from eventworker.db.session import EventSession
+from eventworker.db.session import EventSession, Origin
 from eventworker.db.transaction import (
     OwnedTransaction,
     Superseded,
@@ -22,16 +34,27 @@ from eventworker.db.transaction import (
 )
 
 __all__ = [
+    "DEAD",
+    "LONGEST_DELAY",
+    "PENDING",
+    "RETRY",
     "EventId",
     "EventSession",
+    "Failure",
+    "Origin",
     "OwnedTransaction",
+    "Since",
     "Superseded",
     "UTCDateTime",
+    "at_rest",
+    "attempt_columns",
     "binary",
     "build_engine",
     "claim_rows",
     "clock",
+    "failed",
     "first_line",
+    "in_call",
     "insert_ignore",
     "insert_new",
     "insert_or_update",
@@ -41,6 +64,8 @@ __all__ = [
     "longest_value",
     "message_columns",
     "metadata",
+    "moment",
+    "refusals",
     "serial",
     "short_transaction",
     "transaction_identity",

@@ -5,7 +5,7 @@ Two hosts with clocks an hour apart would otherwise steal each other's leases.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import DateTime, literal
@@ -14,6 +14,9 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
+
+#: A point in time, or how long ago by the database's clock.
+Since = datetime | timedelta
 
 
 class UTCDateTime(TypeDecorator[datetime]):
@@ -75,3 +78,8 @@ def _mariadb(element: clock, compiler: Any, **kw: Any) -> str:
     # Not NOW(), which is in the time zone of the session.
     offset = compiler.process(element.clauses, **kw)
     return f"(UTC_TIMESTAMP(6) + INTERVAL {offset} SECOND)"
+
+
+def moment(since: Since) -> Any:
+    """``since`` as a value or expression to compare a column with."""
+    return clock(-since.total_seconds()) if isinstance(since, timedelta) else since

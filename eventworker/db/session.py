@@ -7,21 +7,42 @@ savepoint and so no round trip is spent.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy.orm import Session, SessionTransaction
 
 from eventworker.db.transaction import OwnedTransaction
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The call that a session was made for.
+
+    :ivar plugin: the plugin's number; ``name`` is its name.
+    :ivar performs: whether it can perform effects, so that it may add some.
+    """
+
+    event_id: UUID
+    plugin: int
+    name: str
+    performs: bool
+
+
 class EventSession(Session):
-    """A session inside an :class:`~eventworker.db.transaction.OwnedTransaction`."""
+    """A session inside an :class:`~eventworker.db.transaction.OwnedTransaction`.
+
+    :ivar origin: the call it was made for; None for a session in another database, and when the
+        call is over.
+    """
 
     def __init__(self, owned: OwnedTransaction) -> None:
         super().__init__(bind=owned.connection, join_transaction_mode="rollback_only")
         self._owned = owned
         self._mark: SessionTransaction | None = None
+        self.origin: Origin | None = None
 
     def begin(self, nested: bool = False) -> Any:
         """As in SQLAlchemy, but the end of a plain block is :meth:`commit` or :meth:`rollback`."""
@@ -54,6 +75,7 @@ class EventSession(Session):
 
     def dispose(self) -> None:
         """The framework's close: the transaction has ended, nothing is to be undone."""
+        self.origin = None
         super().close()
 
 

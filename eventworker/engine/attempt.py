@@ -13,13 +13,21 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from eventworker.db import EventSession, first_line, is_stale_snapshot, is_transient
+from eventworker.db import (
+    LONGEST_DELAY,
+    EventSession,
+    Failure,
+    Origin,
+    first_line,
+    is_stale_snapshot,
+    is_transient,
+)
+from eventworker.effects.queue import Due
 from eventworker.engine.loader import Loaded
 from eventworker.engine.slot import Slot
 from eventworker.engine.timelimit import time_limit
 from eventworker.errors import DatabaseUnavailable, Reject, Retry
 from eventworker.event import Event
-from eventworker.inbox.backlog import Failure
 from eventworker.inbox.claims import Claim, run_once
 from eventworker.plugin import find_resource
 from eventworker.tracecontext import trace_id
@@ -30,8 +38,6 @@ log = logging.getLogger(__name__)
 _REDO = 5
 #: Seconds that a plugin's ``wants()`` may take at the most; it is meant to take none.
 _ASKING = 5.0
-#: Seconds that a plugin may ask for at the most: a year, which every database can add to a date.
-_LONGEST_DELAY = 366 * 86400.0
 
 
 class End(enum.Enum):
@@ -136,6 +142,26 @@ class Caller:
             time.sleep(random.uniform(0, 0.01 * 2**redo))
         raise AssertionError("the loop has no end")
 
+    def perform(self, loaded: Loaded, due: Due) -> Failure | None:
+        """Have the plugin perform an effect, with no transaction open meanwhile.
+
+        :param loaded: as :attr:`~eventworker.engine.loader.Loaded.as_performer` has it.
+        :returns: None when it was performed.
+        """
+        self._slot.enter(due.event_id, due.plugin, loaded.handler_timeout, due.n)
+        try:
+            with time_limit(loaded.handler_timeout):
+                loaded.perform(due.effect(loaded.name))
+        except Retry as verdict:
+            return self._again(loaded, due.attempts, verdict, verdict.delay)
+        except Reject as verdict:
+            return Failure(f"rejected: {verdict.reason}")
+        except BaseException as error:  # SystemExit and its like are the plugin's, not ours
+            return self._again(loaded, due.attempts, error)
+        finally:
+            self._slot.returned()
+        return None
+
     def _answers(self) -> bool:
         try:
             with self._engine.connect() as connection:
@@ -148,6 +174,7 @@ class Caller:
         self, loaded: Loaded, number: int, event: Event, claim: Claim, immediate: bool
     ) -> bool:
         def call(session: EventSession) -> None:
+            session.origin = Origin(event.id, number, loaded.name, loaded.performs)
             self._slot.enter(event.id, number, loaded.handler_timeout)
             try:
                 with time_limit(loaded.handler_timeout):
@@ -189,7 +216,7 @@ def failure_after(
     """What follows a failed attempt: the next one after a pause, or a dead letter."""
     if attempt >= loaded.max_attempts:
         return Failure(error, trace, None)
-    wait = pause(loaded, attempt) if delay is None else min(delay, _LONGEST_DELAY)
+    wait = pause(loaded, attempt) if delay is None else min(delay, LONGEST_DELAY)
     return Failure(error, trace, wait)
 
 

@@ -7,7 +7,7 @@ import time
 
 from sqlalchemy import Engine
 
-from eventworker.db import short_transaction
+from eventworker.db import Failure, short_transaction
 from eventworker.engine.attempt import Caller, End
 from eventworker.engine.dispatch import report
 from eventworker.engine.loader import Loaded
@@ -15,15 +15,15 @@ from eventworker.engine.registered import RegistryView
 from eventworker.errors import DatabaseUnavailable
 from eventworker.failpoints import reached
 from eventworker.inbox import backlog, estate
-from eventworker.inbox.backlog import Due, Failure
+from eventworker.inbox.backlog import Due
 from eventworker.tracecontext import trace_id
 
 log = logging.getLogger(__name__)
 
 #: Rows claimed at a time, and the seconds after which those not begun are given back: so each
 #: call begins well inside its lease, which is the plugin's time limit and a margin.
-_BATCH, _FRESH, _MARGIN = 16, 15.0, 60.0
-_DIED = "the process ended during this call, {0} times in a row"
+BATCH, FRESH, MARGIN = 16, 15.0, 60.0
+DIED = "the process ended during this call, {0} times in a row"
 
 
 class BacklogRunner:
@@ -57,14 +57,14 @@ class BacklogRunner:
         return claimed
 
     def _claim_and_call(self, here: dict[int, Loaded]) -> int:
-        lease = max(plugin.handler_timeout for plugin in here.values()) + _MARGIN
+        lease = max(plugin.handler_timeout for plugin in here.values()) + MARGIN
         with short_transaction(self._engine) as connection:
-            claimed = backlog.claim(connection, list(here), _BATCH, lease, self._owner)
+            claimed = backlog.claim(connection, list(here), BATCH, lease, self._owner)
         if claimed:
             reached("backlog.claimed")
         started = time.monotonic()
         for index, due in enumerate(claimed):
-            if time.monotonic() - started > _FRESH:
+            if time.monotonic() - started > FRESH:
                 self.give_back(claimed[index:])
                 break
             if self._registry.may_call(due.plugin):
@@ -85,8 +85,8 @@ class BacklogRunner:
             return
         if due.attempts > plugin.max_attempts:
             # Each of its claims was counted, and none of them came back to say how it ended.
-            self._fail(due, Failure(_DIED.format(due.attempts - 1)))
-            log.error("dead letter: %s", _DIED.format(due.attempts - 1), extra=_fields(due, plugin))
+            self._fail(due, Failure(DIED.format(due.attempts - 1)))
+            log.error("dead letter: %s", DIED.format(due.attempts - 1), extra=_fields(due, plugin))
             return
         # Not before the attempts were looked at: this, too, may be what the process died of.
         result = self._caller.ask(plugin, due.plugin, due.event, due.attempts)

@@ -8,10 +8,12 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from eventworker import config
 from eventworker.db import build_engine, short_transaction
+from eventworker.effects import estate as effects_estate
+from eventworker.effects.effect import key_of
 from eventworker.engine.attempt import failure_after
 from eventworker.engine.child import Child
 from eventworker.engine.loader import Loaded
@@ -37,16 +39,9 @@ def settle_estate(conf: Any, child: Child, owner: str, call: Call | None, cause:
         try:
             with short_transaction(engine) as connection:
                 if call is not None:
-                    loaded = _limits(conf, connection, call.plugin)
-                    attempts = estate.attempts_of(connection, call.event_id, call.plugin, owner)
-                    failure = failure_after(loaded, max(attempts, 1), cause)
-                    estate.blame(connection, call.event_id, call.plugin, failure, owner)
-                    log.error(
-                        "%s",
-                        cause,
-                        extra={"event": str(call.event_id), "plugin": loaded.name},
-                    )
+                    _blame(conf, connection, call, owner, cause)
                 estate.release_owner(connection, owner, uncount=True)
+                effects_estate.release_owner(connection, owner, uncount=True)
                 queue.release_owner(connection, owner)
             engine.dispose()
             return
@@ -55,7 +50,23 @@ def settle_estate(conf: Any, child: Child, owner: str, call: Call | None, cause:
             child.wait(1.0)
 
 
-def _limits(conf: Any, connection: Any, number: int) -> Loaded:
+def _blame(conf: Any, connection: Connection, call: Call, owner: str, cause: str) -> None:
+    loaded = _limits(conf, connection, call.plugin)
+    fields = {"event": str(call.event_id), "plugin": loaded.name}
+    if call.n:
+        fields["effect"] = key_of(call.event_id, loaded.name, call.n)
+        pair = (call.event_id, call.plugin, call.n)
+        attempts = effects_estate.attempts_of(connection, *pair, owner)
+        failure = failure_after(loaded.as_performer, max(attempts, 1), cause)
+        effects_estate.blame(connection, *pair, failure, owner)
+    else:
+        attempts = estate.attempts_of(connection, call.event_id, call.plugin, owner)
+        failure = failure_after(loaded, max(attempts, 1), cause)
+        estate.blame(connection, call.event_id, call.plugin, failure, owner)
+    log.error("%s", cause, extra=fields)
+
+
+def _limits(conf: Any, connection: Connection, number: int) -> Loaded:
     """The plugin's limits from the configuration; its code is not loaded here."""
     name = connection.scalar(select(plugin_table.c.name).where(plugin_table.c.number == number))
     options = config.plugin_group(conf, name or "unknown")
@@ -66,4 +77,5 @@ def _limits(conf: Any, connection: Any, number: int) -> Loaded:
         max_attempts=options.max_attempts,
         backoff=options.backoff,
         backoff_max=options.backoff_max,
+        effect_max_attempts=options.effect_max_attempts,
     )

@@ -44,6 +44,19 @@ def host_name() -> str:
     return f"{platform.node()}/{namespace}"
 
 
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process here that still runs.
+
+    A dead one stays listed until it is reaped; an orphan's reaper may take its time.
+    """
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            # The name before the state may hold anything, closing brackets too.
+            return file.read().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except OSError:
+        return False
+
+
 class Child:
     """What a child's code is given.
 

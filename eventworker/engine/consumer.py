@@ -1,7 +1,8 @@
 """A consumer process: delivery after delivery, and the backlog in between.
 
 The main lane's consumers take deliveries from the transport; the consumers of another lane live off
-the backlog alone. Everything of a plugin runs on this process's main thread.
+the backlog alone; other processes perform the effects that are due. Everything of a plugin runs on
+its process's main thread.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from eventworker.engine.attempt import Caller
 from eventworker.engine.backlog import BacklogRunner
 from eventworker.engine.child import Child
 from eventworker.engine.dispatch import Dispatcher
+from eventworker.engine.effects import EffectRunner
 from eventworker.engine.filters import EVERYTHING, configured
 from eventworker.engine.loader import Discovery, Loaded, check_databases, discover
 from eventworker.engine.registered import RegistryView
@@ -69,6 +71,21 @@ def consume(conf: Any, child: Child, lane: str) -> None:
     finally:
         subscription.close()
         transport.close()
+
+
+def perform(conf: Any, child: Child, lane: str) -> None:
+    """Run one process that performs effects, until it is told to stop."""
+    timelimit.install()
+    engine = build_engine(conf.database.connection)
+    found = find_plugins(conf, engine, child)
+    if found is None:
+        return
+    performers = [each.as_performer for each in found.loaded if each.performs]
+    registry = RegistryView(engine, performers, lane, conf.plugins.registry_refresh)
+    caller = Caller(engine, conf, child.slot)
+    runner = EffectRunner(engine, caller, registry, child.name, lambda: child.stopping)
+    wear = Wear(conf.max_consumer_rss, conf.max_consumer_events)
+    Consumer(engine, child, wear, runner, None, None, _LANE_EVERY).run()
 
 
 def find_plugins(conf: Any, engine: Engine, child: Child) -> Discovery | None:
@@ -119,7 +136,7 @@ class Consumer:
         engine: Engine,
         child: Child,
         wear: Wear,
-        backlog: BacklogRunner,
+        backlog: BacklogRunner | EffectRunner,
         dispatcher: Dispatcher | None,
         subscription: Subscription | None,
         backlog_every: float,

@@ -17,10 +17,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Engine,
-    Table,
-    and_,
-    delete,
-    false,
     func,
     select,
     tuple_,
@@ -28,59 +24,24 @@ from sqlalchemy import (
 )
 
 from eventworker.db import clock, short_transaction
+from eventworker.effects.table import effect_table
+from eventworker.engine.kept import PLACES, Row, locked, remove
 from eventworker.engine.loader import Discovery
 from eventworker.erasure import Erasure
 from eventworker.errors import DatabaseUnavailable
 from eventworker.inbox import registry
-from eventworker.inbox.backlog import IS_OPEN, delivery_table, event_table
+from eventworker.inbox.backlog import delivery_table
 from eventworker.inbox.claims import Outcome, inbox_table, note
-from eventworker.inbox.operations.selection import in_call
 from eventworker.inbox.quarantine import quarantine_table
-from eventworker.outbox.table import READY, outbox_table
+from eventworker.outbox.table import outbox_table
 
 _delivery, _outbox, _inbox = delivery_table.c, outbox_table.c, inbox_table.c
-_quarantine = quarantine_table.c
+_effect, _quarantine = effect_table.c, quarantine_table.c
 
 #: Rows whose bodies are in memory at a time, and that are erased in one transaction.
 _BITE = 50
 #: Tries of one bite: a deadlock with a consumer fails one of the two.
 _TRIES = 5
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Place:
-    """A table with rows that keep something of an event beyond its id.
-
-    :ivar event_id: the column that says of which event.
-    :ivar body: a column to find events by; None where the other places' finds are enough.
-    :ivar plugin: the column of the plugin's number, where a row is about a pair of the two.
-    :ivar waits: in SQL: the row is still to be handled, by one process or another.
-    :ivar held: in SQL: a process is handling it right now.
-    """
-
-    table: Table
-    event_id: ColumnElement[UUID]
-    body: ColumnElement[bytes] | None = None
-    plugin: ColumnElement[int] | None = None
-    waits: ColumnElement[bool] = field(default_factory=false)
-    held: ColumnElement[bool] = field(default_factory=false)
-
-
-#: All of them; they are locked in this order. The event comes first: whoever writes deliveries has
-#: locked their event before, so none can be added to one that we have looked at.
-PLACES = (
-    Place(event_table, event_table.c.id, body=event_table.c.body),
-    Place(
-        delivery_table, _delivery.event_id, plugin=_delivery.plugin, waits=IS_OPEN, held=in_call()
-    ),
-    Place(
-        outbox_table,
-        _outbox.id,
-        body=_outbox.body,
-        waits=_outbox.state == READY,
-        held=and_(_outbox.state == READY, _outbox.leased_until > clock()),
-    ),
-)
 
 
 @dataclass(slots=True)
@@ -201,7 +162,7 @@ class Eraser:
         raise AssertionError("the last try returns or raises")
 
     def _erase_events(self, ids: Sequence[UUID], connection: Connection) -> None:
-        rows = {place: _locked(connection, place, ids) for place in PLACES}
+        rows = {place: locked(connection, place, ids) for place in PLACES}
         every = [row for found in rows.values() for row in found]
         held = {row.event_id for row in every if row.held}
         waiting = {row.event_id for row in every if row.waits} - held
@@ -211,14 +172,14 @@ class Eraser:
         }
         if not self._dry_run:
             for place, these in gone.items():
-                _delete(connection, place.table, [row.key for row in these])
+                remove(connection, place.table, [row.key for row in these])
             self._discard(connection, [row for these in gone.values() for row in these])
         self.erased.held |= held
         self.erased.waiting |= left - held
         for place, these in gone.items():
             self.erased.rows[place.table.name] += len(these)
 
-    def _discard(self, connection: Connection, gone: Sequence[_Row]) -> None:
+    def _discard(self, connection: Connection, gone: Sequence[Row]) -> None:
         pairs = [(row.event_id, row.plugin) for row in gone if row.plugin is not None]
         unsettled = (Outcome.PENDING, Outcome.RETRY, Outcome.DEAD)
         if pairs:
@@ -265,50 +226,5 @@ class Eraser:
         if not said_beside and not self._erasure.is_named_in(row.body):
             return
         if not self._dry_run:
-            _delete(connection, quarantine_table, [number])
+            remove(connection, quarantine_table, [(number,)])
         self.erased.rows[quarantine_table.name] += 1
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    key: Any
-    event_id: UUID
-    plugin: int | None
-    waits: bool
-    held: bool
-
-
-def _locked(connection: Connection, place: Place, ids: Sequence[UUID]) -> list[_Row]:
-    """The rows of these events, locked; those that another transaction has locked are held.
-
-    They are looked up by their keys first: MariaDB's locking reads lock what they pass by.
-    """
-    (key,) = place.table.primary_key.columns
-    plugin = key if place.plugin is None else place.plugin
-    found = connection.execute(
-        select(key, place.event_id, plugin, place.waits, place.held).where(place.event_id.in_(ids))
-    ).all()
-    there = {row[0]: row for row in found}
-    locked = connection.execute(
-        select(key, place.waits, place.held)
-        .where(key.in_(there))
-        .with_hint(place.table, "FORCE INDEX (PRIMARY)", "mariadb")
-        .with_for_update(skip_locked=True, of=place.table)
-    ).all()
-    now = {row[0]: row for row in locked}
-    return [
-        _Row(
-            each,
-            event_id,
-            None if place.plugin is None else number,
-            waits=bool(now[each][1] if each in now else waits),
-            held=bool(now[each][2]) if each in now else True,
-        )
-        for each, (_, event_id, number, waits, _) in there.items()
-    ]
-
-
-def _delete(connection: Connection, table: Table, keys: Sequence[Any]) -> None:
-    (key,) = table.primary_key.columns
-    if keys:
-        connection.execute(delete(table).where(key.in_(keys)))

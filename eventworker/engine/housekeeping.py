@@ -19,12 +19,13 @@ from sqlalchemy import (
     select,
 )
 
-from eventworker.db import build_engine, clock, short_transaction
+from eventworker.db import DEAD, build_engine, clock, short_transaction
+from eventworker.effects.table import effect_table, shared_table
 from eventworker.engine.child import Child
 from eventworker.engine.service import Service
 from eventworker.errors import DatabaseUnavailable
 from eventworker.inbox.anonymous import anonymous_table
-from eventworker.inbox.backlog import DEAD, delivery_table, event_table
+from eventworker.inbox.backlog import delivery_table, event_table
 from eventworker.inbox.claims import Outcome, inbox_table
 from eventworker.inbox.quarantine import quarantine_table
 from eventworker.outbox.table import DEAD as OUTBOX_DEAD
@@ -54,6 +55,20 @@ def overdue(options: Any) -> Iterator[tuple[Table, ColumnElement[bool]]]:
         ),
     )
     yield delivery_table, and_(delivery.state == DEAD, delivery.due_at < dead)
+    effect, shared = effect_table.c, shared_table.c
+    yield effect_table, and_(effect.state == DEAD, effect.due_at < dead)
+    # What effects share goes with the last of them; the pause is for those being written right now.
+    yield (
+        shared_table,
+        and_(
+            shared.created_at < clock(-3600.0),
+            ~exists().where(
+                effect.event_id == shared.event_id,
+                effect.plugin == shared.plugin,
+                effect.shared == shared.n,
+            ),
+        ),
+    )
     yield quarantine_table, quarantine_table.c.received_at < dead
     yield anonymous_table, anonymous_table.c.at < inbox_days
     yield (

@@ -9,15 +9,16 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, Self
 
 from sqlalchemy import Connection, Engine
 from stevedore import NamedExtensionManager
 
 from eventworker import config
 from eventworker.db import first_line, translated
+from eventworker.effects import Effect
 from eventworker.engine.filters import EVERYTHING, Filter, configured, conflicts, declared
 from eventworker.errors import ConfigError, DatabaseUnavailable, PluginError
 from eventworker.event import WIRE_FIELDS, Event
@@ -44,6 +45,9 @@ class Loaded:
     handler_timeout: float = 300.0
     backoff: float = 1.0
     backoff_max: float = 3600.0
+    effect_lane: str = "effects"
+    effect_max_attempts: int = 20
+    effect_timeout: float = 60.0
     distribution: str = ""
     #: What it declared, and what its group narrows that to.
     declared: Filter = EVERYTHING
@@ -53,6 +57,21 @@ class Loaded:
     def transactional(self) -> bool:
         """Whether all effects of the plugin go through its session, by its own word."""
         return bool(getattr(self.plugin, "transactional", False))
+
+    @property
+    def performs(self) -> bool:
+        """Whether the plugin can perform effects, so that it may add some."""
+        return callable(getattr(self.plugin, "perform", None))
+
+    @property
+    def as_performer(self) -> Self:
+        """The plugin with the lane and the limits that hold for its effects."""
+        return replace(
+            self,
+            lane=self.effect_lane,
+            max_attempts=self.effect_max_attempts,
+            handler_timeout=self.effect_timeout,
+        )
 
     @property
     def condition(self) -> Callable[[Event], Any] | None:
@@ -76,6 +95,10 @@ class Loaded:
             values["event"] = event
         self.plugin.handle(**values)
 
+    def perform(self, effect: Effect) -> None:
+        """Call ``perform()``."""
+        self.plugin.perform(effect)
+
 
 @dataclass(slots=True)
 class Discovery:
@@ -91,6 +114,16 @@ class Discovery:
     off: dict[str, str] = field(default_factory=dict)
     broken: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def lanes(self) -> set[str]:
+        """The lanes of the loaded plugins, without the main one."""
+        return {each.lane for each in self.loaded} - {"main"}
+
+    @property
+    def effect_lanes(self) -> set[str]:
+        """The lanes in which they perform effects."""
+        return {each.effect_lane for each in self.loaded if each.performs}
 
     def is_broken(self, name: str) -> bool:
         """Whether this name, in any case, is among the broken."""
@@ -183,6 +216,8 @@ def build(conf: Any, name: str, factory: Any, distribution: str = "") -> Loaded:
     """
     options = config.plugin_group(conf, name, getattr(factory, "options", ()))
     plugin = factory(conf)
+    if inspect.iscoroutinefunction(getattr(plugin, "perform", None)):
+        raise PluginError("perform() is asynchronous; it has to be an ordinary method")
     return Loaded(
         name=name,
         plugin=plugin,
@@ -192,6 +227,9 @@ def build(conf: Any, name: str, factory: Any, distribution: str = "") -> Loaded:
         handler_timeout=options.handler_timeout,
         backoff=options.backoff,
         backoff_max=options.backoff_max,
+        effect_lane=options.effect_lane,
+        effect_max_attempts=options.effect_max_attempts,
+        effect_timeout=options.effect_timeout,
         distribution=distribution,
         declared=declared(plugin),
         narrowing=configured(conf, name),

@@ -18,8 +18,9 @@ from sqlalchemy import Engine
 
 from eventworker import config, migrations, transports
 from eventworker.db import build_engine, longest_value, short_transaction, translated
+from eventworker.effects import estate as effects_estate
 from eventworker.engine.attempt import pause
-from eventworker.engine.child import Child, fork, host_name
+from eventworker.engine.child import Child, fork, host_name, is_alive
 from eventworker.engine.filters import configured
 from eventworker.engine.loader import Discovery, check_databases, discover, services
 from eventworker.engine.slot import Slot
@@ -44,6 +45,7 @@ class Report:
     """What the preflight found.
 
     :ivar lanes: lane name to number of processes, without the main lane.
+    :ivar effect_lanes: the same for the lanes in which effects are performed.
     :ivar services: names of the side services that are wanted.
     :ivar error: why the daemon cannot start, as one line; empty if it can.
     :ivar exit_code: with ``error``: 2 for the configuration's fault, 1 otherwise.
@@ -51,6 +53,7 @@ class Report:
 
     plugins: list[str] = field(default_factory=list)
     lanes: dict[str, int] = field(default_factory=dict)
+    effect_lanes: dict[str, int] = field(default_factory=dict)
     services: list[str] = field(default_factory=list)
     error: str = ""
     exit_code: int = 0
@@ -143,12 +146,16 @@ def _look(conf: Any) -> Report:
             if each.is_paused:
                 log.warning("%s", each.pause)
         _free_leases_of_the_dead(connection)
-    lanes = sorted({each.lane for each in found.loaded} - {"main"})
     return Report(
         plugins=[each.name for each in found.loaded],
-        lanes={lane: config.lane_group(conf, lane).worker_count for lane in lanes},
+        lanes=_sizes(conf, found.lanes),
+        effect_lanes=_sizes(conf, found.effect_lanes),
         services=[name for name, service in services().items() if service.wanted(conf)],
     )
+
+
+def _sizes(conf: Any, lanes: set[str]) -> dict[str, int]:
+    return {lane: config.lane_group(conf, lane).worker_count for lane in sorted(lanes)}
 
 
 def _log(found: Discovery) -> None:
@@ -199,8 +206,10 @@ def _free_leases_of_the_dead(connection: Any) -> None:
     """Free leases of processes of this host that are gone: a daemon that was killed with all its
     children could not do so itself."""
     host = host_name()
-    for owner in {*estate.owners(connection), *queue.owners(connection)}:
+    held = (estate, effects_estate, queue)
+    for owner in {owner for each in held for owner in each.owners(connection)}:
         prefix, _, pid = owner.rpartition("/")
-        if prefix == host and pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
+        if prefix == host and pid.isdigit() and not is_alive(int(pid)):
             estate.release_owner(connection, owner, uncount=False)
+            effects_estate.release_owner(connection, owner, uncount=False)
             queue.release_owner(connection, owner)

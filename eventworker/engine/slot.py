@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from uuid import UUID
 
-_BODY = struct.Struct("=16sHdd")
+_BODY = struct.Struct("=16sHqdd")
 #: Where the state stands, behind the body, and whether this process has done any work.
 _STATE, _WORKED = 64, 65
 _IDLE, _CALLING, _RETURNED = 0, 1, 2
@@ -22,6 +22,8 @@ _IDLE, _CALLING, _RETURNED = 0, 1, 2
 class Call:
     """A call in progress.
 
+    :ivar n: which of the plugin's effects of this event is being performed; 0 for a call with the
+        event itself.
     :ivar kill_at: when the daemon kills the process, on the clock of :func:`time.monotonic`, which
         all processes of a host share.
     """
@@ -30,6 +32,7 @@ class Call:
     plugin: int
     timeout: float
     kill_at: float
+    n: int = 0
 
 
 class Slot:
@@ -38,9 +41,9 @@ class Slot:
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, mmap.PAGESIZE)  # anonymous and shared: survives fork
 
-    def enter(self, event_id: UUID, plugin: int, timeout: float) -> None:
+    def enter(self, event_id: UUID, plugin: int, timeout: float, n: int = 0) -> None:
         kill_at = time.monotonic() + timeout + grace(timeout)
-        _BODY.pack_into(self._memory, 0, event_id.bytes, plugin, timeout, kill_at)
+        _BODY.pack_into(self._memory, 0, event_id.bytes, plugin, n, timeout, kill_at)
         self._memory[_STATE] = _CALLING
 
     def returned(self) -> None:
@@ -72,10 +75,10 @@ class Slot:
         state = self._memory[_STATE]
         if state == _IDLE:
             return None
-        raw, plugin, timeout, kill_at = _BODY.unpack_from(self._memory, 0)
+        raw, plugin, n, timeout, kill_at = _BODY.unpack_from(self._memory, 0)
         if state == _RETURNED:
             kill_at = float("inf")
-        return Call(UUID(bytes=bytes(raw)), plugin, timeout, kill_at)
+        return Call(UUID(bytes=bytes(raw)), plugin, timeout, kill_at, n)
 
 
 def grace(timeout: float) -> float:

@@ -20,7 +20,7 @@ from typing import Any
 from eventworker import config
 from eventworker.engine.blame import settle_estate
 from eventworker.engine.child import SIGNALS, Child, fork, host_name, signals_held
-from eventworker.engine.consumer import MAIN_LANE, consume
+from eventworker.engine.consumer import MAIN_LANE, consume, perform
 from eventworker.engine.loader import services
 from eventworker.engine.preflight import Report, look
 from eventworker.engine.slot import Call, Slot
@@ -58,7 +58,7 @@ class _Post:
 
 
 class Supervisor:
-    """Keeps N consumers, the lanes' consumers and the side services running.
+    """Keeps N consumers, those of the lanes and of the effects, and the side services running.
 
     :param report: what the preflight found.
     :param worker_count: processes of the main lane.
@@ -72,6 +72,9 @@ class Supervisor:
         ]
         for lane, count in report.lanes.items():
             self._posts += [_Post(f"lane {lane} {n + 1}", self._lane(lane)) for n in range(count)]
+        for lane, count in report.effect_lanes.items():
+            title = "effects" if lane == "effects" else f"effects {lane}"
+            self._posts += [_Post(f"{title} {n + 1}", self._effects(lane)) for n in range(count)]
         self._posts += [_Post(f"service {name}", self._service(name)) for name in report.services]
         self._undertakers: set[int] = set()
         self._registrar: int | None = None
@@ -79,6 +82,9 @@ class Supervisor:
 
     def _lane(self, lane: str) -> Callable[[Child], None]:
         return lambda child: consume(self._conf, child, lane)
+
+    def _effects(self, lane: str) -> Callable[[Child], None]:
+        return lambda child: perform(self._conf, child, lane)
 
     def _service(self, name: str) -> Callable[[Child], None]:
         return lambda child: services()[name].run(self._conf, child)

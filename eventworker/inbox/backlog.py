@@ -24,9 +24,7 @@ from sqlalchemy import (
     Connection,
     Index,
     SmallInteger,
-    String,
     Table,
-    Text,
     UniqueConstraint,
     and_,
     delete,
@@ -36,10 +34,16 @@ from sqlalchemy import (
 )
 
 from eventworker.db import (
+    DEAD,
+    PENDING,
+    RETRY,
     EventId,
+    Failure,
     UTCDateTime,
+    attempt_columns,
     claim_rows,
     clock,
+    failed,
     insert_or_update,
     message_columns,
     metadata,
@@ -48,9 +52,6 @@ from eventworker.db import (
 )
 from eventworker.event import Event, decode
 from eventworker.inbox.claims import Outcome, inbox_table, note, set_outcome
-from eventworker.secret import hidden
-
-PENDING, RETRY, DEAD = "pending", "retry", "dead"
 
 #: The events that rows of the backlog refer to; an event that is done at once is never stored.
 event_table = Table(
@@ -66,13 +67,7 @@ delivery_table = Table(
     serial(),
     Column("event_id", EventId, nullable=False),
     Column("plugin", SmallInteger, nullable=False),
-    Column("state", String(10), nullable=False),
-    Column("attempts", SmallInteger, nullable=False),
-    Column("due_at", UTCDateTime, nullable=False),
-    Column("owner", String(120)),
-    Column("error", Text),
-    Column("traceback", Text),
-    Column("created_at", UTCDateTime, nullable=False),
+    *attempt_columns(),
     UniqueConstraint("event_id", "plugin"),
     Index("ix_eventworker_delivery_due", "state", "due_at"),
 )
@@ -114,33 +109,6 @@ class Due:
             .values(outcome=int(Outcome.DONE), at=clock())
         )
         return str(connection.scalar(select(transaction_identity())))
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """How a call failed.
-
-    :param delay: seconds until the next attempt; None when there is none: a dead letter.
-    """
-
-    error: str
-    traceback: str = ""
-    delay: float | None = None
-
-    def __post_init__(self) -> None:
-        # It must not fail to be written down because of what the plugin said, nor tell a secret.
-        object.__setattr__(self, "error", _storable(hidden(self.error))[:_ERROR_LENGTH])
-        trace = _storable(hidden(self.traceback))
-        object.__setattr__(self, "traceback", trace[-_TRACEBACK_LENGTH:])
-
-
-#: Characters that are kept of an error and of a traceback.
-_ERROR_LENGTH, _TRACEBACK_LENGTH = 4000, 16000
-
-
-def _storable(text: str) -> str:
-    """Without what no text column takes: NUL (PostgreSQL) and lone surrogates."""
-    return text.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
 def store(connection: Connection, event: Event) -> None:
@@ -266,17 +234,6 @@ def claim(
 
 def _mine(due: Due) -> object:
     return and_(_delivery.id == due.id, _delivery.attempts == due.attempts)
-
-
-def failed(failure: Failure) -> dict[str, Any]:
-    """What a claimed row becomes when its call has failed; nobody holds it any more."""
-    return {
-        "state": DEAD if failure.delay is None else RETRY,
-        "due_at": clock(failure.delay or 0.0),
-        "error": failure.error,
-        "traceback": failure.traceback,
-        "owner": None,
-    }
 
 
 def fail(connection: Connection, due: Due, failure: Failure) -> None:

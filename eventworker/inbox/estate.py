@@ -6,9 +6,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, select, update
 
-from eventworker.db import clock
+from eventworker.db import Failure, clock, failed
 from eventworker.inbox import backlog
-from eventworker.inbox.backlog import IS_OPEN, Failure, delivery_table
+from eventworker.inbox.backlog import IS_OPEN, delivery_table
 from eventworker.inbox.claims import Outcome, set_outcome
 
 _delivery = delivery_table.c
@@ -32,7 +32,7 @@ def blame(
             _delivery.owner == owner,
             IS_OPEN,
         )
-        .values(backlog.failed(failure))
+        .values(failed(failure))
     )
     if not changed.rowcount:
         backlog.record_failure(connection, event_id, plugin, failure)

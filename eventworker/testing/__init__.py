@@ -9,7 +9,9 @@ It needs no pytest.
 """
 
 from eventworker.inbox.claims import Outcome
+from eventworker.testing.ending import Ending
 from eventworker.testing.events import make_event
-from eventworker.testing.harness import Ending, Harness
+from eventworker.testing.harness import Harness
+from eventworker.testing.performing import Performed
 
-__all__ = ["Ending", "Harness", "Outcome", "make_event"]
+__all__ = ["Ending", "Harness", "Outcome", "Performed", "make_event"]

@@ -6,7 +6,6 @@ What is left out are the processes and the broker.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
@@ -15,7 +14,7 @@ from oslo_config import cfg
 from sqlalchemy import Engine, select, update
 
 from eventworker import config, migrations
-from eventworker.db import build_engine, clock, short_transaction
+from eventworker.db import PENDING, RETRY, build_engine, clock, short_transaction
 from eventworker.engine.attempt import Caller, End
 from eventworker.engine.backlog import BacklogRunner
 from eventworker.engine.dispatch import Dispatcher
@@ -24,35 +23,16 @@ from eventworker.engine.registered import RegistryView
 from eventworker.engine.slot import Slot
 from eventworker.event import Event, decode
 from eventworker.inbox import registry
-from eventworker.inbox.backlog import PENDING, RETRY, delivery_table
+from eventworker.inbox.backlog import delivery_table
 from eventworker.inbox.claims import FirstClaim, Outcome, inbox_table
 from eventworker.testing.alarm import borrowed_alarm
+from eventworker.testing.ending import Ending
+from eventworker.testing.performing import Performed, perform_all
 from eventworker.testing.watched import Died, Moment, Mortal, Watched
 from eventworker.transport import Message
 from eventworker.transports.memory import MemoryTransport
 
 Values = Mapping[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """What became of an event, as the database has it.
-
-    :ivar outcome: DONE, RETRY, DEAD, SKIPPED (off, or not wanted), or PENDING (a conflict in the
-        database that cost no attempt).
-    :ivar attempts: calls so far, for RETRY and DEAD.
-    :ivar error: what the last of them said.
-    :ivar delay: seconds until the next one, for RETRY.
-    """
-
-    outcome: Outcome
-    attempts: int = 0
-    error: str | None = None
-    delay: float | None = None
-
-    @property
-    def done(self) -> bool:
-        return self.outcome is Outcome.DONE
 
 
 class Harness:
@@ -193,6 +173,16 @@ class Harness:
         error = result.failure.error if result.failure is not None else ""
         if not error.startswith(Died.__name__):
             raise AssertionError(f"the call did not come as far as its {at}: {error}")
+
+    def perform(self, *, crash: bool = False) -> list[Performed]:
+        """Have the plugin perform every effect that waits, once, as though its time had come. Until
+        this is called, none is: as after a crash between commit and effect.
+
+        :param crash: in a process that dies when ``perform()`` has returned and nothing of that is
+            written down yet. What it did stays, and comes again under the same key.
+        """
+        self._register()
+        return perform_all(self.engine, self._caller, self._loaded, crash=crash)
 
     def ending(self, event: Event) -> Ending:
         """What became of an event that was delivered."""

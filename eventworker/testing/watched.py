@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 from sqlalchemy import Engine
 from sqlalchemy import event as sqlalchemy_event
 
+from eventworker.effects import Effect
 from eventworker.engine.loader import Loaded
 from eventworker.event import Event
 
@@ -44,6 +45,24 @@ class Mortal(Watched):
             Watched.call(self, session, author, event)
             session.flush()
         if self.at == "commit":
+            raise Died
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedPerformer(Loaded):
+    """A plugin of which is known what it performed; with ``crash`` it dies after each effect."""
+
+    performed: list[Effect] = field(default_factory=list)
+    crash: bool = False
+
+    @classmethod
+    def of(cls, loaded: Loaded, **more: Any) -> Self:
+        return cls(**{each.name: getattr(loaded, each.name) for each in fields(Loaded)}, **more)
+
+    def perform(self, effect: Effect) -> None:
+        self.performed.append(effect)
+        Loaded.perform(self, effect)
+        if self.crash:
             raise Died
 
 

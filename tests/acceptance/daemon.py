@@ -14,7 +14,7 @@ from tests.servers import wait_until
 from tests.servers.process import descendants, is_running, tail
 
 STOP_SECONDS = 15.0
-_CHILD = re.compile(r"(consumer|lane|service) (\S+.*) is process (\d+)$", re.MULTILINE)
+_CHILD = re.compile(r"(consumer|lane|effects|service) (\S+.*) is process (\d+)$", re.MULTILINE)
 
 
 class Daemon:
@@ -58,7 +58,7 @@ class Daemon:
         return False
 
     def children(self, title: str) -> list[int]:
-        """Pids of the running children whose title begins so: consumer, lane, service."""
+        """Pids of the running children whose title begins so: consumer, lane, effects, service."""
         found = [int(pid) for kind, _, pid in _CHILD.findall(self.output()) if kind == title]
         return [pid for pid in found if is_running(pid)]
 

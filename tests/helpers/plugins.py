@@ -12,6 +12,7 @@ from eventworker.engine import timelimit
 from eventworker.engine.attempt import Caller
 from eventworker.engine.backlog import BacklogRunner
 from eventworker.engine.dispatch import Dispatcher
+from eventworker.engine.effects import EffectRunner
 from eventworker.engine.filters import EVERYTHING, Filter, declared
 from eventworker.engine.loader import Loaded, handle_arguments
 from eventworker.engine.registered import RegistryView
@@ -76,6 +77,12 @@ class Workshop:
         caller = Caller(engine, configuration(), self.slot)
         self.dispatcher = Dispatcher(engine, caller, self.view, 2**20, patience)
         self.runner = BacklogRunner(engine, caller, self.view, "host/1/100")
+        performers = [each.as_performer for each in plugins if each.performs]
+        effects_view = RegistryView(engine, performers, "effects", refresh)
+        self.stopping = False
+        self.performer = EffectRunner(
+            engine, caller, effects_view, "host/1/200", lambda: self.stopping
+        )
 
     def register(self, on: list[str], off: list[str] | None = None) -> None:
         with short_transaction(self.engine) as connection:

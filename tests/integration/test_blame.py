@@ -1,5 +1,6 @@
 """After a death: the call is blamed, the rest of what the process held is free and uncounted."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from sqlalchemy import Engine
 
 from eventworker import config, outbox
 from eventworker.db import short_transaction
+from eventworker.effects import queue as effects_queue
 from eventworker.engine.blame import settle_estate
 from eventworker.engine.child import Child
 from eventworker.engine.registered import Debts, RegistryView
@@ -16,10 +18,17 @@ from eventworker.inbox.claims import FirstClaim, Outcome, run_once
 from eventworker.outbox import queue
 from tests.helpers.configuration import configuration
 from tests.helpers.databases import deliveries, effects, outcomes, write
+from tests.helpers.effects import Mailer, add, waiting
 from tests.helpers.events import make_event
-from tests.helpers.plugins import Plugin, loaded
+from tests.helpers.plugins import Plugin, Workshop, loaded, time_limits
 
 DEAD = "host/1/666"
+
+
+@pytest.fixture(autouse=True)
+def _limits() -> Iterator[None]:
+    with time_limits():
+        yield
 
 
 @pytest.fixture
@@ -90,6 +99,40 @@ def test_a_death_that_nobody_is_to_blame_for_only_frees(engine: Engine, conf: An
         backlog.claim(connection, [1], 10, 60.0, DEAD)
     settle(conf)
     assert [(row.state, row.attempts) for row in deliveries(engine)] == [("pending", 0)]
+
+
+def test_an_effect_that_killed_its_process_has_failed_an_attempt_and_its_neighbours_have_not(
+    engine: Engine, conf: Any
+) -> None:
+    event = make_event()
+    Workshop(engine, loaded(Mailer(add("fatal", "innocent"), name="culprit"))).dispatch(event)
+    with short_transaction(engine) as connection:
+        assert len(effects_queue.claim(connection, 1, 10, 60.0, DEAD)) == 2
+    call = Call(event.id, 1, 5.0, 0.0, n=1)
+    settle_estate(conf, Child(Slot()), DEAD, call, "killed by signal SIGSEGV during the call")
+    fatal, innocent = waiting(engine)
+    assert (fatal.state, fatal.attempts, fatal.owner) == ("retry", 1, None)
+    assert "SIGSEGV" in fatal.error
+    assert (innocent.state, innocent.attempts, innocent.owner) == ("pending", 0, None)
+    assert [row.plugin for row in deliveries(engine)] == [2]
+
+
+def test_the_limit_for_effects_decides_when_such_a_one_is_a_dead_letter(
+    engine: Engine, conf: Any
+) -> None:
+    config.plugin_group(conf, "culprit")
+    conf.set_override("effect_max_attempts", 1, group="plugin:culprit")
+    event = make_event()
+    Workshop(engine, loaded(Mailer(add("fatal"), name="culprit"))).dispatch(event)
+    with short_transaction(engine) as connection:
+        effects_queue.claim(connection, 1, 10, 60.0, DEAD)
+    settle_estate(conf, Child(Slot()), DEAD, Call(event.id, 1, 5.0, 0.0, n=1), "killed")
+    assert [row.state for row in waiting(engine)] == ["dead"]
+
+
+def test_a_death_after_an_effect_was_written_off_changes_nothing(engine: Engine, conf: Any) -> None:
+    settle_estate(conf, Child(Slot()), DEAD, Call(make_event().id, 1, 5.0, 0.0, n=1), "killed")
+    assert waiting(engine) == deliveries(engine) == []
 
 
 def test_the_view_of_the_registry_is_no_older_than_it_may_be(engine: Engine, conf: Any) -> None:

@@ -152,6 +152,18 @@ def test_plugin_sections_are_known_when_the_plugin_is_and_checked(
     assert any("has the lane empty" in each for each in bad.json["warnings"])
 
 
+def test_the_lane_of_effects_is_known_when_a_plugin_performs(
+    check: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    performs = "def perform(self, effect):\n    pass"
+    install_plugins(tmp_path, monkeypatch, "painter", declares=performs)
+    usual = check("[lane:effects]\nworker_count = 2\n")
+    own = check("[plugin:painter]\neffect_lane = mail\n[lane:mail]\n[lane:effects]\n")
+    assert not any("lane" in each for each in usual.json["warnings"])
+    (warning,) = (each for each in own.json["warnings"] if "lane" in each)
+    assert "has the lane effects" in warning
+
+
 WANTS_TASKS = "resources, methods = {'task'}, {'POST'}"
 
 

@@ -14,7 +14,8 @@ from eventworker.capture.spool import waiting
 from eventworker.capture.spool.store import Store
 from eventworker.db import clock, metadata, short_transaction
 from eventworker.engine import eraser
-from eventworker.engine.eraser import PLACES, Eraser
+from eventworker.engine.eraser import Eraser
+from eventworker.engine.kept import PLACES
 from eventworker.engine.loader import Discovery
 from eventworker.erasure import Erasure
 from eventworker.event import Event

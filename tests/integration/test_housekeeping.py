@@ -1,13 +1,16 @@
 """What has been kept long enough goes; what somebody may still need stays."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from oslo_config import cfg
-from sqlalchemy import Engine, Table, update
+from sqlalchemy import Engine, Table, literal, select, update
 
+from eventworker import effects
 from eventworker.db import short_transaction
+from eventworker.effects.table import effect_table, shared_table
 from eventworker.engine import housekeeping
 from eventworker.engine.loader import Discovery, Loaded
 from eventworker.engine.preflight import check_retention
@@ -20,7 +23,9 @@ from eventworker.inbox.quarantine import quarantine_table
 from eventworker.outbox import queue, record
 from eventworker.outbox.table import outbox_table
 from tests.helpers.databases import count, outcomes, rows
+from tests.helpers.effects import Mailer
 from tests.helpers.events import make_event
+from tests.helpers.plugins import Workshop, loaded, time_limits
 
 AGED: dict[Table, tuple[str, ...]] = {
     outbox_table: ("settled_at", "time"),
@@ -29,7 +34,15 @@ AGED: dict[Table, tuple[str, ...]] = {
     event_table: ("stored_at", "time"),
     quarantine_table: ("received_at",),
     anonymous_table: ("at",),
+    effect_table: ("due_at", "created_at"),
+    shared_table: ("created_at",),
 }
+
+
+@pytest.fixture(autouse=True)
+def _limits() -> Iterator[None]:
+    with time_limits():
+        yield
 
 
 def age(engine: Engine, days: float) -> None:
@@ -149,6 +162,40 @@ def test_quarantine_and_anonymous_ids_go_in_their_time(
     assert clean(engine, conf) == {"eventworker_anonymous": 1}
     age(engine, 80)
     assert clean(engine, conf) == {"eventworker_quarantine": 1}
+
+
+def test_dead_effects_go_in_their_time_and_what_they_shared_with_the_last_of_them(
+    engine: Engine, conf: cfg.ConfigOpts
+) -> None:
+    def body(session: Any, _: Any) -> None:
+        effects.add_each(session, select(literal(1).label("to")), shared={"text": "hello"})
+        effects.add(session, "owed")
+
+    Workshop(engine, loaded(Mailer(body))).dispatch(make_event())
+    dead = effect_table.update().where(effect_table.c.n == 1).values(state="dead")
+    with engine.begin() as connection:
+        connection.execute(dead)
+    age(engine, 89)
+    gone = clean(engine, conf)
+    assert (gone.get("eventworker_effect"), gone.get("eventworker_effect_shared")) == (None, None)
+    age(engine, 2)
+    assert clean(engine, conf) == {"eventworker_effect": 1, "eventworker_effect_shared": 1}
+    age(engine, 5000)
+    clean(engine, conf)
+    assert [row.payload for row in rows(engine, effect_table)] == ['"owed"']
+
+
+def test_what_nobody_shares_yet_is_kept_while_it_is_fresh(
+    engine: Engine, conf: cfg.ConfigOpts
+) -> None:
+    def body(session: Any, _: Any) -> None:
+        nobody = select(literal(1).label("to")).where(literal(1) == 2)
+        effects.add_each(session, nobody, shared={"text": "hello"})
+
+    Workshop(engine, loaded(Mailer(body))).dispatch(make_event())
+    assert clean(engine, conf) == {}
+    age(engine, 0.1)
+    assert clean(engine, conf) == {"eventworker_effect_shared": 1}
 
 
 def test_a_large_number_goes_in_bites(

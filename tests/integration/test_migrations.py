@@ -27,6 +27,7 @@ OWNERS = (
     "eventworker.inbox.quarantine",
     "eventworker.inbox.anonymous",
     "eventworker.outbox.table",
+    "eventworker.effects.table",
     "eventworker.workers.subscription.tables",
 )
 READY_INDEX = "ix_eventworker_outbox_ready"

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from eventworker.engine.child import is_alive
 from eventworker.engine.slot import Slot, grace
 from eventworker.engine.timelimit import time_limit
 from eventworker.errors import (
@@ -70,12 +71,12 @@ def test_the_slot_is_seen_from_the_other_side_of_a_fork() -> None:
     assert slot.read() is None
     pid = os.fork()
     if pid == 0:
-        slot.enter(event_id, 300, 5.0)
+        slot.enter(event_id, 300, 5.0, 2**40)
         os._exit(0)
     os.waitpid(pid, 0)
     call = slot.read()
     assert call is not None
-    assert (call.event_id, call.plugin, call.timeout) == (event_id, 300, 5.0)
+    assert (call.event_id, call.plugin, call.timeout, call.n) == (event_id, 300, 5.0, 2**40)
     assert 5.0 < call.kill_at - time.monotonic() < 5.0 + grace(5.0)
     slot.leave()
     assert slot.read() is None
@@ -122,3 +123,16 @@ def test_a_process_that_has_worked_is_known_until_the_next_one_begins() -> None:
     assert slot.has_worked
     slot.clear()
     assert not slot.has_worked
+
+
+def test_a_zombie_is_not_alive() -> None:
+    """Else the leases of a daemon that was killed with its children would not be freed."""
+    assert is_alive(os.getpid())
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # it has ended, and is not reaped
+    assert os.path.exists(f"/proc/{pid}")
+    assert not is_alive(pid)
+    os.waitpid(pid, 0)
+    assert not is_alive(pid)

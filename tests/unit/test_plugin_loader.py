@@ -62,6 +62,7 @@ BROKEN = [
     (GOOD.replace("self.config = config", "1 / 0"), "ZeroDivisionError"),
     (GOOD.replace("return True", "raise SystemExit"), "SystemExit"),
     (GOOD.replace("def handle", "async def handle"), "asynchronous"),
+    (GOOD + "    async def perform(self, effect):\n        pass\n", "perform() is asynchronous"),
     (GOOD.replace("author, method", "karma, method"), "karma"),
     (GOOD.replace("def handle", "def handel"), "handle()"),
     (GOOD.replace("def enabled", "def enable"), "enabled()"),

@@ -29,18 +29,21 @@ from sqlalchemy import (
 )
 
 from eventworker.db import (
+    PENDING,
+    Since,
     clock,
     insert_ignore,
     insert_or_update,
     message_columns,
+    moment,
     short_transaction,
 )
 from eventworker.errors import DatabaseUnavailable, DecodeError, EventworkerError, PluginError
 from eventworker.event import Event
 from eventworker.inbox import registry
-from eventworker.inbox.backlog import PENDING, delivery_table, event_table, stored_event
+from eventworker.inbox.backlog import delivery_table, event_table, stored_event
 from eventworker.inbox.claims import Outcome, inbox_table
-from eventworker.inbox.operations.selection import Since, moment, plugin_number
+from eventworker.inbox.operations.selection import plugin_number
 
 _inbox = inbox_table.c
 _delivery = delivery_table.c

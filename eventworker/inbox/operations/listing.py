@@ -9,8 +9,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Select, select
 
+from eventworker.db import in_call
 from eventworker.inbox.backlog import delivery_table, event_table
-from eventworker.inbox.operations.selection import Selection, in_call
+from eventworker.inbox.operations.selection import Selection
 from eventworker.inbox.registry import plugin_table
 
 _delivery = delivery_table.c
@@ -57,7 +58,7 @@ _LISTED = (
     _delivery.event_id,
     _event.resource,
     _delivery.attempts,
-    in_call(),
+    in_call(delivery_table),
     _delivery.due_at,
     _delivery.created_at,
     _delivery.error,

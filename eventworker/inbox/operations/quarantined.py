@@ -12,11 +12,11 @@ from uuid import UUID
 from sqlalchemy import Connection, delete, func, select
 
 from eventworker import wire
+from eventworker.db import Since, moment
 from eventworker.errors import DecodeError, PluginError
 from eventworker.event import Event
 from eventworker.inbox import backlog, registry
 from eventworker.inbox.claims import Outcome, note
-from eventworker.inbox.operations.selection import Since, moment
 from eventworker.inbox.quarantine import quarantine_table
 from eventworker.signature import REFUSED
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, delete, tuple_, update
 
-from eventworker.db import clock
-from eventworker.inbox.backlog import DEAD, PENDING, RETRY, delivery_table
+from eventworker.db import DEAD, PENDING, RETRY, clock
+from eventworker.inbox.backlog import delivery_table
 from eventworker.inbox.claims import Outcome, inbox_table
 from eventworker.inbox.operations.selection import Pair, Selection, locked
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, and_, func, not_, select
+from sqlalchemy import ColumnElement, Connection, and_, func, select
 
-from eventworker.db import clock
+from eventworker.db import Since, at_rest, moment
 from eventworker.errors import PluginError
 from eventworker.inbox import registry
 from eventworker.inbox.backlog import delivery_table, event_table
@@ -20,9 +18,6 @@ _event = event_table.c
 
 #: Rows locked and changed by one statement.
 BITE = 500
-
-#: A point in time, or how long ago by the database's clock.
-Since = datetime | timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +59,6 @@ class Pair:
     plugin: int
 
 
-def moment(since: Since) -> Any:
-    """``since`` as a value or expression to compare a column with."""
-    return clock(-since.total_seconds()) if isinstance(since, timedelta) else since
-
-
 def plugin_number(connection: Connection, name: str) -> int:
     """The number of a registered plugin.
 
@@ -80,21 +70,11 @@ def plugin_number(connection: Connection, name: str) -> int:
     return known[name]
 
 
-def in_call() -> ColumnElement[bool]:
-    """Whether a process is calling the plugin with it right now."""
-    return and_(_delivery.owner.is_not(None), _delivery.due_at > clock())
-
-
-def at_rest(states: tuple[str, ...]) -> ColumnElement[bool]:
-    """In one of these states, and in nobody's hands."""
-    return and_(_delivery.state.in_(states), not_(in_call()))
-
-
 def count(connection: Connection, selection: Selection, states: tuple[str, ...] = ()) -> int:
-    """Number of selected deliveries; with ``states``, of those :func:`at_rest` in them."""
+    """Number of selected deliveries; with ``states``, of those at rest in them."""
     condition = selection.condition(connection)
     if states:
-        condition = and_(condition, at_rest(states))
+        condition = and_(condition, at_rest(delivery_table, states))
     counted = select(func.count()).select_from(delivery_table).where(condition)
     return int(connection.scalar(counted) or 0)
 
@@ -102,11 +82,11 @@ def count(connection: Connection, selection: Selection, states: tuple[str, ...] 
 def locked(
     connection: Connection, selection: Selection, states: tuple[str, ...]
 ) -> Iterator[list[Pair]]:
-    """The selected deliveries that are :func:`at_rest`, locked, bite by bite.
+    """The selected deliveries that are at rest, locked, bite by bite.
 
     Deliveries are locked before their inbox rows, as the consumers do it.
     """
-    condition = and_(selection.condition(connection), at_rest(states))
+    condition = and_(selection.condition(connection), at_rest(delivery_table, states))
     last = 0
     while True:
         rows = connection.execute(
@@ -120,24 +100,3 @@ def locked(
             return
         yield [Pair(*row) for row in rows]
         last = rows[-1].id
-
-
-def refusals(
-    connection: Connection, ids: tuple[int, ...], states: tuple[str, ...]
-) -> dict[int, str]:
-    """Those ids that a verb for ``states`` will not touch, with the reason."""
-    rows = connection.execute(
-        select(_delivery.id, _delivery.state, in_call().label("in_call")).where(
-            _delivery.id.in_(ids)
-        )
-    )
-    found = {row.id: row for row in rows}
-    reasons: dict[int, str] = {}
-    for number in ids:
-        if number not in found:
-            reasons[number] = "there is no such delivery (any more)"
-        elif found[number].in_call:
-            reasons[number] = "its plugin is being called right now"
-        elif found[number].state not in states:
-            reasons[number] = f"it is {found[number].state}"
-    return reasons

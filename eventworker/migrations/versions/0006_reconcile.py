@@ -7,7 +7,7 @@ from eventworker.db import UTCDateTime
 from eventworker.migrations.resumable import add_column, may_be_there
 
 revision = "0006"
-down_revision = "0003"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 
