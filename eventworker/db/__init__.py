@@ -2,7 +2,7 @@
 
 from eventworker.db.claiming import claim_rows, update_rows
 from eventworker.db.clock import UTCDateTime, clock
-from eventworker.db.columns import EventId, binary, message_columns, serial
+from eventworker.db.columns import STREAM_LENGTH, EventId, binary, message_columns, serial
 from eventworker.db.engine import build_engine, metadata
 from eventworker.db.failures import (
     first_line,
@@ -22,6 +22,7 @@ from eventworker.db.transaction import (
 )
 
 __all__ = [
+    "STREAM_LENGTH",
     "EventId",
     "EventSession",
     "OwnedTransaction",

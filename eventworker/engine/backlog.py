@@ -8,13 +8,14 @@ import time
 from sqlalchemy import Engine
 
 from eventworker.db import short_transaction
-from eventworker.engine.attempt import Caller, End
-from eventworker.engine.dispatch import report
+from eventworker.engine.attempt import Caller, End, Result
+from eventworker.engine.dispatch import is_settled, report
 from eventworker.engine.loader import Loaded
 from eventworker.engine.registered import RegistryView
 from eventworker.errors import DatabaseUnavailable
 from eventworker.inbox import backlog, estate
 from eventworker.inbox.backlog import Due, Failure
+from eventworker.inbox.waiting import LONG
 from eventworker.tracecontext import trace_id
 
 log = logging.getLogger(__name__)
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 #: Rows claimed at a time, and the seconds after which those not begun are given back: so each
 #: call begins well inside its lease, which is the plugin's time limit and a margin.
 _BATCH, _FRESH, _MARGIN = 16, 15.0, 60.0
+#: Seconds after which a row that had been called before, and waits all the same, looks again.
+_UNTOLD = 5.0
 _DIED = "the process ended during this call, {0} times in a row"
 
 
@@ -31,6 +34,7 @@ class BacklogRunner:
     def __init__(self, engine: Engine, caller: Caller, registry: RegistryView, owner: str) -> None:
         self._engine = engine
         self._caller = caller
+        self._order = caller.order
         self._registry = registry
         self._owner = owner
         self._interrupted = False
@@ -56,6 +60,7 @@ class BacklogRunner:
         return claimed
 
     def _claim_and_call(self, here: dict[int, Loaded]) -> int:
+        self._order.rouse(here)
         lease = max(plugin.handler_timeout for plugin in here.values()) + _MARGIN
         with short_transaction(self._engine) as connection:
             claimed = backlog.claim(connection, list(here), _BATCH, lease, self._owner)
@@ -78,12 +83,13 @@ class BacklogRunner:
 
     def _run(self, due: Due, plugin: Loaded) -> None:
         if not plugin.admits(due.event):
-            self._skip(due)
+            self._skip(due, plugin)
             return
         if due.attempts > plugin.max_attempts:
             # Each of its claims was counted, and none of them came back to say how it ended.
-            self._fail(due, Failure(_DIED.format(due.attempts - 1)))
-            log.error("dead letter: %s", _DIED.format(due.attempts - 1), extra=_fields(due, plugin))
+            failure = Failure(_DIED.format(due.attempts - 1))
+            self._fail(due, plugin, failure)
+            log.error("dead letter: %s", failure.error, extra=_fields(due, plugin))
             return
         # Not before the attempts were looked at: this, too, may be what the process died of.
         result = self._caller.ask(plugin, due.plugin, due.event, due.attempts)
@@ -91,20 +97,37 @@ class BacklogRunner:
             result = self._caller.call(plugin, due.plugin, due.event, due, due.attempts)
         report(plugin, due.event, result, due.attempts)
         if result.end is End.UNWANTED:
-            self._skip(due)
+            self._skip(due, plugin)
+        elif result.end is End.WAITING:
+            self._wait(due, plugin)
         elif result.end is End.POSTPONED and result.failure is not None:
             with short_transaction(self._engine) as connection:
                 backlog.give_back(connection, due, result.failure.delay or 0.0)
         elif result.failure is not None:
-            self._fail(due, result.failure)
+            self._fail(due, plugin, result.failure)
+        elif is_settled(plugin, result):
+            self._order.release(due.plugin, due.event)
 
-    def _skip(self, due: Due) -> None:
+    def _skip(self, due: Due, plugin: Loaded) -> None:
         with short_transaction(self._engine) as connection:
             backlog.skip(connection, due)
+            if plugin.ordered:
+                self._order.pass_over(connection, due.plugin, due.event)
+        if plugin.ordered:
+            self._order.release(due.plugin, due.event)
 
-    def _fail(self, due: Due, failure: Failure) -> None:
+    def _wait(self, due: Due, plugin: Loaded) -> None:
+        """An earlier event of its resource is not settled: who settles that one makes this due."""
+        with short_transaction(self._engine) as connection:
+            # Only a row that was never called is found by whom it waits for.
+            backlog.give_back(connection, due, LONG if due.attempts == 1 else _UNTOLD)
+        self._order.check_again(plugin, due.plugin, due.event)
+
+    def _fail(self, due: Due, plugin: Loaded, failure: Failure) -> None:
         with short_transaction(self._engine) as connection:
             backlog.fail(connection, due, failure)
+        if is_settled(plugin, Result(End.FAILED, failure)):
+            self._order.release(due.plugin, due.event)
 
 
 def _fields(due: Due, plugin: Loaded) -> dict[str, object]:

@@ -28,6 +28,8 @@ class Row:
     body: bytes
     traceparent: str | None
     tracestate: str | None
+    stream: str | None
+    seq: int | None
     claims: int
 
 
@@ -48,6 +50,8 @@ def claim(connection: Connection, limit: int, lease: float, owner: str) -> list[
             _outbox.body,
             _outbox.traceparent,
             _outbox.tracestate,
+            _outbox.stream,
+            _outbox.seq,
             _outbox.claims,
         ),
     )

@@ -26,7 +26,9 @@ OWNERS = (
     "eventworker.inbox.backlog",
     "eventworker.inbox.quarantine",
     "eventworker.inbox.anonymous",
+    "eventworker.inbox.cursor",
     "eventworker.outbox.table",
+    "eventworker.outbox.stream",
     "eventworker.workers.subscription.tables",
 )
 READY_INDEX = "ix_eventworker_outbox_ready"

@@ -171,6 +171,7 @@ class RabbitSubscription(Subscription):
 
     def _on_message(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
         traceparent, tracestate = _trace(properties)
+        seq = _seq(properties)
         delivery = Delivery(
             body=body,
             event_id=_uuid(properties.message_id),
@@ -188,10 +189,12 @@ class RabbitSubscription(Subscription):
                 "source": _source(properties),
                 "traceparent": traceparent,
                 "tracestate": tracestate,
+                "seq": seq,
             },
             traceparent=traceparent,
             tracestate=tracestate,
             content_type=_text(properties.content_type),
+            seq=seq,
         )
         with self._arrival:
             self._arrived.append((delivery, time.monotonic()))
@@ -257,6 +260,12 @@ def _text(value: str | bytes | None) -> str | None:
 def _trace(properties: Any) -> tuple[str | None, str | None]:
     headers = properties.headers or {}
     return tracecontext.valid(headers.get("traceparent"), headers.get("tracestate"))
+
+
+def _seq(properties: Any) -> int | None:
+    seq = (properties.headers or {}).get("seq")
+    # Not isinstance: AMQP has truth values, and True is an int to Python.
+    return seq if type(seq) is int and 0 < seq < 2**63 else None
 
 
 #: No text column of PostgreSQL takes NUL.

@@ -1,0 +1,304 @@
+"""Order per resource: an event is handled when all before it have their outcome.
+
+For plugins that declare ``ordered``, and events whose place (``seq``) was taken in the producer's
+transaction. The outbox says what comes before an event, the inbox and the backlog what became of
+that; so the answer is the same whatever the transport, and however often or late it delivers. An
+outcome that is final stays so, hence an event whose turn it was found to be keeps its turn. The
+cursor shortens the look, and is moved in the transaction of the plugin's effect from where the look
+has seen it: whoever handled another event of the resource in between has moved it away.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from msgspec.structs import replace
+from sqlalchemy import Connection, Engine, and_, exists, func, or_, select
+
+from eventworker.db import short_transaction, translated
+from eventworker.engine.loader import Loaded
+from eventworker.event import Event
+from eventworker.inbox import cursor, waiting
+from eventworker.inbox.claims import Claim, Outcome, inbox_table
+from eventworker.inbox.registry import plugin_table
+from eventworker.outbox.table import DEAD, READY, SENT, outbox_table
+
+log = logging.getLogger(__name__)
+
+_outbox = outbox_table.c
+_inbox = inbox_table.c
+_plugin = plugin_table.c
+
+#: Seconds between two looks for events that wait and that nobody told of their turn.
+_ROUSE_EVERY = 5.0
+#: Seconds that an event waits for one that had left the outbox before the plugin was switched on:
+#: if the broker still has it, it came first and is in some consumer's hands.
+_UNDER_WAY = 10.0
+#: Waits whose begin is kept; of others it begins anew.
+_REMEMBERED = 10_000
+#: Seconds between two lines on events without a place.
+_TELL_EVERY = 60.0
+
+
+@dataclass(slots=True)
+class InTurn:
+    """A claim that also moves the cursor.
+
+    :ivar at: where it was seen.
+    :ivar lost: it was not there any more, and the event is not done: look again.
+    """
+
+    claim: Claim
+    plugin: int
+    stream: str
+    seq: int
+    at: int | None
+    lost: bool = False
+
+    def is_taken(self, connection: Connection) -> bool:
+        return self.claim.is_taken(connection)
+
+    def take(self, connection: Connection) -> str | None:
+        # The cursor first: who waits for it holds nothing that its holder may want.
+        in_turn = cursor.advance(connection, self.plugin, self.stream, self.at, self.seq)
+        taken = self.claim.take(connection)
+        self.lost = not in_turn and taken is not None
+        return taken if in_turn else None
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """The claim of an event behind which the plugin has got already: one that was a dead letter, or
+    that nothing was known of when the next one came."""
+
+    claim: Claim
+
+    def is_taken(self, connection: Connection) -> bool:
+        return self.claim.is_taken(connection)
+
+    def take(self, connection: Connection) -> str | None:
+        return self.claim.take(connection)
+
+
+class Order:
+    """The order that one process keeps.
+
+    :param brokered: events go from the outbox to a broker, so one that has left it may still be
+        under way; else it has left it because it is done.
+    """
+
+    def __init__(self, engine: Engine, brokered: bool = False) -> None:
+        self._engine = engine
+        self._brokered = brokered
+        self._waits: OrderedDict[tuple[int, str, int], float] = OrderedDict()
+        self._roused_at = 0.0
+        self._unordered: dict[str, int] = {}
+        self._told_at = float("-inf")
+
+    def placed(self, event: Event) -> Event:
+        """The event with its place, if the outbox of this database knows it at that place: a
+        message's header may be a stranger's, or another database's.
+
+        :raises DatabaseUnavailable: when the database is away.
+        """
+        if event.seq is None or not self._brokered:
+            return event
+        same = and_(
+            _outbox.id == event.id, _outbox.stream == event.stream, _outbox.seq == event.seq
+        )
+        with self._look() as connection:
+            known = connection.scalar(select(_outbox.seq).where(same))
+        return event if known is not None else replace(event, seq=None)
+
+    def in_turn(self, plugin: Loaded, number: int, event: Event, claim: Claim) -> Claim | None:
+        """The claim to call the plugin with; None while an earlier event is not settled.
+
+        :raises DatabaseUnavailable: when the database is away.
+        """
+        if not plugin.ordered:
+            return claim
+        stream, seq = event.stream, event.seq
+        if stream is None or seq is None:
+            self._count_unordered(plugin)
+            return claim
+        with self._look() as connection:
+            at = cursor.position(connection, number, stream)
+            if at is not None and seq <= at:
+                return Late(claim)
+            if seq > (at or 0) + 1 and self._must_wait(
+                connection, plugin, number, stream, at or 0, seq
+            ):
+                return None
+        return InTurn(claim, number, stream, seq, at)
+
+    def check_again(self, plugin: Loaded, number: int, event: Event) -> bool:
+        """Make an event due that was just written down as waiting, if it need not wait any more.
+
+        Who settled the one before may have looked for it right before it was there.
+
+        :returns: whether it is due.
+        """
+        stream, seq = event.stream, event.seq
+        if stream is None or seq is None:
+            return False
+        with self._look() as connection:
+            at = cursor.position(connection, number, stream) or 0
+            if seq > at + 1 and self._must_wait(connection, plugin, number, stream, at, seq):
+                return False
+            # All that wait behind the cursor: whoever they are, it is their turn to be looked at.
+            ids = waiting.successors(connection, number, stream, seq - 1)
+        return self._rouse(ids)
+
+    def pass_over(self, connection: Connection, number: int, event: Event) -> None:
+        """Move the cursor over an event that the plugin does not want, where it is the next."""
+        stream, seq = event.stream, event.seq
+        if stream is None or seq is None:
+            return
+        # Read first: on MariaDB the update alone would wait for the end of a call.
+        at = cursor.position(connection, number, stream)
+        if (at or 0) == seq - 1:
+            cursor.advance(connection, number, stream, at, seq)
+
+    def release(self, number: int, event: Event) -> bool:
+        """Make due what waits for this event, which is settled now; returns whether there is any.
+
+        After the commit: in the same transaction, one that is about to wait could miss it.
+        """
+        stream, seq = event.stream, event.seq
+        if stream is None or seq is None:
+            return False
+        self._waits.pop((number, stream, seq), None)
+        with self._look() as connection:
+            ids = waiting.successors(connection, number, stream, seq)
+        return self._rouse(ids)
+
+    def rouse(self, here: dict[int, Loaded]) -> None:
+        """Now and then, make due what waits and was not told."""
+        ordered = {number: plugin for number, plugin in here.items() if plugin.ordered}
+        if not ordered or time.monotonic() - self._roused_at < _ROUSE_EVERY:
+            return
+        past_dead = [number for number, plugin in ordered.items() if plugin.passes_dead]
+        with self._look() as connection:
+            ids = waiting.heads(connection, list(ordered), past_dead)
+        self._rouse(ids)
+        self._roused_at = time.monotonic()
+
+    def _rouse(self, ids: list[int]) -> bool:
+        if not ids:
+            return False
+        with short_transaction(self._engine) as connection:
+            waiting.rouse(connection, ids)
+        return True
+
+    def _must_wait(
+        self, connection: Connection, plugin: Loaded, number: int, stream: str, at: int, seq: int
+    ) -> bool:
+        """Whether something between the cursor and the event is not settled."""
+        place = (number, stream, seq)
+        dead_counts = not plugin.passes_dead
+        known = waiting.is_before(number, stream, at, seq, dead_counts)
+        if connection.scalar(select(known)):
+            return True
+        waited = self._waited(place)
+        first = self._first_open(plugin, number, stream, at, seq, waited)
+        blocker = connection.execute(first).one_or_none()
+        if blocker is None:
+            if self._waits.pop(place, None) is not None and waited >= plugin.order_gap_timeout:
+                log.error(
+                    "%s %d is handled although an earlier event of it did not come in %.0f s",
+                    stream,
+                    seq,
+                    waited,
+                    extra={"plugin": plugin.name},
+                )
+            return False
+        if blocker.state == SENT and blocker.outcome is None:
+            self._begin_wait(place)
+        else:
+            self._waits.pop(place, None)
+        return True
+
+    def _first_open(
+        self, plugin: Loaded, number: int, stream: str, at: int, seq: int, waited: float
+    ) -> Any:
+        """The first event between that is not settled, as the outbox and the inbox have it."""
+        final = [Outcome.DONE, Outcome.SKIPPED, Outcome.DISCARDED]
+        if plugin.passes_dead:
+            final.append(Outcome.DEAD)
+        outcome = (
+            select(_inbox.outcome)
+            .where(_inbox.event_id == _outbox.id, _inbox.plugin == number)
+            .scalar_subquery()
+        )
+        since = (
+            select(func.coalesce(_plugin.ordered_since, _plugin.since))
+            .where(_plugin.number == number)
+            .scalar_subquery()
+        )
+        has_outcome = exists().where(_inbox.event_id == _outbox.id, _inbox.plugin == number)
+        is_settled = exists().where(
+            _inbox.event_id == _outbox.id,
+            _inbox.plugin == number,
+            _inbox.outcome.in_([int(each) for each in final]),
+        )
+        # One that has left the outbox and has no outcome is under way, or it was never owed: it
+        # left before the plugin was switched on, or nobody here knew yet that the plugin is ordered.
+        under_way = [_outbox.state == READY, has_outcome]
+        if self._brokered and waited < plugin.order_gap_timeout:
+            under_way.append(_outbox.settled_at >= since)
+        if self._brokered and waited < _UNDER_WAY:
+            under_way.append(_outbox.settled_at < since)
+        return (
+            select(_outbox.seq, _outbox.state, outcome.label("outcome"))
+            .where(
+                _outbox.stream == stream,
+                _outbox.seq > at,
+                _outbox.seq < seq,
+                _outbox.state != DEAD,
+                ~is_settled,
+                or_(*under_way),
+            )
+            .order_by(_outbox.seq)
+            .limit(1)
+        )
+
+    def _waited(self, place: tuple[int, str, int]) -> float:
+        # By this process's own clock, and so never while the whole daemon was down.
+        begun = self._waits.get(place)
+        return 0.0 if begun is None else time.monotonic() - begun
+
+    def _begin_wait(self, place: tuple[int, str, int]) -> None:
+        self._waits.setdefault(place, time.monotonic())
+        while len(self._waits) > _REMEMBERED:
+            self._waits.popitem(last=False)
+
+    def _count_unordered(self, plugin: Loaded) -> None:
+        self._unordered[plugin.name] = self._unordered.get(plugin.name, 0) + 1
+        if time.monotonic() - self._told_at < _TELL_EVERY:
+            return
+        for name, number in self._unordered.items():
+            log.warning(
+                "plugin %s is ordered, and %d events were handled as they came: they were not "
+                "recorded in order, in the outbox of this database",
+                name,
+                number,
+            )
+        self._unordered.clear()
+        self._told_at = time.monotonic()
+
+    @contextmanager
+    def _look(self) -> Iterator[Connection]:
+        try:
+            with self._engine.connect() as connection:
+                if self._engine.dialect.name == "postgresql":
+                    # Spares the round trips of BEGIN and ROLLBACK.
+                    connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+                yield connection
+        except Exception as error:
+            raise translated(error) from error
