@@ -1,5 +1,7 @@
 """Order per resource: the gate that an ordered plugin's events pass, on each database."""
 
+import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -220,7 +222,7 @@ def test_a_plugin_without_order_pays_no_statement(engine: Engine) -> None:
         sent: list[str] = []
 
         def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-            sent.append(statement)
+            sent.append(re.sub("_[0-9a-f]{16}$", "", statement))  # a savepoint's random name
 
         sqlalchemy_event.listen(engine, "before_cursor_execute", note)
         shop.dispatch(event)
@@ -335,13 +337,14 @@ def test_a_gap_that_is_not_filled_is_passed_in_time_with_an_error(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(order, "_ROUSE_EVERY", 0.0)
-    shop = Workshop(engine, loaded(plugin, order_gap_timeout=0.2))
+    shop = Workshop(engine, loaded(plugin))
     lost, two, three = record(engine, 1, 1, 1)
     shop.dispatch(two)
     shop.dispatch(three)
     assert lost and plugin.calls == []
-    while not plugin.calls:
-        shop.runner.run_due()
+    waits = shop.dispatcher._order._waits
+    for place in waits:
+        waits[place] -= 3600.0
     drain(shop)
     assert done(engine) == {"story/1": [2, 3]}
     assert len([each for each in caplog.messages if "did not come" in each]) == 1
@@ -361,6 +364,7 @@ def test_who_waits_and_was_not_told_is_found(
     with monkeypatch.context() as patched:
         patched.setattr(order.Order, "release", lambda *_: False)
         shop.dispatch(one)
+    shop.dispatcher._order._roused_at = time.monotonic()
     assert shop.runner.run_due() == 0
     shop.dispatcher._order._roused_at = float("-inf")
     drain(shop)
