@@ -235,3 +235,17 @@ def test_a_message_ends_the_wait_for_it(transport: Transport, subscribe: Subscri
     assert delivery.event_id == message.id
     assert time.monotonic() - started < 10
     publishing.join()
+
+
+def test_a_place_among_the_events_of_its_resource_arrives(
+    transport: Transport, subscribe: Subscribe
+) -> None:
+    placed = make_message(resource="story", resource_id=42, seq=2**40)
+    assert (placed.stream, placed.seq) == ("story/42", 2**40)
+    transport.publish([placed, make_message()])
+    one, two = take(subscribe(), 2)
+    assert (one.seq, two.seq) == (2**40, None)
+    one.requeue()
+    two.ack()
+    (again,) = take(subscribe())
+    assert again.seq == 2**40
