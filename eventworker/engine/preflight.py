@@ -200,6 +200,17 @@ def _free_leases_of_the_dead(connection: Any) -> None:
     host = host_name()
     for owner in {*estate.owners(connection), *queue.owners(connection)}:
         prefix, _, pid = owner.rpartition("/")
-        if prefix == host and pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
+        if prefix == host and pid.isdigit() and not _is_alive(pid):
             estate.release_owner(connection, owner, uncount=False)
             queue.release_owner(connection, owner)
+
+
+def _is_alive(pid: str) -> bool:
+    """Whether there is such a process, and not only its exit code that nobody has asked for: the
+    orphans of a killed daemon are init's to bury, and their successor may be faster."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            state = file.read().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state not in ("Z", "X")
