@@ -18,6 +18,7 @@ from eventworker.inbox.backlog import delivery_table
 from eventworker.inbox.claims import Outcome
 from eventworker.inbox.cursor import cursor_table
 from eventworker.inbox.operations import replay
+from eventworker.inbox.operations.blocked import Blocked, blocked
 from eventworker.inbox.operations.selection import Selection
 from eventworker.outbox import queue
 from eventworker.outbox.table import outbox_table, row_of
@@ -461,3 +462,16 @@ def test_a_place_of_another_outbox_is_not_recorded(engine: Engine) -> None:
 
         outbox.record(connection, Event(method="PUT", resource="story", resource_id=1, seq=9))
         assert connection.scalar(select(func.max(outbox_table.c.seq))) is None
+
+
+def test_an_operator_is_told_what_waits_behind_a_dead_letter(
+    engine: Engine, plugin: InOrder
+) -> None:
+    plugin.body = failing(Reject("no"), 1)
+    shop = Workshop(engine, loaded(plugin))
+    for event in record(engine, 1, 1, 1, 2):
+        shop.dispatch(event)
+    with short_transaction(engine) as connection:
+        (found,) = blocked(connection)
+    (dead,) = [row for row in deliveries(engine) if row.state == "dead"]
+    assert found == Blocked(dead.id, "inorder", "story/1", 2)
