@@ -14,7 +14,7 @@ from typing import Any, Self
 from oslo_config import cfg
 from sqlalchemy import Engine, select, update
 
-from eventworker import config, migrations
+from eventworker import config, migrations, outbox
 from eventworker.db import build_engine, clock, short_transaction
 from eventworker.engine.attempt import Caller, End
 from eventworker.engine.backlog import BacklogRunner
@@ -39,7 +39,7 @@ class Ending:
     """What became of an event, as the database has it.
 
     :ivar outcome: DONE, RETRY, DEAD, SKIPPED (off, or not wanted), or PENDING (a conflict in the
-        database that cost no attempt).
+        database that cost no attempt, or an earlier event of its resource that is not settled).
     :ivar attempts: calls so far, for RETRY and DEAD.
     :ivar error: what the last of them said.
     :ivar delay: seconds until the next one, for RETRY.
@@ -120,6 +120,18 @@ class Harness:
         """How often its ``handle()`` was called."""
         return len(self._loaded.calls)
 
+    def capture(self, event: Event) -> Event:
+        """Give the event its place among those of its resource, as a producer that records in
+        order does at its commit; for a plugin that is ``ordered``, before it is delivered.
+
+        :returns: the event with its ``seq``.
+        :raises EncodeError: when it cannot be put on the wire.
+        :raises ValueError: when it has no ``resource_id``.
+        """
+        self._register()
+        with short_transaction(self.engine) as connection:
+            return outbox.record(connection, event, ordered=True)
+
     def deliver(self, event: Event, *, redelivered: bool = False) -> Ending:
         """Deliver the event once.
 
@@ -133,7 +145,9 @@ class Harness:
         delivery.redelivered = redelivered
         with borrowed_alarm():
             if self._dispatcher.dispatch(delivery):
-                self._backlog.run_due()
+                # What waited for it, too: each one makes the next one due.
+                while self._backlog.run_due() and self._loaded.ordered:
+                    pass
         return self.ending(event)
 
     def deliver_twice(self, event: Event) -> Ending:
@@ -225,7 +239,7 @@ class Harness:
             name = self._loaded.name
             on = bool(self.plugin.enabled())
             with short_transaction(self.engine) as connection:
-                registry.sync(connection, [name], [])
+                registry.sync(connection, [name], [], ordered=[name] * self._loaded.ordered)
                 if not on:
                     registry.sync(connection, [], [name])
                 self._number = registry.numbers(connection, [name])[name]
