@@ -61,19 +61,34 @@ class BacklogRunner:
 
     def _claim_and_call(self, here: dict[int, Loaded]) -> int:
         self._order.rouse(here)
+        told = self._order.told(here)
         lease = max(plugin.handler_timeout for plugin in here.values()) + _MARGIN
         with short_transaction(self._engine) as connection:
-            claimed = backlog.claim(connection, list(here), _BATCH, lease, self._owner)
+            claimed = backlog.claim_early(connection, told, lease, self._owner)
+            claimed += backlog.claim(connection, list(here), _BATCH, lease, self._owner)
+        held_up: set[tuple[int, str]] = set()
+        waiting: list[Due] = []
         started = time.monotonic()
         for index, due in enumerate(claimed):
             if time.monotonic() - started > _FRESH:
                 self.give_back(claimed[index:])
                 break
-            if self._registry.may_call(due.plugin):
-                self._run(due, here[due.plugin])
-            else:  # paused since, or off
+            place = self._place(due, here)
+            if not self._registry.may_call(due.plugin):  # paused since, or off
                 self.give_back([due])
+            elif place in held_up:
+                waiting.append(due)
+            elif not self._run(due, here[due.plugin], waiting) and place is not None:
+                held_up.add(place)
+        self._wait(waiting, here)
         return len(claimed)
+
+    def _place(self, due: Due, here: dict[int, Loaded]) -> tuple[int, str] | None:
+        """What a row of an ordered plugin holds up when its call is not the end of it."""
+        stream = due.event.stream
+        if not here[due.plugin].ordered or due.event.seq is None or stream is None:
+            return None
+        return due.plugin, stream
 
     def give_back(self, claimed: list[Due]) -> None:
         """Return claimed rows whose call has not begun."""
@@ -81,16 +96,29 @@ class BacklogRunner:
             for due in claimed:
                 backlog.give_back(connection, due)
 
-    def _run(self, due: Due, plugin: Loaded) -> None:
+    def _wait(self, waiting: list[Due], here: dict[int, Loaded]) -> None:
+        """Return rows that wait for an earlier event: who settles that one takes them up again."""
+        if not waiting:
+            return
+        with short_transaction(self._engine) as connection:
+            for due in waiting:
+                # Only a row that was never called is found by whom it waits for.
+                delay = LONG if due.attempts == 1 else _UNTOLD
+                backlog.give_back(connection, due, delay)
+        for due in waiting:
+            self._order.check_again(here[due.plugin], due.plugin, due.event)
+
+    def _run(self, due: Due, plugin: Loaded, waiting: list[Due]) -> bool:
+        """Call the plugin, unless the event has to wait; returns whether it is settled."""
         if not plugin.admits(due.event):
             self._skip(due, plugin)
-            return
+            return True
         if due.attempts > plugin.max_attempts:
             # Each of its claims was counted, and none of them came back to say how it ended.
             failure = Failure(_DIED.format(due.attempts - 1))
             self._fail(due, plugin, failure)
             log.error("dead letter: %s", failure.error, extra=_fields(due, plugin))
-            return
+            return plugin.passes_dead
         # Not before the attempts were looked at: this, too, may be what the process died of.
         result = self._caller.ask(plugin, due.plugin, due.event, due.attempts)
         if result is None:
@@ -98,8 +126,9 @@ class BacklogRunner:
         report(plugin, due.event, result, due.attempts)
         if result.end is End.UNWANTED:
             self._skip(due, plugin)
-        elif result.end is End.WAITING:
-            self._wait(due, plugin)
+            return True
+        if result.end is End.WAITING:
+            waiting.append(due)
         elif result.end is End.POSTPONED and result.failure is not None:
             with short_transaction(self._engine) as connection:
                 backlog.give_back(connection, due, result.failure.delay or 0.0)
@@ -107,6 +136,7 @@ class BacklogRunner:
             self._fail(due, plugin, result.failure)
         elif is_settled(plugin, result):
             self._order.release(due.plugin, due.event)
+        return is_settled(plugin, result)
 
     def _skip(self, due: Due, plugin: Loaded) -> None:
         with short_transaction(self._engine) as connection:
@@ -115,13 +145,6 @@ class BacklogRunner:
                 self._order.pass_over(connection, due.plugin, due.event)
         if plugin.ordered:
             self._order.release(due.plugin, due.event)
-
-    def _wait(self, due: Due, plugin: Loaded) -> None:
-        """An earlier event of its resource is not settled: who settles that one makes this due."""
-        with short_transaction(self._engine) as connection:
-            # Only a row that was never called is found by whom it waits for.
-            backlog.give_back(connection, due, LONG if due.attempts == 1 else _UNTOLD)
-        self._order.check_again(plugin, due.plugin, due.event)
 
     def _fail(self, due: Due, plugin: Loaded, failure: Failure) -> None:
         with short_transaction(self._engine) as connection:

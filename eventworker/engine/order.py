@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -97,6 +97,7 @@ class Order:
         self._engine = engine
         self._brokered = brokered
         self._waits: OrderedDict[tuple[int, str, int], float] = OrderedDict()
+        self._told: dict[tuple[int, str], list[int]] = {}
         self._roused_at = 0.0
         self._unordered: dict[str, int] = {}
         self._told_at = float("-inf")
@@ -138,11 +139,11 @@ class Order:
         return InTurn(claim, number, stream, seq, at)
 
     def check_again(self, plugin: Loaded, number: int, event: Event) -> bool:
-        """Make an event due that was just written down as waiting, if it need not wait any more.
+        """Take note of an event that was just written down as waiting, if it need not wait any more.
 
         Who settled the one before may have looked for it right before it was there.
 
-        :returns: whether it is due.
+        :returns: whether the backlog of this process may take it.
         """
         stream, seq = event.stream, event.seq
         if stream is None or seq is None:
@@ -151,9 +152,7 @@ class Order:
             at = cursor.position(connection, number, stream) or 0
             if seq > at + 1 and self._must_wait(connection, plugin, number, stream, at, seq):
                 return False
-            # All that wait behind the cursor: whoever they are, it is their turn to be looked at.
-            ids = waiting.successors(connection, number, stream, seq - 1)
-        return self._rouse(ids)
+        return self._tell(number, stream, seq - 1)
 
     def pass_over(self, connection: Connection, number: int, event: Event) -> None:
         """Move the cursor over an event that the plugin does not want, where it is the next."""
@@ -166,7 +165,8 @@ class Order:
             cursor.advance(connection, number, stream, at, seq)
 
     def release(self, number: int, event: Event) -> bool:
-        """Make due what waits for this event, which is settled now; returns whether there is any.
+        """Look for what waits for this event, which is settled now; returns whether there is any,
+        for the backlog of this process to take.
 
         After the commit: in the same transaction, one that is about to wait could miss it.
         """
@@ -174,9 +174,28 @@ class Order:
         if stream is None or seq is None:
             return False
         self._waits.pop((number, stream, seq), None)
+        return self._tell(number, stream, seq)
+
+    def _tell(self, number: int, stream: str, seq: int) -> bool:
         with self._look() as connection:
             ids = waiting.successors(connection, number, stream, seq)
-        return self._rouse(ids)
+        if ids:
+            self._told[number, stream] = ids
+        return bool(ids)
+
+    def told(self, here: Collection[int]) -> list[int]:
+        """The rows, by id, whose turn it is as this process has found; it may take them now.
+
+        If it dies before, :meth:`rouse` finds them somewhere. Those of a plugin that is not called
+        here any more are made due for others.
+        """
+        told, self._told = self._told, {}
+        ours: list[int] = []
+        others: list[int] = []
+        for (number, _), ids in told.items():
+            (ours if number in here else others).extend(ids)
+        self._rouse(others)
+        return ours
 
     def rouse(self, here: dict[int, Loaded]) -> None:
         """Now and then, make due what waits and was not told."""
@@ -189,12 +208,10 @@ class Order:
         self._rouse(ids)
         self._roused_at = time.monotonic()
 
-    def _rouse(self, ids: list[int]) -> bool:
-        if not ids:
-            return False
-        with short_transaction(self._engine) as connection:
-            waiting.rouse(connection, ids)
-        return True
+    def _rouse(self, ids: list[int]) -> None:
+        if ids:
+            with short_transaction(self._engine) as connection:
+                waiting.rouse(connection, ids)
 
     def _must_wait(
         self, connection: Connection, plugin: Loaded, number: int, stream: str, at: int, seq: int

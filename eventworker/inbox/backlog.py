@@ -23,6 +23,7 @@ from msgspec.structs import replace
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Connection,
     Index,
     SmallInteger,
@@ -290,10 +291,27 @@ def claim(
     """
     if not plugins:
         return []
+    due = and_(IS_OPEN, _delivery.due_at <= clock(), _delivery.plugin.in_(plugins))
+    return _claim(connection, due, limit, lease, owner)
+
+
+def claim_early(
+    connection: Connection, ids: Sequence[int], lease: float, owner: str
+) -> list[Due]:
+    """Claim those of these rows that are pending and in nobody's hands, though not due yet."""
+    if not ids:
+        return []
+    free = and_(_delivery.id.in_(ids), _delivery.state == PENDING, _delivery.owner.is_(None))
+    return _claim(connection, free, len(ids), lease, owner)
+
+
+def _claim(
+    connection: Connection, which: ColumnElement[bool], limit: int, lease: float, owner: str
+) -> list[Due]:
     rows = claim_rows(
         connection,
         delivery_table,
-        and_(IS_OPEN, _delivery.due_at <= clock(), _delivery.plugin.in_(plugins)),
+        which,
         _delivery.due_at,
         limit,
         {"attempts": _delivery.attempts + 1, "due_at": clock(lease), "owner": owner},
