@@ -246,9 +246,7 @@ class _Listener:
     def _write(self, session: Session, journal: Journal) -> None:
         journal.sealed = True
         journal.facts = current_facts()
-        made = [
-            event_of(session, change, journal.facts, self._source) for change in journal.take()
-        ]
+        made = [event_of(session, change, journal.facts, self._source) for change in journal.take()]
         events = [event for event in made if event is not None]
         record(session, events, self._is_ordered)
         journal.written.update(event.resource for event in events)

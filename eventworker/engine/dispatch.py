@@ -137,6 +137,8 @@ class Dispatcher:
                     continue
                 claim = FirstClaim(event.id, number)
                 result = self._caller.call(plugin, number, event, claim, attempt=1)
+                if result.end is End.WAITING and self._order.comes_soon(plugin, number, event):
+                    result = self._caller.call(plugin, number, event, claim, attempt=1)
             self._record(event, number, plugin, result, left)
 
     def _is_wanted(self, owed: Elsewhere, event: Event, left: _Left) -> bool:

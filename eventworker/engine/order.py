@@ -40,6 +40,8 @@ _ROUSE_EVERY = 5.0
 #: Seconds that an event waits for one that had left the outbox before the plugin was switched on:
 #: if the broker still has it, it came first and is in some consumer's hands.
 _UNDER_WAY = 10.0
+#: Seconds between the looks for an event that is perhaps on its way; a tenth together.
+_PAUSES = (0.002, 0.004, 0.008, 0.016, 0.03, 0.04)
 #: Waits whose begin is kept; of others it begins anew.
 _REMEMBERED = 10_000
 #: Seconds between two lines on events without a place.
@@ -137,6 +139,29 @@ class Order:
             ):
                 return None
         return InTurn(claim, number, stream, seq, at)
+
+    def comes_soon(self, plugin: Loaded, number: int, event: Event) -> bool:
+        """Wait a moment for the one before, as long as it may be on its way through another
+        process; returns whether it is settled.
+
+        Two consumers share a queue, so what one has just too early is often in the other's hands.
+        To write it down as waiting costs more than that moment, and who does so gets ahead, and
+        has to write down the next ones as well.
+        """
+        stream, seq = event.stream, event.seq
+        if stream is None or seq is None:
+            return False
+        for pause in _PAUSES:
+            with self._look() as connection:
+                at = cursor.position(connection, number, stream) or 0
+                if at >= seq - 1:
+                    return True
+                # One that is written down itself is not on its way.
+                known = waiting.is_before(number, stream, at, seq, not plugin.passes_dead)
+                if connection.scalar(select(known)):
+                    return False
+            time.sleep(pause)
+        return False
 
     def check_again(self, plugin: Loaded, number: int, event: Event) -> bool:
         """Take note of an event that was just written down as waiting, if it need not wait any more.

@@ -196,9 +196,7 @@ def stored_event(row: Any) -> Event:
     return event if row.seq is None else replace(event, seq=row.seq)
 
 
-def park(
-    connection: Connection, event: Event, plugins: Sequence[int], delay: float = 0.0
-) -> None:
+def park(connection: Connection, event: Event, plugins: Sequence[int], delay: float = 0.0) -> None:
     """Owe the event to these plugins later; those that have their outcome already keep it.
 
     :param delay: seconds until it is due.
@@ -295,9 +293,7 @@ def claim(
     return _claim(connection, due, limit, lease, owner)
 
 
-def claim_early(
-    connection: Connection, ids: Sequence[int], lease: float, owner: str
-) -> list[Due]:
+def claim_early(connection: Connection, ids: Sequence[int], lease: float, owner: str) -> list[Due]:
     """Claim those of these rows that are pending and in nobody's hands, though not due yet."""
     if not ids:
         return []

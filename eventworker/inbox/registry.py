@@ -134,7 +134,9 @@ def _set_ordered(connection: Connection, name: str, ordered: bool) -> None:
     since = plugin_table.c.ordered_since
     connection.execute(
         update(plugin_table)
-        .where(plugin_table.c.key == name.lower(), since.is_(None) if ordered else since.is_not(None))
+        .where(
+            plugin_table.c.key == name.lower(), since.is_(None) if ordered else since.is_not(None)
+        )
         .values(ordered_since=clock() if ordered else None)
     )
 

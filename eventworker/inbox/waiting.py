@@ -28,9 +28,10 @@ _waits = and_(_delivery.state == PENDING, _delivery.owner.is_(None), _delivery.d
 
 
 def successors(connection: Connection, plugin: int, stream: str, seq: int) -> list[int]:
-    """The next rows of a resource that wait, by id; a look without a lock."""
+    """The next rows of a resource that wait, by id, up to the first gap: what comes after it
+    waits for something else, too. A look without a lock."""
     found = (
-        select(_delivery.id)
+        select(_delivery.id, _delivery.seq)
         .where(
             _delivery.stream == stream,
             _delivery.plugin == plugin,
@@ -40,7 +41,8 @@ def successors(connection: Connection, plugin: int, stream: str, seq: int) -> li
         .order_by(_delivery.seq)
         .limit(_NEXT)
     )
-    return list(connection.scalars(found))
+    rows = connection.execute(found).all()
+    return [row.id for place, row in enumerate(rows) if row.seq == rows[0].seq + place]
 
 
 def heads(

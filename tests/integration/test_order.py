@@ -159,9 +159,7 @@ def test_with_skip_events_wait_through_the_attempts_and_pass_the_dead_letter(
     engine: Engine, plugin: InOrder
 ) -> None:
     plugin.body = failing(ValueError("no"), 1)
-    shop = Workshop(
-        engine, loaded(plugin, order_on_failure="skip", max_attempts=2, backoff=3600.0)
-    )
+    shop = Workshop(engine, loaded(plugin, order_on_failure="skip", max_attempts=2, backoff=3600.0))
     one, two, three = record(engine, 1, 1, 1)
     for event in (one, two, three):
         shop.dispatch(event)
