@@ -9,6 +9,7 @@ their resource, and how many were done out of order.
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import time
 from collections import defaultdict
@@ -18,9 +19,19 @@ from types import SimpleNamespace
 from typing import Any
 
 from oslo_config import cfg
-from sqlalchemy import BigInteger, Column, Engine, Float, MetaData, String, Table, func, insert
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Engine,
+    Float,
+    MetaData,
+    String,
+    Table,
+    func,
+    insert,
+    select,
+)
 from sqlalchemy import event as sqlalchemy_event
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from eventworker import Event, WorkerTaskBase, config, migrations, outbox
@@ -153,9 +164,7 @@ def measure(url: str, vhost: Vhost, events: int, streams: int, ordered: bool) ->
     places: dict[str, list[int]] = defaultdict(list)
     for row in rows:
         places[row.stream].append(row.seq)
-    inversions = sum(
-        a > b for seqs in places.values() for a, b in zip(seqs, seqs[1:], strict=False)
-    )
+    inversions = sum(a > b for seqs in places.values() for a, b in itertools.pairwise(seqs))
     return events / (rows[-1].at - rows[0].at), parked, inversions
 
 

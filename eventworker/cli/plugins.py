@@ -125,7 +125,8 @@ def _list(arguments: argparse.Namespace) -> int:
     for name, waiting in held_up.items():
         print(
             f"eventworker: {name}: {output.plural(waiting, 'event waits', 'events wait')} behind "
-            f"dead letters of their resources; see: eventworker deliveries list --plugin {name} --state dead",
+            "dead letters of their resources; see: "
+            f"eventworker deliveries list --plugin {name} --state dead",
             file=sys.stderr,
         )
     return 0

@@ -13,7 +13,6 @@ from sqlalchemy.types import TypeDecorator
 from eventworker.db.clock import UTCDateTime
 from eventworker.tracecontext import MAX_TRACEPARENT, MAX_TRACESTATE
 
-
 #: Characters of a resource, a slash and an id.
 STREAM_LENGTH = 120 + 1 + 255
 

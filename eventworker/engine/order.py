@@ -12,38 +12,29 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from msgspec.structs import replace
-from sqlalchemy import Connection, Engine, and_, exists, func, or_, select
+from sqlalchemy import Connection, Engine, and_, select
 
 from eventworker.db import short_transaction, translated
+from eventworker.engine.gaps import Gaps, Place
 from eventworker.engine.loader import Loaded
 from eventworker.event import Event
 from eventworker.inbox import cursor, waiting
-from eventworker.inbox.claims import Claim, Outcome, inbox_table
-from eventworker.inbox.registry import plugin_table
-from eventworker.outbox.table import DEAD, READY, SENT, outbox_table
+from eventworker.inbox.claims import Claim
+from eventworker.outbox.table import outbox_table
 
 log = logging.getLogger(__name__)
 
 _outbox = outbox_table.c
-_inbox = inbox_table.c
-_plugin = plugin_table.c
 
 #: Seconds between two looks for events that wait and that nobody told of their turn.
 _ROUSE_EVERY = 5.0
-#: Seconds that an event waits for one that had left the outbox before the plugin was switched on:
-#: if the broker still has it, it came first and is in some consumer's hands.
-_UNDER_WAY = 10.0
 #: Seconds between the looks for an event that is perhaps on its way; a tenth together.
 _PAUSES = (0.002, 0.004, 0.008, 0.016, 0.03, 0.04)
-#: Waits whose begin is kept; of others it begins anew.
-_REMEMBERED = 10_000
 #: Seconds between two lines on events without a place.
 _TELL_EVERY = 60.0
 
@@ -98,7 +89,7 @@ class Order:
     def __init__(self, engine: Engine, brokered: bool = False) -> None:
         self._engine = engine
         self._brokered = brokered
-        self._waits: OrderedDict[tuple[int, str, int], float] = OrderedDict()
+        self._gaps = Gaps(brokered)
         self._told: dict[tuple[int, str], list[int]] = {}
         self._roused_at = 0.0
         self._unordered: dict[str, int] = {}
@@ -164,7 +155,7 @@ class Order:
         return False
 
     def check_again(self, plugin: Loaded, number: int, event: Event) -> bool:
-        """Take note of an event that was just written down as waiting, if it need not wait any more.
+        """Take note of an event that was just written down as waiting, if its turn has come.
 
         Who settled the one before may have looked for it right before it was there.
 
@@ -198,7 +189,7 @@ class Order:
         stream, seq = event.stream, event.seq
         if stream is None or seq is None:
             return False
-        self._waits.pop((number, stream, seq), None)
+        self._gaps.forget(Place(number, stream, seq))
         return self._tell(number, stream, seq)
 
     def _tell(self, number: int, stream: str, seq: int) -> bool:
@@ -242,83 +233,10 @@ class Order:
         self, connection: Connection, plugin: Loaded, number: int, stream: str, at: int, seq: int
     ) -> bool:
         """Whether something between the cursor and the event is not settled."""
-        place = (number, stream, seq)
-        dead_counts = not plugin.passes_dead
-        known = waiting.is_before(number, stream, at, seq, dead_counts)
+        known = waiting.is_before(number, stream, at, seq, dead=not plugin.passes_dead)
         if connection.scalar(select(known)):
             return True
-        waited = self._waited(place)
-        first = self._first_open(plugin, number, stream, at, seq, waited)
-        blocker = connection.execute(first).one_or_none()
-        if blocker is None:
-            if self._waits.pop(place, None) is not None and waited >= plugin.order_gap_timeout:
-                log.error(
-                    "%s %d is handled although an earlier event of it did not come in %.0f s",
-                    stream,
-                    seq,
-                    waited,
-                    extra={"plugin": plugin.name},
-                )
-            return False
-        if blocker.state == SENT and blocker.outcome is None:
-            self._begin_wait(place)
-        else:
-            self._waits.pop(place, None)
-        return True
-
-    def _first_open(
-        self, plugin: Loaded, number: int, stream: str, at: int, seq: int, waited: float
-    ) -> Any:
-        """The first event between that is not settled, as the outbox and the inbox have it."""
-        final = [Outcome.DONE, Outcome.SKIPPED, Outcome.DISCARDED]
-        if plugin.passes_dead:
-            final.append(Outcome.DEAD)
-        outcome = (
-            select(_inbox.outcome)
-            .where(_inbox.event_id == _outbox.id, _inbox.plugin == number)
-            .scalar_subquery()
-        )
-        since = (
-            select(func.coalesce(_plugin.ordered_since, _plugin.since))
-            .where(_plugin.number == number)
-            .scalar_subquery()
-        )
-        has_outcome = exists().where(_inbox.event_id == _outbox.id, _inbox.plugin == number)
-        is_settled = exists().where(
-            _inbox.event_id == _outbox.id,
-            _inbox.plugin == number,
-            _inbox.outcome.in_([int(each) for each in final]),
-        )
-        # One that has left the outbox and has no outcome is under way, or it was never owed: it
-        # left before the plugin was switched on, or nobody here knew yet that the plugin is ordered.
-        under_way = [_outbox.state == READY, has_outcome]
-        if self._brokered and waited < plugin.order_gap_timeout:
-            under_way.append(_outbox.settled_at >= since)
-        if self._brokered and waited < _UNDER_WAY:
-            under_way.append(_outbox.settled_at < since)
-        return (
-            select(_outbox.seq, _outbox.state, outcome.label("outcome"))
-            .where(
-                _outbox.stream == stream,
-                _outbox.seq > at,
-                _outbox.seq < seq,
-                _outbox.state != DEAD,
-                ~is_settled,
-                or_(*under_way),
-            )
-            .order_by(_outbox.seq)
-            .limit(1)
-        )
-
-    def _waited(self, place: tuple[int, str, int]) -> float:
-        # By this process's own clock, and so never while the whole daemon was down.
-        begun = self._waits.get(place)
-        return 0.0 if begun is None else time.monotonic() - begun
-
-    def _begin_wait(self, place: tuple[int, str, int]) -> None:
-        self._waits.setdefault(place, time.monotonic())
-        while len(self._waits) > _REMEMBERED:
-            self._waits.popitem(last=False)
+        return self._gaps.is_open(connection, plugin, Place(number, stream, seq), at)
 
     def _count_unordered(self, plugin: Loaded) -> None:
         self._unordered[plugin.name] = self._unordered.get(plugin.name, 0) + 1

@@ -1,11 +1,13 @@
 """Order per resource, by real daemons: consumers and the daemon are killed while it runs."""
 
+import itertools
 import os
 import signal
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from eventworker.event import Event
+from tests.acceptance.daemon import Daemon
 from tests.acceptance.site import Site
 from tests.helpers.events import make_event
 from tests.servers import wait_until
@@ -31,7 +33,7 @@ def inversions(site: Site, events: Iterable[Event]) -> int:
         assert seq is not None
         made[stream].append(seq)
     assert made, "nothing was done"
-    return sum(a >= b for seqs in made.values() for a, b in zip(seqs, seqs[1:], strict=False))
+    return sum(a >= b for seqs in made.values() for a, b in itertools.pairwise(seqs))
 
 
 def all_once(site: Site, events: list[Event], timeout: float = 60) -> None:
@@ -44,23 +46,27 @@ def all_once(site: Site, events: list[Event], timeout: float = 60) -> None:
 
 
 def kill_storm(site: Site) -> None:
-    """Consumers die one after the other, then the daemon with all of them."""
+    """Consumers die one after the other; between two such series the daemon does, with all."""
     site.configure(plugins={"only": "inorder"})
-    daemon = site.start(workers=2)
     events: list[Event] = []
-    for round_ in range(6):
+    kill_some(site, site.start(workers=2), events)
+    (daemon,) = site.daemons
+    daemon.kill()
+    wait_until(lambda: not daemon.survivors(), 5, "children live on")
+    kill_some(site, site.start(workers=2), events)
+    all_once(site, events)
+
+
+def kill_some(site: Site, daemon: Daemon, events: list[Event]) -> None:
+    """Three consumers, each amid new events."""
+    for number in range(3):
+        before = site.probe.effect_count()
         for _ in range(8):
             events += site.record(*some(10), ordered=True)
-        seen = site.probe.effect_count
-        wait_until(lambda: seen() >= 60 * round_ + 10, 30, "nothing is done")  # noqa: B023
+        wait_until(lambda least=before + 20: site.probe.effect_count() >= least, 30, "none is done")
         victims = daemon.children("consumer")
-        os.kill(victims[round_ % len(victims)], signal.SIGKILL)
+        os.kill(victims[number % len(victims)], signal.SIGKILL)
         wait_until(lambda: len(daemon.children("consumer")) == 2, 10, "it is not replaced")
-        if round_ == 3:
-            daemon.kill()
-            wait_until(lambda: not daemon.survivors(), 5, "children live on")  # noqa: B023
-            daemon = site.start(workers=2)
-    all_once(site, events)
 
 
 def test_the_order_survives_a_series_of_kills(site: Site) -> None:
@@ -85,8 +91,7 @@ def test_who_dies_between_commit_and_release_does_not_stop_its_resource(site: Si
 def test_later_events_wait_for_a_failing_one_and_nobody_elses_do(site: Site) -> None:
     site.configure(plugins={"only": "inorder"}, plugin_inorder={"obeys": "boom"})
     site.start(workers=2)
-    failing = site.record(*[make_event(resource="boom", resource_id=1)] * 0, ordered=True)
-    failing += site.record(
+    failing = site.record(
         *(make_event(resource="boom", resource_id=1) for _ in range(5)), ordered=True
     )
     others = site.record(*some(20), ordered=True)

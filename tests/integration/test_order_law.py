@@ -1,4 +1,4 @@
-"""The law of order: whatever arrives when, and whatever fails, no place comes before a lower one."""
+"""The law of order: whatever arrives when, and whatever fails, places are done in order."""
 
 from collections.abc import Iterator
 from typing import Any
