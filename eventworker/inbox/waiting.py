@@ -63,6 +63,8 @@ def heads(
         select(_delivery.id)
         .where(_delivery.stream.is_not(None), _delivery.plugin.in_(plugins), _waits)
         .where(~exists().where(first))
+        # Those that were looked at are due last, so the next look finds others.
+        .order_by(_delivery.due_at)
         .limit(_HEADS)
     )
     return list(connection.scalars(found))
