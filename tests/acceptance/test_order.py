@@ -58,12 +58,12 @@ def kill_storm(site: Site) -> None:
 
 
 def kill_some(site: Site, daemon: Daemon, events: list[Event]) -> None:
-    """Three consumers, each amid new events."""
-    for number in range(3):
+    """Two consumers, each amid new events."""
+    for number in range(2):
         before = site.probe.effect_count()
-        for _ in range(8):
+        for _ in range(4):
             events += site.record(*some(10), ordered=True)
-        wait_until(lambda least=before + 20: site.probe.effect_count() >= least, 30, "none is done")
+        wait_until(lambda least=before + 10: site.probe.effect_count() >= least, 30, "none is done")
         victims = daemon.children("consumer")
         os.kill(victims[number % len(victims)], signal.SIGKILL)
         wait_until(lambda: len(daemon.children("consumer")) == 2, 10, "it is not replaced")
