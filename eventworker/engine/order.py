@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from msgspec.structs import replace
-from sqlalchemy import Connection, Engine, and_, select
+from sqlalchemy import Connection, Engine, bindparam, select
 
 from eventworker.db import short_transaction, translated
 from eventworker.engine.gaps import Gaps, Place
@@ -30,6 +30,12 @@ from eventworker.outbox.table import outbox_table
 log = logging.getLogger(__name__)
 
 _outbox = outbox_table.c
+# Built once, since it is sent for each event.
+_recorded = select(_outbox.seq).where(
+    _outbox.id == bindparam("event"),
+    _outbox.stream == bindparam("k"),
+    _outbox.seq == bindparam("at"),
+)
 
 #: Seconds between two looks for events that wait and that nobody told of their turn.
 _ROUSE_EVERY = 5.0
@@ -103,11 +109,9 @@ class Order:
         """
         if event.seq is None or not self._brokered:
             return event
-        same = and_(
-            _outbox.id == event.id, _outbox.stream == event.stream, _outbox.seq == event.seq
-        )
+        place = {"event": event.id, "k": event.stream, "at": event.seq}
         with self._look() as connection:
-            known = connection.scalar(select(_outbox.seq).where(same))
+            known = connection.scalar(_recorded, place)
         return event if known is not None else replace(event, seq=None)
 
     def in_turn(self, plugin: Loaded, number: int, event: Event, claim: Claim) -> Claim | None:

@@ -14,6 +14,8 @@ from sqlalchemy import (
     SmallInteger,
     String,
     Table,
+    and_,
+    bindparam,
     select,
     update,
 )
@@ -31,11 +33,19 @@ cursor_table = Table(
 )
 _cursor = cursor_table.c
 
+# Built once, since they are sent for each event.
+_here = and_(_cursor.plugin == bindparam("p"), _cursor.stream == bindparam("k"))
+_position = select(_cursor.seq).where(_here)
+_move = (
+    update(cursor_table)
+    .where(_here, _cursor.seq == bindparam("seen"))
+    .values(seq=bindparam("to"), at=clock())
+)
+
 
 def position(connection: Connection, plugin: int, stream: str) -> int | None:
     """The last seq that is settled; None where the plugin has not begun."""
-    found = select(_cursor.seq).where(_cursor.plugin == plugin, _cursor.stream == stream)
-    seq: int | None = connection.scalar(found)
+    seq: int | None = connection.scalar(_position, {"p": plugin, "k": stream})
     return seq
 
 
@@ -48,9 +58,5 @@ def advance(connection: Connection, plugin: int, stream: str, at: int | None, se
             .returning(_cursor.seq)
         )
         return begun is not None
-    moved = connection.execute(
-        update(cursor_table)
-        .where(_cursor.plugin == plugin, _cursor.stream == stream, _cursor.seq == at)
-        .values(seq=seq, at=clock())
-    )
+    moved = connection.execute(_move, {"p": plugin, "k": stream, "seen": at, "to": seq})
     return bool(moved.rowcount)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, or_, select, update
 
 from eventworker.db import clock
 from eventworker.inbox.backlog import DEAD, PENDING, delivery_table
@@ -27,21 +27,24 @@ _HEADS = 200
 _waits = and_(_delivery.state == PENDING, _delivery.owner.is_(None), _delivery.due_at > clock())
 
 
+# Built once, since it is sent for each event.
+_next = (
+    select(_delivery.id, _delivery.seq)
+    .where(
+        _delivery.stream == bindparam("k"),
+        _delivery.plugin == bindparam("p"),
+        _delivery.seq > bindparam("after"),
+        _waits,
+    )
+    .order_by(_delivery.seq)
+    .limit(_NEXT)
+)
+
+
 def successors(connection: Connection, plugin: int, stream: str, seq: int) -> list[int]:
     """The next rows of a resource that wait, by id, up to the first gap: what comes after it
     waits for something else, too. A look without a lock."""
-    found = (
-        select(_delivery.id, _delivery.seq)
-        .where(
-            _delivery.stream == stream,
-            _delivery.plugin == plugin,
-            _delivery.seq > seq,
-            _waits,
-        )
-        .order_by(_delivery.seq)
-        .limit(_NEXT)
-    )
-    rows = connection.execute(found).all()
+    rows = connection.execute(_next, {"p": plugin, "k": stream, "after": seq}).all()
     return [row.id for place, row in enumerate(rows) if row.seq == rows[0].seq + place]
 
 
