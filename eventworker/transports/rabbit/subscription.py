@@ -264,8 +264,10 @@ def _trace(properties: Any) -> tuple[str | None, str | None]:
 
 def _seq(properties: Any) -> int | None:
     seq = (properties.headers or {}).get("seq")
-    # Not isinstance: AMQP has truth values, and True is an int to Python.
-    return seq if type(seq) is int and 0 < seq < 2**63 else None
+    # AMQP has truth values, and True is an int to Python; of large ones pika makes a type of its own.
+    if not isinstance(seq, int) or isinstance(seq, bool):
+        return None
+    return int(seq) if 0 < seq < 2**63 else None
 
 
 #: No text column of PostgreSQL takes NUL.
