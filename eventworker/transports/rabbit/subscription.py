@@ -264,7 +264,7 @@ def _trace(properties: Any) -> tuple[str | None, str | None]:
 
 def _seq(properties: Any) -> int | None:
     seq = (properties.headers or {}).get("seq")
-    # AMQP has truth values, and True is an int to Python; of large ones pika makes a type of its own.
+    # AMQP has truth values, and True is an int to Python; large ones get a type of pika's own.
     if not isinstance(seq, int) or isinstance(seq, bool):
         return None
     return int(seq) if 0 < seq < 2**63 else None
