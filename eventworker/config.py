@@ -295,6 +295,22 @@ PLUGIN_OPTS: list[cfg.Opt] = [
         min=0.1,
         help="Seconds that performing one effect may take; what follows is as for handler_timeout.",
     ),
+    cfg.StrOpt(
+        "order_on_failure",
+        default="park",
+        choices=[
+            ("park", "later events of a resource wait behind its dead letter for an operator"),
+            ("skip", "they wait through its attempts, and go past it once it is dead"),
+        ],
+        help="What a plugin that is ordered does with the events behind one that fails.",
+    ),
+    cfg.FloatOpt(
+        "order_gap_timeout",
+        default=3600.0,
+        min=0.0,
+        help="Seconds that an ordered plugin's event waits for an earlier one that was given to "
+        "the broker and has not come. It is then handled, with an error in the log.",
+    ),
     cfg.ListOpt(
         "resources",
         default=[],

@@ -57,7 +57,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     The first twelve fields are StoryBoard's. ``id`` is the identity that deduplication rests on,
     ``time`` when the change was made (UTC) and ``source`` the application that made it.
     ``traceparent`` and ``tracestate`` are the W3C trace context of the request behind it; what is
-    none is dropped on the way, see :mod:`eventworker.tracecontext`.
+    none is dropped on the way, see :mod:`eventworker.tracecontext`. ``seq`` is the event's place
+    among those of its resource, 1 for the first, where it was recorded in order.
     """
 
     author_id: ResourceId = None
@@ -77,6 +78,12 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     source: str = ""
     traceparent: str | None = None
     tracestate: str | None = None
+    seq: int | None = None
+
+    @property
+    def stream(self) -> str | None:
+        """What ``seq`` counts in: the resource with all that is below it, as ``story/42``."""
+        return None if self.resource_id is None else f"{self.resource}/{self.resource_id}"
 
     def encode(self, max_bytes: int = MAX_BODY_BYTES) -> bytes:
         """The JSON body: the twelve wire fields, UTF-8.

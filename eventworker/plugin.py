@@ -55,6 +55,9 @@ class WorkerTaskBase(PluginBase):
     #: All effects of this plugin go through its session, so that after a rollback it may be called
     #: again without anyone noticing. Nothing is assumed of a plugin that does not say so.
     transactional: ClassVar[bool] = False
+    #: The events of one resource are handled in the order of their producers' commits, one at a
+    #: time, if they were recorded in order.
+    ordered: ClassVar[bool] = False
     #: What the plugin wants, None for all: resources, such as ``story`` with all that is below it,
     #: or one kind of sub-resource, such as ``story/comment``; and HTTP methods. The rest costs it
     #: neither a call nor a row.

@@ -23,6 +23,8 @@ class Message:
 
     :param resource: the routing key.
     :param body: the JSON body, see :meth:`eventworker.event.Event.encode`.
+    :param stream: the resource that ``seq`` counts in; both or neither, see
+        :attr:`eventworker.event.Event.stream`.
     """
 
     id: UUID
@@ -32,6 +34,8 @@ class Message:
     body: bytes
     traceparent: str | None = None
     tracestate: str | None = None
+    stream: str | None = None
+    seq: int | None = None
 
     @classmethod
     def of(cls, event: Event, max_bytes: int = MAX_BODY_BYTES) -> Message:
@@ -42,7 +46,8 @@ class Message:
         """
         body = checked(event).encode(max_bytes)
         trace = tracecontext.valid(event.traceparent, event.tracestate)
-        return cls(event.id, event.time, event.source, event.resource, body, *trace)
+        place = (None, None) if event.seq is None else (event.stream, event.seq)
+        return cls(event.id, event.time, event.source, event.resource, body, *trace, *place)
 
 
 @dataclass(slots=True)
@@ -58,6 +63,7 @@ class Delivery:
     :param content_encoding: how the publisher says that the body is packed, where it said so.
     :param refusal: why the transport does not believe that the publisher may send it; empty if it
         does. Such bytes are not decoded.
+    :param seq: the event's place among those of its resource, as far as the publisher said one.
     :param anonymous: the publisher gave no id, and ``event_id`` is one of ours.
     """
 
@@ -75,6 +81,7 @@ class Delivery:
     content_type: str | None = None
     content_encoding: str | None = None
     refusal: str = ""
+    seq: int | None = None
     _settled: bool = False
 
     def ack(self) -> None:

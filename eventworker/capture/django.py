@@ -12,16 +12,20 @@ cursor: the INSERT that SQLAlchemy compiles for ``outbox.record()``, sent by Dja
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache, partial
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, NotSupportedError, connections, transaction
+from msgspec import structs
 from sqlalchemy import Dialect, insert
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from eventworker.capture.request import RequestFacts, current_facts
 from eventworker.event import Event
+from eventworker.outbox.record import message_of, stream_of
+from eventworker.outbox.stream import statement_for
 from eventworker.outbox.table import outbox_table, row_of
 from eventworker.outbox.wakeup import CHANNEL
 from eventworker.transport import Message
@@ -35,16 +39,19 @@ _DIALECTS: dict[str, Dialect] = {
 }
 
 
-def record(event: Event, using: str = DEFAULT_DB_ALIAS) -> Event:
+def record(event: Event, using: str = DEFAULT_DB_ALIAS, *, ordered: bool = False) -> Event:
     """Put ``event`` into the outbox: it exists if and only if the surrounding ``atomic()`` commits.
 
     A middleware around the request stays silent about the resource then.
 
     :param using: the database, by its name in ``DATABASES``; eventworker's tables are there.
-    :returns: the event.
+    :param ordered: give the event its place among those of its resource, as
+        :func:`eventworker.outbox.record` does.
+    :returns: the event, with its ``seq`` if it is ordered.
     :raises TransactionManagementError: outside of ``atomic()``, where every statement is a
         transaction of its own.
     :raises EncodeError: when the event cannot be put on the wire; nothing is written then.
+    :raises ValueError: when it is to be ordered and has no ``resource_id``.
     :raises NotSupportedError: on a database other than PostgreSQL and SQLite.
     """
     connection = connections[using]
@@ -57,10 +64,16 @@ def record(event: Event, using: str = DEFAULT_DB_ALIAS) -> Event:
             f"record() knows PostgreSQL and SQLite, and not {connection.display_name}; there, let "
             "the middleware around the application make the events"
         )
-    statement = _insert(connection.vendor)
-    values = _values(statement, _DIALECTS[connection.vendor], row_of(Message.of(event)))
+    dialect, message = _DIALECTS[connection.vendor], message_of(event)
+    stream = stream_of(event) if ordered else None
     with connection.cursor() as cursor:
-        cursor.execute(str(statement), values)
+        if stream is not None:
+            place = statement_for(dialect.name, stream).compile(dialect=dialect)
+            cursor.execute(str(place), [place.params[name] for name in place.positiontup])
+            event = structs.replace(event, seq=cursor.fetchone()[0])
+            message = replace(message, stream=stream, seq=event.seq)
+        statement = _insert(connection.vendor)
+        cursor.execute(str(statement), _values(statement, dialect, row_of(message)))
     told = partial(_after_commit, using, current_facts(), event.resource)
     transaction.on_commit(told, using=using, robust=True)
     return event

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from sqlalchemy.orm import Session
 
 from eventworker import outbox
@@ -13,6 +15,7 @@ from eventworker.capture.request import RequestFacts
 from eventworker.capture.sinks import without_images
 from eventworker.errors import EncodeError
 from eventworker.event import Event
+from eventworker.transport import Message
 
 
 def event_of(
@@ -47,15 +50,25 @@ def event_of(
     )
 
 
-def record(session: Session, event: Event) -> None:
-    """Put the event into the outbox, without its images if it is too large with them.
+def record(session: Session, events: Sequence[Event], is_ordered: Callable[[Event], bool]) -> None:
+    """Put the events into the outbox, each without its images if it is too large with them.
 
-    :raises EncodeError: when it cannot be put on the wire even so.
+    :raises EncodeError: when one cannot be put on the wire even so.
     """
+    fitting = [_fitting(event) for event in events]
+    for event in fitting:
+        if not is_ordered(event):
+            outbox.record(session, event)
+    # Together, since that takes the resources in one order, whatever order they were changed in.
+    outbox.record_in_order(session, [event for event in fitting if is_ordered(event)])
+
+
+def _fitting(event: Event) -> Event:
     try:
-        outbox.record(session, event)
+        Message.of(event)
     except EncodeError as error:
-        outbox.record(session, without_images(event, error))
+        return without_images(event, error)
+    return event
 
 
 def _is_same(before: Snapshot | None, after: Snapshot | None) -> bool:

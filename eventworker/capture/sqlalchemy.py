@@ -19,7 +19,7 @@ Not seen are statements that do not go through objects (``session.execute(update
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import event, inspect
@@ -44,6 +44,7 @@ from eventworker.capture.images import (
 from eventworker.capture.journal import Change, Journal, Kind, Pending
 from eventworker.capture.recording import event_of, record
 from eventworker.capture.request import current_facts
+from eventworker.event import Event
 
 __all__ = ["Resource", "capture"]
 
@@ -59,6 +60,7 @@ def capture(
     exclude: Iterable[str] = (),
     secrets: Iterable[str] = SECRETS,
     source: str = "",
+    ordered: bool | Collection[str] = False,
 ) -> None:
     """Record an event for each object of ``resources`` that these sessions change.
 
@@ -71,8 +73,11 @@ def capture(
     :param exclude: attributes or columns that appear in no image.
     :param secrets: a column whose name contains one of these appears in no image.
     :param source: name of the application, the events' ``source``.
+    :param ordered: give the events their places among those of their resource, for plugins that
+        are ``ordered``; or the names of the resources that are to have them. Transactions that
+        change the same resource then end one after the other.
     """
-    listener = _Listener(resources, images, frozenset(exclude), tuple(secrets), source)
+    listener = _Listener(resources, images, frozenset(exclude), tuple(secrets), source, ordered)
     for name in _EVENTS:
         event.listen(session_or_factory, name, getattr(listener, name))
 
@@ -100,6 +105,7 @@ class _Listener:
         exclude: frozenset[str],
         secrets: tuple[str, ...],
         source: str,
+        ordered: bool | Collection[str],
     ) -> None:
         self._resources = {
             mapped: Resource(resource) if isinstance(resource, str) else resource
@@ -109,6 +115,7 @@ class _Listener:
         self._exclude = exclude
         self._secrets = secrets
         self._source = source
+        self._ordered = ordered
         self._captured: dict[Mapper[Any], Captured | None] = {}
 
     # -- collecting ---------------------------------------------------------------------------
@@ -239,11 +246,15 @@ class _Listener:
     def _write(self, session: Session, journal: Journal) -> None:
         journal.sealed = True
         journal.facts = current_facts()
-        for change in journal.take():
-            built = event_of(session, change, journal.facts, self._source)
-            if built is not None:
-                record(session, built)
-                journal.written.add(built.resource)
+        made = [event_of(session, change, journal.facts, self._source) for change in journal.take()]
+        events = [event for event in made if event is not None]
+        record(session, events, self._is_ordered)
+        journal.written.update(event.resource for event in events)
+
+    def _is_ordered(self, event: Event) -> bool:
+        if isinstance(self._ordered, bool):
+            return self._ordered
+        return event.resource in self._ordered
 
     # -- helpers ------------------------------------------------------------------------------
 

@@ -14,9 +14,11 @@ from eventworker.cli.database import engine_of
 from eventworker.db import short_transaction
 from eventworker.errors import DecodeError, EventworkerError
 from eventworker.event import WIRE_FIELDS, decode
-from eventworker.inbox.operations import listing, quarantined
+from eventworker.inbox.operations import blocked, listing, quarantined
 
 _COLUMNS = ("id", "state", "plugin", "resource", "attempts", "due_at", "error")
+#: Dead letters with events behind them that the list speaks of.
+_MOST_TOLD = 5
 _ALL = ("pending", "retry", "dead", "quarantined", "all")
 
 
@@ -100,10 +102,26 @@ def _list(arguments: argparse.Namespace) -> int:
                     connection, chosen.since, arguments.limit - len(rows)
                 )
             ]
+        held_up = blocked.blocked(connection)
     output.show_list(rows, _COLUMNS, arguments.output)
     if len(rows) == arguments.limit:
         print(f"eventworker: --limit {arguments.limit}: there may be more", file=sys.stderr)
+    for each in held_up[:_MOST_TOLD]:
+        print(f"eventworker: {told(each)}", file=sys.stderr)
+    if len(held_up) > _MOST_TOLD:
+        rest = output.plural(len(held_up) - _MOST_TOLD, "more dead letter", "more dead letters")
+        print(f"eventworker: so do events behind {rest}", file=sys.stderr)
     return 0
+
+
+def told(each: blocked.Blocked) -> str:
+    """What waits behind a dead letter, and what to do about it."""
+    wait = output.plural(each.waiting, "event waits", "events wait")
+    return (
+        f"{wait} behind the dead letter {each.id} ({each.plugin}, {each.stream!a}), since "
+        f"{each.plugin} is ordered; to call it again: eventworker deliveries retry {each.id}; to "
+        f"give it up: eventworker deliveries discard {each.id}"
+    )
 
 
 def _quarantine_row(entry: quarantined.Quarantined) -> dict[str, Any]:

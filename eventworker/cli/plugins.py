@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import logging
+import sys
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -22,7 +24,7 @@ from eventworker.engine.loader import Discovery, Loaded, check_databases, discov
 from eventworker.errors import PluginError
 from eventworker.event import Event
 from eventworker.inbox import registry
-from eventworker.inbox.operations import backfill
+from eventworker.inbox.operations import backfill, blocked
 from eventworker.inbox.operations.selection import Selection, count, plugin_number
 from eventworker.outbox.past import past_events
 
@@ -107,6 +109,9 @@ def _list(arguments: argparse.Namespace) -> int:
         check_databases(found, engine)
         with short_transaction(engine) as connection:
             known = registry.read(connection)
+            held_up = Counter[str]()
+            for each in blocked.blocked(connection):
+                held_up[each.plugin] += each.waiting
     brought_by = distributions()
     rows = [_row(each.name, each, found, brought_by) for each in known]
     registered = {each.name.lower() for each in known}
@@ -118,6 +123,13 @@ def _list(arguments: argparse.Namespace) -> int:
     ]
     columns = _COLUMNS if any(each.is_paused for each in known) else _COLUMNS[:-1]
     output.show_list(rows, columns, arguments.output)
+    for name, waiting in held_up.items():
+        print(
+            f"eventworker: {name}: {output.plural(waiting, 'event waits', 'events wait')} behind "
+            "dead letters of their resources; see: "
+            f"eventworker deliveries list --plugin {name} --state dead",
+            file=sys.stderr,
+        )
     return 0
 
 
@@ -136,6 +148,7 @@ def _row(
         **_state(known),
         "here": here,
         "lane": loaded.lane if loaded else None,
+        "ordered": loaded.ordered if loaded else None if known is None else known.is_ordered,
         "distribution": brought_by.get(key),
         **_filters(loaded),
     }

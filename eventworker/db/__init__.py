@@ -14,7 +14,7 @@ from eventworker.db.attempts import (
 )
 from eventworker.db.claiming import claim_rows, update_rows
 from eventworker.db.clock import Since, UTCDateTime, clock, moment
-from eventworker.db.columns import EventId, binary, message_columns, serial
+from eventworker.db.columns import STREAM_LENGTH, EventId, binary, message_columns, serial
 from eventworker.db.engine import build_engine, metadata
 from eventworker.db.failures import (
     first_line,
@@ -38,6 +38,7 @@ __all__ = [
     "LONGEST_DELAY",
     "PENDING",
     "RETRY",
+    "STREAM_LENGTH",
     "EventId",
     "EventSession",
     "Failure",

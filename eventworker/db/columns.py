@@ -13,6 +13,9 @@ from sqlalchemy.types import TypeDecorator
 from eventworker.db.clock import UTCDateTime
 from eventworker.tracecontext import MAX_TRACEPARENT, MAX_TRACESTATE
 
+#: Characters of a resource, a slash and an id.
+STREAM_LENGTH = 120 + 1 + 255
+
 
 class _Sixteen(TypeDecorator[UUID]):
     """An id as its sixteen bytes."""
@@ -48,7 +51,10 @@ def serial() -> Column[int]:
 
 
 def message_columns() -> list[Column[Any]]:
-    """An event as it travels: its id, what is known beside the body, and the body."""
+    """An event as it travels: its id, what is known beside the body, and the body.
+
+    ``stream`` and ``seq`` say which resource it is about and its place there, where it has one.
+    """
     return [
         Column("id", EventId, primary_key=True),
         Column("time", UTCDateTime, nullable=False),
@@ -57,4 +63,6 @@ def message_columns() -> list[Column[Any]]:
         Column("body", binary(2**24), nullable=False),
         Column("traceparent", String(MAX_TRACEPARENT)),
         Column("tracestate", String(MAX_TRACESTATE)),
+        Column("stream", String(STREAM_LENGTH)),
+        Column("seq", BigInteger),
     ]

@@ -24,6 +24,7 @@ from eventworker.db import (
 )
 from eventworker.effects.queue import Due
 from eventworker.engine.loader import Loaded
+from eventworker.engine.order import InTurn, Late, Order
 from eventworker.engine.slot import Slot
 from eventworker.engine.timelimit import time_limit
 from eventworker.errors import DatabaseUnavailable, Reject, Retry
@@ -51,6 +52,8 @@ class End(enum.Enum):
     FAILED = "failed"
     #: No fault of the event: it is tried again without an attempt spent.
     POSTPONED = "postponed"
+    #: An earlier event of its resource is not settled: it was not called, and nothing is written.
+    WAITING = "waiting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +68,14 @@ class Caller:
     """Calls plugins in this process.
 
     :param slot: where the daemon sees what is going on.
+    :ivar order: the order that plugins are called in, for those that want one.
     """
 
     def __init__(self, engine: Engine, conf: Any, slot: Slot) -> None:
         self._engine = engine
         self._slot = slot
         self._conf = conf
+        self.order = Order(engine, brokered=conf.notifications.driver == "rabbit")
 
     def ask(self, loaded: Loaded, number: int, event: Event, attempt: int) -> Result | None:
         """Ask the plugin's own condition, if it has one.
@@ -108,10 +113,25 @@ class Caller:
             tell yet, and the same call has to be made again.
         """
         immediate = loaded.transactional
+        fields = {
+            "event": str(event.id),
+            "plugin": loaded.name,
+            "trace_id": trace_id(event.traceparent),
+        }
         for redo in itertools.count(1):
+            in_turn = self.order.in_turn(loaded, number, event, claim)
+            if in_turn is None:
+                return Result(End.WAITING)
             try:
-                done = self._run(loaded, number, event, claim, immediate)
-                return Result(End.DONE if done else End.SEEN)
+                if self._run(loaded, number, event, in_turn, immediate):
+                    if isinstance(in_turn, Late):
+                        log.warning("handled after a later event of its resource", extra=fields)
+                    return Result(End.DONE)
+                if not isinstance(in_turn, InTurn) or not in_turn.lost:
+                    return Result(End.SEEN)
+                if redo > _REDO:
+                    return Result(End.WAITING)
+                continue
             except Retry as verdict:
                 return Result(End.FAILED, self._again(loaded, attempt, verdict, verdict.delay))
             except Reject as verdict:
@@ -130,15 +150,7 @@ class Caller:
                     return Result(End.POSTPONED, Failure(first_line(error), delay=1.0))
                 immediate = immediate or is_stale_snapshot(error)
                 reason = error
-            log.info(
-                "the database asks to do it again: %s",
-                first_line(reason),
-                extra={
-                    "event": str(event.id),
-                    "plugin": loaded.name,
-                    "trace_id": trace_id(event.traceparent),
-                },
-            )
+            log.info("the database asks to do it again: %s", first_line(reason), extra=fields)
             time.sleep(random.uniform(0, 0.01 * 2**redo))
         raise AssertionError("the loop has no end")
 

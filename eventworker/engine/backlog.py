@@ -8,14 +8,15 @@ import time
 from sqlalchemy import Engine
 
 from eventworker.db import Failure, short_transaction
-from eventworker.engine.attempt import Caller, End
-from eventworker.engine.dispatch import report
+from eventworker.engine.attempt import Caller, End, Result
+from eventworker.engine.dispatch import is_settled, report
 from eventworker.engine.loader import Loaded
 from eventworker.engine.registered import RegistryView
 from eventworker.errors import DatabaseUnavailable
 from eventworker.failpoints import reached
 from eventworker.inbox import backlog, estate
 from eventworker.inbox.backlog import Due
+from eventworker.inbox.waiting import LONG
 from eventworker.tracecontext import trace_id
 
 log = logging.getLogger(__name__)
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 #: Rows claimed at a time, and the seconds after which those not begun are given back: so each
 #: call begins well inside its lease, which is the plugin's time limit and a margin.
 BATCH, FRESH, MARGIN = 16, 15.0, 60.0
+#: Seconds after which a row that had been called before, and waits all the same, looks again.
+_UNTOLD = 5.0
 DIED = "the process ended during this call, {0} times in a row"
 
 
@@ -32,6 +35,7 @@ class BacklogRunner:
     def __init__(self, engine: Engine, caller: Caller, registry: RegistryView, owner: str) -> None:
         self._engine = engine
         self._caller = caller
+        self._order = caller.order
         self._registry = registry
         self._owner = owner
         self._interrupted = False
@@ -57,21 +61,37 @@ class BacklogRunner:
         return claimed
 
     def _claim_and_call(self, here: dict[int, Loaded]) -> int:
+        self._order.rouse(here)
+        told = self._order.told(here)
         lease = max(plugin.handler_timeout for plugin in here.values()) + MARGIN
         with short_transaction(self._engine) as connection:
-            claimed = backlog.claim(connection, list(here), BATCH, lease, self._owner)
+            claimed = backlog.claim_early(connection, told, lease, self._owner)
+            claimed += backlog.claim(connection, list(here), BATCH, lease, self._owner)
         if claimed:
             reached("backlog.claimed")
+        held_up: set[tuple[int, str]] = set()
+        waiting: list[Due] = []
         started = time.monotonic()
         for index, due in enumerate(claimed):
             if time.monotonic() - started > FRESH:
                 self.give_back(claimed[index:])
                 break
-            if self._registry.may_call(due.plugin):
-                self._run(due, here[due.plugin])
-            else:  # paused since, or off
+            place = self._place(due, here)
+            if not self._registry.may_call(due.plugin):  # paused since, or off
                 self.give_back([due])
+            elif place in held_up:
+                waiting.append(due)
+            elif not self._run(due, here[due.plugin], waiting) and place is not None:
+                held_up.add(place)
+        self._wait(waiting, here)
         return len(claimed)
+
+    def _place(self, due: Due, here: dict[int, Loaded]) -> tuple[int, str] | None:
+        """What a row of an ordered plugin holds up when its call is not the end of it."""
+        stream = due.event.stream
+        if not here[due.plugin].ordered or due.event.seq is None or stream is None:
+            return None
+        return due.plugin, stream
 
     def give_back(self, claimed: list[Due]) -> None:
         """Return claimed rows whose call has not begun."""
@@ -79,37 +99,63 @@ class BacklogRunner:
             for due in claimed:
                 backlog.give_back(connection, due)
 
-    def _run(self, due: Due, plugin: Loaded) -> None:
-        if not plugin.admits(due.event):
-            self._skip(due)
+    def _wait(self, waiting: list[Due], here: dict[int, Loaded]) -> None:
+        """Return rows that wait for an earlier event: who settles that one takes them up again."""
+        if not waiting:
             return
+        with short_transaction(self._engine) as connection:
+            for due in waiting:
+                # Only a row that was never called is found by whom it waits for.
+                delay = LONG if due.attempts == 1 else _UNTOLD
+                backlog.give_back(connection, due, delay)
+        for due in waiting:
+            self._order.check_again(here[due.plugin], due.plugin, due.event)
+
+    def _run(self, due: Due, plugin: Loaded, waiting: list[Due]) -> bool:
+        """Call the plugin, unless the event has to wait; returns whether it is settled."""
+        if not plugin.admits(due.event):
+            self._skip(due, plugin)
+            return True
         if due.attempts > plugin.max_attempts:
             # Each of its claims was counted, and none of them came back to say how it ended.
-            self._fail(due, Failure(DIED.format(due.attempts - 1)))
-            log.error("dead letter: %s", DIED.format(due.attempts - 1), extra=_fields(due, plugin))
-            return
+            failure = Failure(DIED.format(due.attempts - 1))
+            self._fail(due, plugin, failure)
+            log.error("dead letter: %s", failure.error, extra=_fields(due, plugin))
+            return plugin.passes_dead
         # Not before the attempts were looked at: this, too, may be what the process died of.
         result = self._caller.ask(plugin, due.plugin, due.event, due.attempts)
         if result is None:
             result = self._caller.call(plugin, due.plugin, due.event, due, due.attempts)
         report(plugin, due.event, result, due.attempts)
         if result.end is End.UNWANTED:
-            self._skip(due)
+            self._skip(due, plugin)
+            return True
+        if result.end is End.WAITING:
+            waiting.append(due)
         elif result.end is End.POSTPONED and result.failure is not None:
             with short_transaction(self._engine) as connection:
                 backlog.give_back(connection, due, result.failure.delay or 0.0)
         elif result.failure is not None:
-            self._fail(due, result.failure)
+            self._fail(due, plugin, result.failure)
+        elif is_settled(plugin, result):
+            self._order.release(due.plugin, due.event)
+        return is_settled(plugin, result)
 
-    def _skip(self, due: Due) -> None:
+    def _skip(self, due: Due, plugin: Loaded) -> None:
         with short_transaction(self._engine) as connection:
             backlog.skip(connection, due)
+            if plugin.ordered:
+                self._order.pass_over(connection, due.plugin, due.event)
+        if plugin.ordered:
+            self._order.release(due.plugin, due.event)
 
-    def _fail(self, due: Due, failure: Failure) -> None:
+    def _fail(self, due: Due, plugin: Loaded, failure: Failure) -> None:
         reached("outcome.before")
         with short_transaction(self._engine) as connection:
             backlog.fail(connection, due, failure)
         reached("outcome.after")
+        if is_settled(plugin, Result(End.FAILED, failure)):
+            self._order.release(due.plugin, due.event)
 
 
 def _fields(due: Due, plugin: Loaded) -> dict[str, object]:

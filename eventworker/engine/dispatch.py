@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec.structs import replace
 from sqlalchemy import Engine
 
 from eventworker import wire
@@ -24,6 +26,7 @@ from eventworker.event import Event
 from eventworker.failpoints import reached
 from eventworker.inbox import anonymous, backlog, quarantine
 from eventworker.inbox.claims import FirstClaim, Outcome, note
+from eventworker.inbox.waiting import LONG
 from eventworker.tracecontext import trace_id
 from eventworker.transport import Delivery
 
@@ -48,6 +51,7 @@ class Dispatcher:
     ) -> None:
         self._engine = engine
         self._caller = caller
+        self._order = caller.order
         self._registry = registry
         self._max_event_bytes = max_event_bytes
         self._patience = patience
@@ -66,26 +70,31 @@ class Dispatcher:
             delivery.ack()
             return False
         debts = self._registry.debts()
+        if debts.has_ordered:
+            event = self._order.placed(event)
         here = [(number, plugin) for number, plugin in debts.here if plugin.admits(event)]
         elsewhere = [each for each in debts.elsewhere if each.admits(event)]
         if not here and not elsewhere:
             log.debug("no plugin wants %s", _change(event), extra={"event": str(event.id)})
+        left = _Left(skipped=debts.left_out(event))
         if delivery.redelivered:
             # Its last delivery may have taken a process down. The backlog counts an attempt before
             # each call, in a transaction of its own, so a poisonous event cannot do so for ever.
-            later = [number for number, _ in here]
+            left.parked += [each.number for each in elsewhere]
+            for number, _ in here:
+                left.to_ourselves(number)
         else:
             # Asked first, since the calls may take minutes, and somebody pause one meanwhile.
-            elsewhere = [each for each in elsewhere if self._is_wanted(each, event)]
-            later = self._call_all(here, event)
-        self._leave(event, [*(each.number for each in elsewhere), *later], debts.off)
+            left.parked += [each.number for each in elsewhere if self._is_wanted(each, event, left)]
+            self._call_all(here, event, left)
+        self._leave(event, left, debts.off)
         if delivery.anonymous:
             with short_transaction(self._engine) as connection:
                 anonymous.forget(connection, delivery.body, event.id)
         reached("ack.before")
         delivery.ack()
         reached("ack.after")
-        return bool(later)
+        return left.to_us
 
     def _decode(self, delivery: Delivery) -> Event | None:
         try:
@@ -102,6 +111,8 @@ class Dispatcher:
                 tracestate=delivery.tracestate,
                 max_bytes=self._max_event_bytes,
             )
+            if delivery.seq is not None and event.stream is not None:
+                event = replace(event, seq=delivery.seq)
         except DecodeError as error:
             log.error(
                 "quarantined %d bytes that are no event: %s",
@@ -120,26 +131,26 @@ class Dispatcher:
             return self._decode(delivery)
         return event
 
-    def _call_all(self, here: list[tuple[int, Loaded]], event: Event) -> list[int]:
-        """Call the plugins of this process; returns those that did not fit into the time, or have
-        been paused by now."""
+    def _call_all(self, here: list[tuple[int, Loaded]], event: Event, left: _Left) -> None:
+        """Call the plugins of this process, but for those that do not fit into the time, have been
+        paused by now, or wait for an earlier event."""
         started = time.monotonic()
-        late: list[int] = []
         for number, plugin in here:
             if not self._registry.may_call(number):
-                late.append(number)
+                left.to_ourselves(number)
                 continue
             result = self._caller.ask(plugin, number, event, attempt=1)
             if result is None:
                 if time.monotonic() - started + plugin.handler_timeout > self._patience:
-                    late.append(number)
+                    left.to_ourselves(number)
                     continue
                 claim = FirstClaim(event.id, number)
                 result = self._caller.call(plugin, number, event, claim, attempt=1)
-            self._record(event, number, plugin, result)
-        return late
+                if result.end is End.WAITING and self._order.comes_soon(plugin, number, event):
+                    result = self._caller.call(plugin, number, event, claim, attempt=1)
+            self._record(event, number, plugin, result, left)
 
-    def _is_wanted(self, owed: Elsewhere, event: Event) -> bool:
+    def _is_wanted(self, owed: Elsewhere, event: Event, left: _Left) -> bool:
         """Whether to park the event: another lane's plugin can be asked here, and spare the row.
 
         Of a plugin that is paused nothing at all is called.
@@ -149,30 +160,75 @@ class Dispatcher:
         result = self._caller.ask(owed.loaded, owed.number, event, attempt=1)
         if result is None:
             return True
-        self._record(event, owed.number, owed.loaded, result)
+        self._record(event, owed.number, owed.loaded, result, left)
         return False
 
-    def _record(self, event: Event, number: int, plugin: Loaded, result: Result) -> None:
+    def _record(
+        self, event: Event, number: int, plugin: Loaded, result: Result, left: _Left
+    ) -> None:
         report(plugin, event, result, attempt=1)
-        if result.failure is None:
-            return
-        reached("outcome.before")
-        with short_transaction(self._engine) as connection:
-            if result.end is End.POSTPONED:
-                backlog.park(connection, event, [number])
-            else:
-                backlog.fail_first(connection, event, number, result.failure)
-        reached("outcome.after")
+        if result.end is End.WAITING:
+            left.waiting.append((number, plugin))
+        elif result.end is End.UNWANTED and plugin.ordered and event.seq is not None:
+            left.skipped.append(number)
+        elif result.failure is not None:
+            reached("outcome.before")
+            with short_transaction(self._engine) as connection:
+                if result.end is End.POSTPONED:
+                    backlog.park(connection, event, [number])
+                else:
+                    backlog.fail_first(connection, event, number, result.failure)
+            reached("outcome.after")
+        if is_settled(plugin, result):
+            left.to_us |= self._order.release(number, event)
 
-    def _leave(self, event: Event, parked: list[int], off: list[int]) -> None:
+    def _leave(self, event: Event, left: _Left, off: list[int]) -> None:
         """Write down what is owed to others, and to us later, and who is off."""
-        if not parked and not off:
-            return
-        with short_transaction(self._engine) as connection:
-            if parked:
-                backlog.park(connection, event, parked)
-            note(connection, event.id, off, Outcome.SKIPPED)
-        reached("parked.after")
+        if left.parked or left.skipped or left.waiting or off:
+            waiting = [number for number, _ in left.waiting]
+            with short_transaction(self._engine) as connection:
+                if left.parked:
+                    backlog.park(connection, event, left.parked)
+                if waiting:
+                    backlog.park(connection, event, waiting, delay=LONG)
+                note(connection, event.id, [*off, *left.skipped], Outcome.SKIPPED)
+                for number in left.skipped:
+                    self._order.pass_over(connection, number, event)
+            reached("parked.after")
+        for number in left.skipped:
+            left.to_us |= self._order.release(number, event)
+        for number, plugin in left.waiting:
+            left.to_us |= self._order.check_again(plugin, number, event)
+
+
+@dataclass(slots=True)
+class _Left:
+    """What is to be written down for the plugins that were not called.
+
+    :ivar parked: they are owed the event now.
+    :ivar waiting: they are owed it, after an earlier one.
+    :ivar skipped: they do not want it, and what comes after it must not wait for it.
+    :ivar to_us: this process has something to do in the backlog.
+    """
+
+    parked: list[int] = field(default_factory=list)
+    waiting: list[tuple[int, Loaded]] = field(default_factory=list)
+    skipped: list[int] = field(default_factory=list)
+    to_us: bool = False
+
+    def to_ourselves(self, number: int) -> None:
+        """Owe it to a plugin of this process."""
+        self.parked.append(number)
+        self.to_us = True
+
+
+def is_settled(plugin: Loaded, result: Result) -> bool:
+    """Whether later events of the resource need not wait for this one any more."""
+    if not plugin.ordered:
+        return False
+    if result.end is End.FAILED:
+        return plugin.passes_dead and result.failure is not None and result.failure.delay is None
+    return result.end in (End.DONE, End.SEEN)
 
 
 def report(plugin: Loaded, event: Event, result: Result, attempt: int) -> None:

@@ -27,6 +27,7 @@ from eventworker.errors import DatabaseUnavailable
 from eventworker.inbox.anonymous import anonymous_table
 from eventworker.inbox.backlog import delivery_table, event_table
 from eventworker.inbox.claims import Outcome, inbox_table
+from eventworker.inbox.cursor import cursor_table
 from eventworker.inbox.quarantine import quarantine_table
 from eventworker.outbox.table import DEAD as OUTBOX_DEAD
 from eventworker.outbox.table import LOST, SENT, outbox_table
@@ -81,6 +82,8 @@ def overdue(options: Any) -> Iterator[tuple[Table, ColumnElement[bool]]]:
             ~exists().where(delivery.event_id == inbox.event_id, delivery.plugin == inbox.plugin),
         ),
     )
+    # Where it is missing, the outbox and the inbox say the same, with a longer look.
+    yield cursor_table, cursor_table.c.at < inbox_days
     # An event's body goes when no row of the backlog needs it; the pause keeps a body whose rows
     # are being written by another transaction right now.
     yield (

@@ -52,6 +52,18 @@ class Loaded:
     #: What it declared, and what its group narrows that to.
     declared: Filter = EVERYTHING
     narrowing: Filter = EVERYTHING
+    order_on_failure: str = "park"
+    order_gap_timeout: float = 3600.0
+
+    @property
+    def ordered(self) -> bool:
+        """Whether it is called with the events of a resource in their order, by its own word."""
+        return bool(getattr(self.plugin, "ordered", False))
+
+    @property
+    def passes_dead(self) -> bool:
+        """Whether later events of a resource go past a dead letter."""
+        return self.order_on_failure == "skip"
 
     @property
     def transactional(self) -> bool:
@@ -201,9 +213,8 @@ def _load(conf: Any, name: str, entry_point: EntryPoint, found: Discovery) -> No
         _note_broken(found, name, error)
         return
     found.warnings += conflicts(name, loaded.declared, loaded.narrowing)
-    for promise in ("ordered", "handle_batch"):
-        if getattr(loaded.plugin, promise, None):
-            log.warning("plugin %s declares %s, which this version does not honour", name, promise)
+    if getattr(loaded.plugin, "handle_batch", None):
+        log.warning("plugin %s declares handle_batch, which this version does not honour", name)
     found.loaded.append(loaded)
 
 
@@ -233,6 +244,8 @@ def build(conf: Any, name: str, factory: Any, distribution: str = "") -> Loaded:
         distribution=distribution,
         declared=declared(plugin),
         narrowing=configured(conf, name),
+        order_on_failure=options.order_on_failure,
+        order_gap_timeout=options.order_gap_timeout,
     )
 
 

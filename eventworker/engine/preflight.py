@@ -134,7 +134,8 @@ def _look(conf: Any) -> Report:
     check_retention(conf, found)
     with short_transaction(engine) as connection:
         names = [each.name for each in found.loaded]
-        registry.sync(connection, names, found.off, found.broken)
+        ordered = [each.name for each in found.loaded if each.ordered]
+        registry.sync(connection, names, found.off, found.broken, ordered)
         known = registry.read(connection)
         if not any(each.state == registry.ON for each in known):
             # Raised in here, so that nothing is recorded of a start that does not happen.

@@ -26,12 +26,14 @@ class Elsewhere:
 
     :ivar narrowing: its group in our configuration, which we know even if it is not installed.
     :ivar loaded: the plugin, if it is loaded here: another lane's, or one that is paused.
+    :ivar ordered: it wants the events of each resource in their order.
     """
 
     number: int
     narrowing: Filter = EVERYTHING
     loaded: Loaded | None = None
     paused: bool = False
+    ordered: bool = False
 
     def admits(self, event: Event) -> bool:
         """Whether the event has to be parked, as far as the filters known here can tell."""
@@ -52,6 +54,22 @@ class Debts:
     here: list[tuple[int, Loaded]] = field(default_factory=list)
     elsewhere: list[Elsewhere] = field(default_factory=list)
     off: list[int] = field(default_factory=list)
+
+    @property
+    def has_ordered(self) -> bool:
+        """Whether anybody asks for the events' places."""
+        return any(plugin.ordered for _, plugin in self.here) or any(
+            each.ordered for each in self.elsewhere
+        )
+
+    def left_out(self, event: Event) -> list[int]:
+        """The ordered plugins whose filters leave the event out. They get an outcome all the same:
+        what comes after it must not wait for it."""
+        if event.seq is None:
+            return []
+        return [n for n, plugin in self.here if plugin.ordered and not plugin.admits(event)] + [
+            each.number for each in self.elsewhere if each.ordered and not each.admits(event)
+        ]
 
 
 class RegistryView:
@@ -118,7 +136,9 @@ class RegistryView:
                 debts.here.append((each.number, plugin))
             else:
                 narrowing = EVERYTHING if plugin else self._narrowing_of(each.name)
-                debts.elsewhere.append(Elsewhere(each.number, narrowing, plugin, each.is_paused))
+                debts.elsewhere.append(
+                    Elsewhere(each.number, narrowing, plugin, each.is_paused, each.is_ordered)
+                )
         return debts
 
     def _narrowing_of(self, name: str) -> Filter:

@@ -79,6 +79,8 @@ class Relay:
                 row.body,
                 row.traceparent,
                 row.tracestate,
+                row.stream,
+                row.seq,
             )
             for row in rows
         ]

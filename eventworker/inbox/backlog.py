@@ -19,11 +19,15 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from msgspec.structs import replace
 from sqlalchemy import (
+    BigInteger,
     Column,
+    ColumnElement,
     Connection,
     Index,
     SmallInteger,
+    String,
     Table,
     UniqueConstraint,
     and_,
@@ -37,6 +41,7 @@ from eventworker.db import (
     DEAD,
     PENDING,
     RETRY,
+    STREAM_LENGTH,
     EventId,
     Failure,
     UTCDateTime,
@@ -68,10 +73,21 @@ delivery_table = Table(
     Column("event_id", EventId, nullable=False),
     Column("plugin", SmallInteger, nullable=False),
     *attempt_columns(),
+    # The event's, for those that wait for it.
+    Column("stream", String(STREAM_LENGTH)),
+    Column("seq", BigInteger),
     UniqueConstraint("event_id", "plugin"),
     Index("ix_eventworker_delivery_due", "state", "due_at"),
 )
 _delivery = delivery_table.c
+Index(
+    "ix_eventworker_delivery_stream",
+    _delivery.stream,
+    _delivery.plugin,
+    _delivery.seq,
+    postgresql_where=_delivery.stream.is_not(None),
+    sqlite_where=_delivery.stream.is_not(None),
+)
 _event = event_table.c
 #: In SQL: the row is still to be called.
 IS_OPEN = _delivery.state.in_((PENDING, RETRY))
@@ -125,6 +141,8 @@ def store(connection: Connection, event: Event) -> None:
         "body": event.encode(max_bytes=2**24),
         "traceparent": event.traceparent,
         "tracestate": event.tracestate,
+        "stream": event.stream if event.seq is not None else None,
+        "seq": event.seq,
         "stored_at": clock(),
     }
     connection.execute(
@@ -137,7 +155,7 @@ def stored_event(row: Any) -> Event:
 
     :raises DecodeError: when its bytes are no event.
     """
-    return decode(
+    event = decode(
         row.body,
         id=row.id,
         time=row.time,
@@ -146,22 +164,44 @@ def stored_event(row: Any) -> Event:
         tracestate=row.tracestate,
         max_bytes=2**24,
     )
+    return event if row.seq is None else replace(event, seq=row.seq)
 
 
-def park(connection: Connection, event: Event, plugins: Sequence[int]) -> None:
-    """Owe the event to these plugins later; those that have their outcome already keep it."""
+def park(connection: Connection, event: Event, plugins: Sequence[int], delay: float = 0.0) -> None:
+    """Owe the event to these plugins later; those that have their outcome already keep it.
+
+    :param delay: seconds until it is due.
+    """
     store(connection, event)
     owed = note(connection, event.id, list(plugins), Outcome.PENDING)
-    _insert(connection, event.id, owed, PENDING)
+    _insert(connection, event.id, owed, PENDING, delay=delay, event=event)
+    if event.seq is not None and len(owed) < len(plugins):
+        _place(connection, event)
+
+
+def _place(connection: Connection, event: Event) -> None:
+    """Give its place to a row that was written when only the event's id was known: that of a call
+    that killed its process. What comes after it waits for it."""
+    connection.execute(
+        update(delivery_table)
+        .where(_delivery.event_id == event.id, _delivery.seq.is_(None))
+        .values(stream=event.stream, seq=event.seq)
+    )
 
 
 def fail_first(connection: Connection, event: Event, plugin: int, failure: Failure) -> None:
     """Record that the call at the event's arrival failed."""
     store(connection, event)
-    record_failure(connection, event.id, plugin, failure)
+    record_failure(connection, event.id, plugin, failure, event)
 
 
-def record_failure(connection: Connection, event_id: UUID, plugin: int, failure: Failure) -> None:
+def record_failure(
+    connection: Connection,
+    event_id: UUID,
+    plugin: int,
+    failure: Failure,
+    event: Event | None = None,
+) -> None:
     """Record one failed attempt, even if the event's body is not stored here yet.
 
     The row of a call that killed its process is written before the event arrives again; until then
@@ -170,7 +210,9 @@ def record_failure(connection: Connection, event_id: UUID, plugin: int, failure:
     dead = failure.delay is None
     if not note(connection, event_id, [plugin], Outcome.DEAD if dead else Outcome.RETRY):
         return  # handled, or counted, by somebody else in the meantime
-    _insert(connection, event_id, [plugin], DEAD if dead else RETRY, 1, failure)
+    state = DEAD if dead else RETRY
+    delay = failure.delay or 0.0
+    _insert(connection, event_id, [plugin], state, 1, failure, delay=delay, event=event)
 
 
 def _insert(
@@ -180,9 +222,14 @@ def _insert(
     state: str,
     attempts: int = 0,
     failure: Failure | None = None,
+    *,
+    delay: float = 0.0,
+    event: Event | None = None,
 ) -> None:
     if not plugins:
         return
+    seq = None if event is None else event.seq
+    stream = None if event is None or seq is None else event.stream
     connection.execute(
         insert(delivery_table).values(
             [
@@ -191,10 +238,12 @@ def _insert(
                     "plugin": number,
                     "state": state,
                     "attempts": attempts,
-                    "due_at": clock((failure.delay or 0.0) if failure else 0.0),
+                    "due_at": clock(delay),
                     "error": failure.error if failure else None,
                     "traceback": failure.traceback if failure else None,
                     "created_at": clock(),
+                    "stream": stream,
+                    "seq": seq,
                 }
                 for number in plugins
             ]
@@ -211,10 +260,25 @@ def claim(
     """
     if not plugins:
         return []
+    due = and_(IS_OPEN, _delivery.due_at <= clock(), _delivery.plugin.in_(plugins))
+    return _claim(connection, due, limit, lease, owner)
+
+
+def claim_early(connection: Connection, ids: Sequence[int], lease: float, owner: str) -> list[Due]:
+    """Claim those of these rows that are pending and in nobody's hands, though not due yet."""
+    if not ids:
+        return []
+    free = and_(_delivery.id.in_(ids), _delivery.state == PENDING, _delivery.owner.is_(None))
+    return _claim(connection, free, len(ids), lease, owner)
+
+
+def _claim(
+    connection: Connection, which: ColumnElement[bool], limit: int, lease: float, owner: str
+) -> list[Due]:
     rows = claim_rows(
         connection,
         delivery_table,
-        and_(IS_OPEN, _delivery.due_at <= clock(), _delivery.plugin.in_(plugins)),
+        which,
         _delivery.due_at,
         limit,
         {"attempts": _delivery.attempts + 1, "due_at": clock(lease), "owner": owner},
@@ -229,7 +293,9 @@ def claim(
             select(event_table).where(_event.id.in_({row.event_id for row in rows}))
         )
     }
-    return [Due(row.id, events[row.event_id], row.plugin, row.attempts) for row in sorted(rows)]
+    due = [Due(row.id, events[row.event_id], row.plugin, row.attempts) for row in rows]
+    # Those of one resource in their order, or all but the first would have come in vain.
+    return sorted(due, key=lambda each: (each.event.seq or 0, each.id))
 
 
 def _mine(due: Due) -> object:

@@ -31,6 +31,9 @@ plugin_table = Table(
     Column("paused_at", UTCDateTime),
     Column("paused_by", String(120)),
     Column("pause_reason", String(500)),
+    # Since when each event has an outcome for it, so that a missing one can be waited for; None
+    # for a plugin that is not ordered.
+    Column("ordered_since", UTCDateTime),
 )
 
 
@@ -45,6 +48,12 @@ class Registered:
     paused_at: datetime | None = None
     paused_by: str | None = None
     pause_reason: str | None = None
+    ordered_since: datetime | None = None
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether it wants the events of each resource in their order."""
+        return self.ordered_since is not None
 
     @property
     def is_paused(self) -> bool:
@@ -75,23 +84,32 @@ def read(connection: Connection) -> list[Registered]:
         table.paused_at,
         table.paused_by,
         table.pause_reason,
+        table.ordered_since,
     )
     rows = connection.execute(select(*columns).order_by(table.number))
     return [Registered(*row) for row in rows]
 
 
 def sync(
-    connection: Connection, on: Iterable[str], off: Iterable[str], broken: Iterable[str] = ()
+    connection: Connection,
+    on: Iterable[str],
+    off: Iterable[str],
+    broken: Iterable[str] = (),
+    ordered: Iterable[str] = (),
 ) -> None:
     """Record what a starting daemon found: these are on, and these, where known, are off.
 
     A name in neither list (not installed here) keeps its state. So does a broken one, which should
     be on and cannot be asked; if nobody knows it yet it is on, so that its events wait for it.
+
+    :param ordered: those of ``on`` that want the events of each resource in their order.
     """
+    in_order = {name.lower() for name in ordered}
     for name in broken:
         _add(connection, name)
     for name in on:
         _switch_on(connection, name)
+        _set_ordered(connection, name, name.lower() in in_order)
     table = plugin_table.c
     for name in off:
         connection.execute(
@@ -106,10 +124,21 @@ def _switch_on(connection: Connection, name: str) -> None:
     changed = connection.execute(
         update(plugin_table)
         .where(table.key == name.lower(), table.state != ON)
-        .values(state=ON, since=clock(), name=name)
+        .values(state=ON, since=clock(), name=name, ordered_since=None)
     )
     if not changed.rowcount:
         _add(connection, name)
+
+
+def _set_ordered(connection: Connection, name: str, ordered: bool) -> None:
+    since = plugin_table.c.ordered_since
+    connection.execute(
+        update(plugin_table)
+        .where(
+            plugin_table.c.key == name.lower(), since.is_(None) if ordered else since.is_not(None)
+        )
+        .values(ordered_since=clock() if ordered else None)
+    )
 
 
 def _add(connection: Connection, name: str) -> None:

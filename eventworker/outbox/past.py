@@ -24,4 +24,6 @@ def past_events() -> Select[Any]:
         _outbox.body,
         _outbox.traceparent,
         _outbox.tracestate,
+        _outbox.stream,
+        _outbox.seq,
     ).where(_outbox.state != DEAD)

@@ -28,6 +28,8 @@ class Row:
     body: bytes
     traceparent: str | None
     tracestate: str | None
+    stream: str | None
+    seq: int | None
     claims: int
 
 
@@ -56,6 +58,8 @@ def claim(
             _outbox.body,
             _outbox.traceparent,
             _outbox.tracestate,
+            _outbox.stream,
+            _outbox.seq,
             _outbox.claims,
         ),
     )

@@ -51,6 +51,14 @@ Index(
     postgresql_where=outbox_table.c.check_at.is_not(None),
     sqlite_where=outbox_table.c.check_at.is_not(None),
 )
+# What came before an event of a resource; events without an order are not in it.
+Index(
+    "ix_eventworker_outbox_stream",
+    outbox_table.c.stream,
+    outbox_table.c.seq,
+    postgresql_where=outbox_table.c.stream.is_not(None),
+    sqlite_where=outbox_table.c.stream.is_not(None),
+)
 
 
 def row_of(message: Message) -> dict[str, Any]:
@@ -63,6 +71,8 @@ def row_of(message: Message) -> dict[str, Any]:
         "body": message.body,
         "traceparent": message.traceparent,
         "tracestate": message.tracestate,
+        "stream": message.stream,
+        "seq": message.seq,
         "state": READY,
         "claims": 0,
     }

@@ -12,7 +12,7 @@ class Ending:
     """What became of an event, as the database has it.
 
     :ivar outcome: DONE, RETRY, DEAD, SKIPPED (off, or not wanted), or PENDING (a conflict in the
-        database that cost no attempt).
+        database that cost no attempt, or an earlier event of its resource that is not settled).
     :ivar attempts: calls so far, for RETRY and DEAD.
     :ivar error: what the last of them said.
     :ivar delay: seconds until the next one, for RETRY.

@@ -13,7 +13,7 @@ from typing import Any, Self
 from oslo_config import cfg
 from sqlalchemy import Engine, select, update
 
-from eventworker import config, migrations
+from eventworker import config, migrations, outbox
 from eventworker.db import PENDING, RETRY, build_engine, clock, short_transaction
 from eventworker.engine.attempt import Caller, End
 from eventworker.engine.backlog import BacklogRunner
@@ -100,6 +100,18 @@ class Harness:
         """How often its ``handle()`` was called."""
         return len(self._loaded.calls)
 
+    def capture(self, event: Event) -> Event:
+        """Give the event its place among those of its resource, as a producer that records in
+        order does at its commit; for a plugin that is ``ordered``, before it is delivered.
+
+        :returns: the event with its ``seq``.
+        :raises EncodeError: when it cannot be put on the wire.
+        :raises ValueError: when it has no ``resource_id``.
+        """
+        self._register()
+        with short_transaction(self.engine) as connection:
+            return outbox.record(connection, event, ordered=True)
+
     def deliver(self, event: Event, *, redelivered: bool = False) -> Ending:
         """Deliver the event once.
 
@@ -113,7 +125,9 @@ class Harness:
         delivery.redelivered = redelivered
         with borrowed_alarm():
             if self._dispatcher.dispatch(delivery):
-                self._backlog.run_due()
+                # What waited for it, too: each one makes the next one due.
+                while self._backlog.run_due() and self._loaded.ordered:
+                    pass
         return self.ending(event)
 
     def deliver_twice(self, event: Event) -> Ending:
@@ -215,7 +229,7 @@ class Harness:
             name = self._loaded.name
             on = bool(self.plugin.enabled())
             with short_transaction(self.engine) as connection:
-                registry.sync(connection, [name], [])
+                registry.sync(connection, [name], [], ordered=[name] * self._loaded.ordered)
                 if not on:
                     registry.sync(connection, [], [name])
                 self._number = registry.numbers(connection, [name])[name]

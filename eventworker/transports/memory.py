@@ -61,6 +61,7 @@ class _MemorySubscription(Subscription):
                 message.source,
                 traceparent=message.traceparent,
                 tracestate=message.tracestate,
+                seq=message.seq,
             )
 
     def _may_take(self) -> bool:

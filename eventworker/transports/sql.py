@@ -98,6 +98,7 @@ class SqlSubscription(Subscription):
             "source": row.source,
             "traceparent": row.traceparent,
             "tracestate": row.tracestate,
+            "seq": row.seq,
         }
         return Delivery(
             row.body,
@@ -110,6 +111,7 @@ class SqlSubscription(Subscription):
             properties,
             traceparent=row.traceparent,
             tracestate=row.tracestate,
+            seq=row.seq,
         )
 
     def _fetch(self) -> None:

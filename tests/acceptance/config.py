@@ -9,7 +9,7 @@ from tests.servers import Vhost
 
 Groups = dict[str, dict[str, object]]
 PROBES = ("alpha", "beta", "gamma", "careful", "choosy", "leaky", "ledger", "mailer")
-PROBES += ("unsure", "unimportable", "never")
+PROBES += ("inorder", "unsure", "unimportable", "never")
 
 
 def rabbit(vhost: Vhost) -> dict[str, object]:

@@ -93,12 +93,10 @@ class Site:
             self.record(*events)
         return list(events)
 
-    def record(self, *events: Event) -> list[Event]:
-        """Events into the outbox, in one transaction."""
+    def record(self, *events: Event, ordered: bool = False) -> list[Event]:
+        """Events into the outbox, in one transaction; ``ordered``: with their places."""
         with Session(self._engine) as session, session.begin():
-            for event in events:
-                outbox.record(session, event)
-        return list(events)
+            return [outbox.record(session, event, ordered=ordered) for event in events]
 
     def queue_is_empty(self) -> bool:
         if self.vhost:

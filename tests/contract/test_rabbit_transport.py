@@ -92,6 +92,18 @@ def test_a_message_says_what_the_wire_format_promises(connect: Connect, vhost: V
     assert "tracestate" not in properties.headers
 
 
+def test_a_message_with_a_place_says_it_and_its_partition(connect: Connect, vhost: Vhost) -> None:
+    """The partition is what any program in any language computes of the resource's name."""
+    transport = connect()
+    transport.publish([make_message(resource="story", resource_id=7, seq=3), make_message()])
+    with channel_at(vhost) as channel:
+        _, placed, _ = channel.basic_get(QUEUE)
+        _, other, _ = channel.basic_get(QUEUE)
+    # printf story/7 | sha256sum begins with af, which is 15 modulo 16.
+    assert (placed.headers["seq"], placed.headers["partition"]) == (3, 15)
+    assert not {"seq", "partition"} & set(other.headers)
+
+
 def test_a_message_can_be_written_as_a_cloudevent(connect: Connect, vhost: Vhost) -> None:
     event = make_event(resource="task", traceparent=TRACEPARENT)
     transport = connect(
@@ -207,6 +219,11 @@ STRANGE_PROPERTIES: dict[str, dict[str, Any]] = {
     "a trace that is none": {"headers": {"traceparent": "x", "tracestate": "a=1"}},
     "a trace that is a list": {"headers": {"traceparent": [1], "tracestate": {}}},
     "a state without a trace": {"headers": {"tracestate": "a=1"}},
+    "a place that is a text": {"headers": {"seq": "1"}},
+    "a place that is a truth value": {"headers": {"seq": True}},
+    "a place before the first": {"headers": {"seq": 0}},
+    "a place below zero": {"headers": {"seq": -(2**63)}},
+    "a place that is a list": {"headers": {"seq": [1], "partition": "x"}},
     "10,000 headers": {"headers": {f"h{number}": number for number in range(10_000)}},
     "a gzip body by its own word": {"content_encoding": "gzip", "content_type": "text/xml"},
     "a made-up history": {"headers": {"x-death": [{"count": 10**12}], "x-delivery-count": -1}},
@@ -223,6 +240,7 @@ def test_strange_properties_disturb_nobody(
     assert delivery.time is None or (delivery.time.tzinfo is UTC and delivery.time.year == 2024)
     assert delivery.source in ("", "tracker", "ab")
     assert (delivery.traceparent, delivery.tracestate) == (None, None)
+    assert delivery.seq is None
     delivery.ack()
     assert nothing_comes(one)
 

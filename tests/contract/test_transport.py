@@ -252,3 +252,17 @@ def test_the_depth_is_what_waits_and_is_in_nobodys_hands(
     for _ in range(3):
         take(subscription)[0].ack()
     assert transport.depth() == 0
+
+
+def test_a_place_among_the_events_of_its_resource_arrives(
+    transport: Transport, subscribe: Subscribe
+) -> None:
+    placed = make_message(resource="story", resource_id=42, seq=2**40)
+    assert (placed.stream, placed.seq) == ("story/42", 2**40)
+    transport.publish([placed, make_message()])
+    subscription = subscribe()
+    one, two = take(subscription, 2)
+    assert (one.seq, two.seq) == (2**40, None)
+    one.requeue()
+    (again,) = take(subscription)
+    assert again.seq == 2**40

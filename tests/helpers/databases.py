@@ -24,7 +24,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from eventworker import migrations
 from eventworker.db import build_engine, metadata
 from eventworker.effects.table import shared_table  # noqa: F401 - its tables
-from eventworker.inbox import anonymous, quarantine, registry  # noqa: F401 - their tables
+from eventworker.inbox import anonymous, cursor, quarantine, registry  # noqa: F401 - their tables
 from eventworker.inbox.backlog import delivery_table
 from eventworker.inbox.claims import Outcome, inbox_table
 from eventworker.outbox.table import outbox_table

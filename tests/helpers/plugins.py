@@ -67,6 +67,8 @@ class Workshop:
         patience: float = 900.0,
         refresh: float = 0.0,
         narrowing: Callable[[str], Filter] = lambda name: EVERYTHING,
+        driver: str = "rabbit",
+        owner: str = "host/1/100",
     ) -> None:
         self.engine = engine
         self.plugins = list(plugins)
@@ -74,9 +76,11 @@ class Workshop:
         self.slot = Slot()
         self.register([each.name for each in plugins])
         self.view = RegistryView(engine, self.plugins, "main", refresh, narrowing)
-        caller = Caller(engine, configuration(), self.slot)
+        conf = configuration()
+        conf.set_override("driver", driver, "notifications")
+        caller = Caller(engine, conf, self.slot)
         self.dispatcher = Dispatcher(engine, caller, self.view, 2**20, patience)
-        self.runner = BacklogRunner(engine, caller, self.view, "host/1/100")
+        self.runner = BacklogRunner(engine, caller, self.view, owner)
         performers = [each.as_performer for each in plugins if each.performs]
         effects_view = RegistryView(engine, performers, "effects", refresh)
         self.stopping = False
@@ -86,7 +90,8 @@ class Workshop:
 
     def register(self, on: list[str], off: list[str] | None = None) -> None:
         with short_transaction(self.engine) as connection:
-            registry.sync(connection, on, off or [])
+            ordered = [each.name for each in self.plugins if each.ordered]
+            registry.sync(connection, on, off or [], ordered=ordered)
 
     def dispatch(
         self,
@@ -99,10 +104,12 @@ class Workshop:
         """Have it delivered; returns the delivery when it was acked."""
         if isinstance(event, bytes):
             body, event_id, time, traceparent, tracestate = event, None, None, None, None
+            seq = None
         else:
             message = Message.of(event)
             body, event_id, time = message.body, message.id, message.time
             traceparent, tracestate = message.traceparent, message.tracestate
+            seq = message.seq
         delivery = Delivery(
             body,
             None if anonymous else event_id,
@@ -114,6 +121,7 @@ class Workshop:
             traceparent=traceparent,
             tracestate=tracestate,
             content_type=content_type,
+            seq=seq,
         )
         self.dispatcher.dispatch(delivery)
         assert delivery._settled

@@ -89,6 +89,28 @@ def test_change_and_event_are_committed_together(connection: Any, engine: Engine
     assert (row.id, row.time, row.body) == (event.id, event.time, event.encode())
 
 
+def place_and_fail() -> None:
+    with transaction.atomic():
+        record(make_event(resource_id=1), ordered=True)
+        raise LookupError
+
+
+def test_places_are_taken_in_the_transaction(connection: Any, engine: Engine) -> None:
+    with transaction.atomic():
+        first = record(make_event(resource_id=1), ordered=True)
+        with pytest.raises(LookupError):
+            place_and_fail()
+        second = record(make_event(resource_id=1), ordered=True)
+        with pytest.raises(ValueError, match="no resource_id"):
+            record(make_event(resource_id=None), ordered=True)
+    assert (first.seq, second.seq) == (1, 2)
+    with engine.begin() as ours:
+        assert [(row.stream, row.seq) for row in claim(ours, 10, 30.0, "me")] == [
+            ("story/1", 1),
+            ("story/1", 2),
+        ]
+
+
 def test_a_rollback_takes_both(connection: Any, engine: Engine) -> None:
     with pytest.raises(LookupError):
         change_and_fail(connection)

@@ -295,3 +295,39 @@ def test_the_sqlite_file_goes_with_the_harness() -> None:
         file = Path(str(harness.engine.url.database))
         assert file.exists()
     assert not file.exists()
+
+
+class InOrder(Writer):
+    ordered = True
+
+
+def test_an_ordered_plugin_is_called_in_the_order_of_the_capture(make_harness: MakeHarness) -> None:
+    harness = make_harness(InOrder)
+    first, second, third = (harness.capture(make_event(resource_id=1)) for _ in range(3))
+    assert harness.deliver(third).outcome is Outcome.PENDING
+    assert harness.deliver(second).outcome is Outcome.PENDING
+    assert harness.calls == 0
+    assert harness.deliver(first).done
+    assert harness.ending(second).done
+    assert harness.ending(third).done
+    assert harness._loaded.calls == [first, second, third]
+
+
+def test_an_ordered_plugin_takes_what_was_not_captured_as_it_comes(
+    make_harness: MakeHarness,
+) -> None:
+    assert make_harness(InOrder).deliver_twice(make_event()).done
+
+
+def test_what_comes_after_a_failure_waits_for_it(make_harness: MakeHarness) -> None:
+    def fail(_session: Any, event: Event) -> None:
+        if harness.calls == 1:
+            raise Retry(60)
+
+    harness = make_harness(InOrder, body=fail)
+    first, second = (harness.capture(make_event(resource_id=1)) for _ in range(2))
+    assert harness.deliver(first).outcome is Outcome.RETRY
+    assert harness.deliver(second).outcome is Outcome.PENDING
+    assert harness.retry(first).done
+    harness.retry(second)
+    assert harness.ending(second).done

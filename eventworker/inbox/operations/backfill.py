@@ -214,7 +214,7 @@ def _owe(connection: Connection, ids: Sequence[UUID], number: int) -> int:
     )
     inserted = connection.execute(
         insert(delivery_table).from_select(
-            ["event_id", "plugin", "state", "attempts", "due_at", "created_at"],
+            ["event_id", "plugin", "state", "attempts", "due_at", "created_at", "stream", "seq"],
             select(
                 _inbox.event_id,
                 _inbox.plugin,
@@ -222,7 +222,9 @@ def _owe(connection: Connection, ids: Sequence[UUID], number: int) -> int:
                 _small(0),
                 clock(),
                 clock(),
-            ).where(new),
+                event_table.c.stream,
+                event_table.c.seq,
+            ).where(new, event_table.c.id == _inbox.event_id),
         ),
         execution_options={"preserve_rowcount": True},
     )

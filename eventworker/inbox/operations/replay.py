@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection, delete, tuple_, update
 
 from eventworker.db import DEAD, PENDING, RETRY, clock
+from eventworker.inbox import waiting
 from eventworker.inbox.backlog import delivery_table
 from eventworker.inbox.claims import Outcome, inbox_table
 from eventworker.inbox.operations.selection import Pair, Selection, locked
@@ -39,8 +40,21 @@ def discard(connection: Connection, selection: Selection) -> int:
             delete(delivery_table).where(_delivery.id.in_([pair.id for pair in pairs]))
         )
         _set_outcomes(connection, pairs, Outcome.DISCARDED)
+        _rouse_successors(connection, pairs)
         changed += len(pairs)
     return changed
+
+
+def _rouse_successors(connection: Connection, pairs: list[Pair]) -> None:
+    """Make due what waited for the last of these in each resource."""
+    last = {
+        (pair.plugin, pair.stream): pair.seq
+        for pair in sorted(pairs, key=lambda pair: pair.seq or 0)
+        if pair.stream is not None and pair.seq is not None
+    }
+    for (plugin, stream), seq in last.items():
+        if stream is not None and seq is not None:
+            waiting.rouse(connection, waiting.successors(connection, plugin, stream, seq))
 
 
 def _set_outcomes(connection: Connection, pairs: list[Pair], outcome: Outcome) -> None:

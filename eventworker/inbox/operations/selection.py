@@ -57,6 +57,8 @@ class Pair:
     id: int
     event_id: UUID
     plugin: int
+    stream: str | None
+    seq: int | None
 
 
 def plugin_number(connection: Connection, name: str) -> int:
@@ -90,7 +92,13 @@ def locked(
     last = 0
     while True:
         rows = connection.execute(
-            select(_delivery.id, _delivery.event_id, _delivery.plugin)
+            select(
+                _delivery.id,
+                _delivery.event_id,
+                _delivery.plugin,
+                _delivery.stream,
+                _delivery.seq,
+            )
             .where(condition, _delivery.id > last)
             .order_by(_delivery.id)
             .limit(BITE)

@@ -8,7 +8,7 @@ from eventworker.db import EventId, UTCDateTime
 from eventworker.migrations.resumable import create_table, may_be_there
 
 revision = "0005"
-down_revision = "0003"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 

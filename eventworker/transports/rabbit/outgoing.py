@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from eventworker.signature import HEADER
 from eventworker.transport import Message
 from eventworker.transports.rabbit.settings import RabbitSettings, signed_part
 
+PARTITIONS = 16
 UNCONFIRMED = "not confirmed by the broker"
 _CONTENT_TYPES = {"storyboard": "application/json", "cloudevents": cloudevents.CONTENT_TYPE}
 
@@ -95,11 +97,20 @@ class Form:
         return properties
 
 
-def _headers(message: Message) -> dict[str, str]:
-    headers = {"time": message.time.isoformat(), "source": message.source}
+def _headers(message: Message) -> dict[str, str | int]:
+    headers: dict[str, str | int] = {"time": message.time.isoformat(), "source": message.source}
     # Plain strings under these names are what OpenTelemetry's propagators look for.
     if message.traceparent is not None:
         headers["traceparent"] = message.traceparent
     if message.tracestate is not None:
         headers["tracestate"] = message.tracestate
+    if message.stream is not None and message.seq is not None:
+        headers["seq"] = message.seq
+        headers["partition"] = partition_of(message.stream)
     return headers
+
+
+def partition_of(stream: str) -> int:
+    """The partition, 0 to 15, that all events of one resource have in common on every host: for
+    consumers of other systems, who may keep their order with a queue for each."""
+    return hashlib.sha256(stream.encode()).digest()[0] % PARTITIONS

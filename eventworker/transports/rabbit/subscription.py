@@ -171,6 +171,7 @@ class RabbitSubscription(Subscription):
 
     def _on_message(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
         traceparent, tracestate = _trace(properties)
+        seq = _seq(properties)
         delivery = Delivery(
             body=body,
             event_id=_uuid(properties.message_id),
@@ -189,6 +190,7 @@ class RabbitSubscription(Subscription):
                 "source": _source(properties),
                 "traceparent": traceparent,
                 "tracestate": tracestate,
+                "seq": seq,
             },
             traceparent=traceparent,
             tracestate=tracestate,
@@ -197,6 +199,7 @@ class RabbitSubscription(Subscription):
             refusal=self._settings.signatures.check(
                 signed_part(method.routing_key, properties, body)
             ),
+            seq=seq,
         )
         with self._arrival:
             self._arrived.append((delivery, time.monotonic()))
@@ -263,6 +266,14 @@ def _text(value: str | bytes | None) -> str | None:
 def _trace(properties: Any) -> tuple[str | None, str | None]:
     headers = properties.headers or {}
     return tracecontext.valid(headers.get("traceparent"), headers.get("tracestate"))
+
+
+def _seq(properties: Any) -> int | None:
+    seq = (properties.headers or {}).get("seq")
+    # AMQP has truth values, and True is an int to Python; large ones get a type of pika's own.
+    if not isinstance(seq, int) or isinstance(seq, bool):
+        return None
+    return int(seq) if 0 < seq < 2**63 else None
 
 
 #: No text column of PostgreSQL takes NUL.

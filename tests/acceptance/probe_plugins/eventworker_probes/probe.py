@@ -69,6 +69,13 @@ class Gamma(Probe):
     transactional = True
 
 
+class InOrder(Probe):
+    """Wants the events of each resource in their order."""
+
+    name = "inorder"
+    ordered = True
+
+
 class Careful(Probe):
     """Looks at the database when it is asked, as many a plugin does for its table."""
 

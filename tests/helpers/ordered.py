@@ -1,0 +1,65 @@
+"""Events recorded in order, and a plugin that leaves behind in which order it was called."""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict
+from typing import Any
+
+from sqlalchemy import Engine, select
+
+from eventworker import outbox
+from eventworker.db import short_transaction
+from eventworker.event import Event
+from eventworker.outbox import queue
+from tests.helpers.databases import effect_table, write
+from tests.helpers.events import make_event
+from tests.helpers.plugins import Body
+
+_moment = itertools.count()
+
+
+def record(engine: Engine, *resource_ids: Any, sent: bool = True, **fields: Any) -> list[Event]:
+    """One event for each id, in order; ``sent``: it has left the outbox, as for a broker."""
+    events = []
+    for resource_id in resource_ids:
+        with short_transaction(engine) as connection:
+            event = make_event(resource="story", resource_id=resource_id, **fields)
+            events.append(outbox.record(connection, event, ordered=True))
+    if sent:
+        with short_transaction(engine) as connection:
+            queue.settle(connection, [event.id for event in events])
+    return events
+
+
+class InOrder:
+    """An ordered plugin; its effects say when, of which resource and which place."""
+
+    ordered = True
+
+    def __init__(self, name: str = "inorder", body: Body | None = None, **declared: Any) -> None:
+        self.name = name
+        self.body = body
+        self.calls: list[Event] = []
+        for attribute, value in declared.items():
+            setattr(self, attribute, value)
+
+    def enabled(self) -> bool:
+        return True
+
+    def handle(self, session: Any, event: Event) -> None:
+        self.calls.append(event)
+        write(session, f"{next(_moment):09} {event.stream} {event.seq}", event.id)
+        if self.body is not None:
+            self.body(session, event)
+
+
+def done(engine: Engine) -> dict[str, list[int]]:
+    """The places of the events that are done, by resource, in the order in which they were."""
+    with engine.connect() as connection:
+        found = sorted(connection.scalars(select(effect_table.c.what)))
+    places: dict[str, list[int]] = defaultdict(list)
+    for what in found:
+        _, stream, seq = what.split()
+        places[stream].append(int(seq))
+    return dict(places)
