@@ -25,6 +25,10 @@ NAMES = (
     "ack.before",
     "ack.after",
     "backlog.claimed",  # attempts are counted, no call has begun
+    "order.settled",  # committed, and the next event of the resource is not told of its turn
+    "effect.claimed",  # its attempt is counted, perform() has not begun
+    "effect.performed",  # perform() has returned, and nothing says so
+    "effect.after",  # its row is gone
 )
 
 _armed: dict[str, Callable[[], None]] = {}

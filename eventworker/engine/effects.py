@@ -16,6 +16,7 @@ from eventworker.engine.attempt import Caller
 from eventworker.engine.backlog import BATCH, DIED, FRESH, MARGIN
 from eventworker.engine.loader import Loaded
 from eventworker.engine.registered import RegistryView
+from eventworker.failpoints import reached
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,8 @@ class EffectRunner:
         lease = plugin.handler_timeout + MARGIN
         with short_transaction(self._engine) as connection:
             claimed = queue.claim(connection, number, BATCH, lease, self._owner)
+        if claimed:
+            reached("effect.claimed")
         started = time.monotonic()
         for index, due in enumerate(claimed):
             stale = time.monotonic() - started > FRESH  # so the lease may not last
@@ -95,11 +98,13 @@ class EffectRunner:
             failure: Failure | None = Failure(DIED.format(due.attempts - 1))
         else:
             failure = self._caller.perform(plugin, due)
+        reached("effect.performed")
         _report(due, plugin, failure)
         if failure is None:
             self._write(lambda connection: queue.done(connection, due))
         else:
             self._write(lambda connection: queue.fail(connection, due, failure))
+        reached("effect.after")
 
     def _write(self, end: Ending) -> None:
         """Write the end of a call down. It is kept for :meth:`_settle` until that has been done:

@@ -23,6 +23,7 @@ from eventworker.db import short_transaction, translated
 from eventworker.engine.gaps import Gaps, Place
 from eventworker.engine.loader import Loaded
 from eventworker.event import Event
+from eventworker.failpoints import reached
 from eventworker.inbox import cursor, waiting
 from eventworker.inbox.claims import Claim
 from eventworker.outbox.table import outbox_table
@@ -193,6 +194,7 @@ class Order:
         stream, seq = event.stream, event.seq
         if stream is None or seq is None:
             return False
+        reached("order.settled")
         self._gaps.forget(Place(number, stream, seq))
         return self._tell(number, stream, seq)
 

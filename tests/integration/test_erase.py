@@ -10,9 +10,12 @@ from uuid import UUID
 import pytest
 from sqlalchemy import Engine, insert, select, update
 
+from eventworker import effects as effects_outside
 from eventworker.capture.spool import waiting
 from eventworker.capture.spool.store import Store
 from eventworker.db import clock, metadata, short_transaction
+from eventworker.effects.table import effect_table as performed_later
+from eventworker.effects.table import shared_table
 from eventworker.engine import eraser
 from eventworker.engine.eraser import Eraser
 from eventworker.engine.kept import PLACES
@@ -28,9 +31,19 @@ from eventworker.outbox.table import outbox_table
 from eventworker.transport import Message
 from eventworker.workers.subscription.tables import notification_table
 from tests.helpers.commands import Commands
-from tests.helpers.databases import count, deliveries, effect_table, effects, outcomes, rows, write
+from tests.helpers.databases import (
+    Author,
+    count,
+    deliveries,
+    effect_table,
+    effects,
+    outcomes,
+    rows,
+    write,
+)
+from tests.helpers.effects import Mailer
 from tests.helpers.events import make_event
-from tests.helpers.plugins import Plugin, loaded
+from tests.helpers.plugins import Plugin, Workshop, loaded, time_limits
 
 CANARY = "canary-7f3a"
 ADA = Erasure(author="7")
@@ -118,6 +131,8 @@ def test_nothing_of_an_author_is_left_but_ids_and_all_of_the_others_is(engine: E
         "eventworker_outbox": 1,
         "eventworker_event": 1,
         "eventworker_delivery": 1,
+        "eventworker_effect": 0,
+        "eventworker_effect_shared": 0,
         "eventworker_quarantine": 1,
     }
     assert (erased.waiting, erased.held) == (set(), set())
@@ -310,6 +325,29 @@ def test_plugins_erase_what_they_keep_and_one_that_fails_is_named(engine: Engine
     asked.ask(plugins)
     assert effects(engine) == []
     assert asked.erased.rows == {"plugin keeper": 1}
+
+
+def test_the_payloads_of_effects_go_with_their_event(engine: Engine) -> None:
+    def body(session: Any, _event: Event) -> None:
+        session.execute(insert(Author).values(id=1, name=CANARY))
+        effects_outside.add(session, {"text": CANARY})
+        each = select(Author.id.label("to"), Author.name)
+        effects_outside.add_each(session, each, shared={"about": CANARY})
+
+    event = by_ada()
+    with time_limits():
+        Workshop(engine, loaded(Mailer(body, name="audit"))).dispatch(ready(engine, event))
+    with short_transaction(engine) as connection:
+        queue.settle(connection, [event.id])
+    assert count(engine, shared_table) == 1
+    assert erase(engine).waiting == {event.id}
+    assert count(engine, performed_later) == 2
+
+    erased = erase(engine, open_too=True)
+    assert erased.rows["eventworker_effect"] == 2
+    assert erased.rows["eventworker_effect_shared"] == 1
+    assert [count(engine, table) for table in (performed_later, shared_table)] == [0, 0]
+    assert outcomes(engine)[event.id, 1] is Outcome.DONE
 
 
 def test_every_table_with_a_body_is_a_place() -> None:
