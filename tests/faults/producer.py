@@ -29,6 +29,7 @@ class Producer:
     Whether a change was committed is asked of the database alone; what the client was told is
     counted and not believed.
 
+    :ivar ordered: whether each event takes its place among those of its stream.
     :ivar committed: changes whose commit was heard to succeed.
     :ivar refused: transactions whose end was an error.
     """
@@ -38,6 +39,7 @@ class Producer:
         self._engine = create_engine(url, poolclass=NullPool, connect_args=options)
         self._random = random.Random(seed)
         self._numbers: Counter[str] = Counter()
+        self.ordered = False
         self.committed = 0
         self.refused = 0
 
@@ -86,7 +88,7 @@ class Producer:
                 name = f"{event.resource}/{event.resource_id}"
                 # Never given twice: one that was rolled back is a gap.
                 self._numbers[name] += 1
-                outbox.record(session, event)
+                outbox.record(session, event, ordered=self.ordered)
                 values = {"event_id": str(event.id), "stream": name, "n": self._numbers[name]}
                 session.execute(_INSERT, values)
                 made.append(event)

@@ -42,6 +42,7 @@ class Scene:
         self.probe = site.probe
         self.oracle = Oracle(site.probe, plugins, ordered)
         self.producer = Producer(site.url, seed)
+        self.producer.ordered = bool(ordered)
         self.judged = False
         self._record = record
         self._proofs: list[str] = []
