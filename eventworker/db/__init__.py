@@ -3,7 +3,7 @@
 from eventworker.db.claiming import claim_rows, update_rows
 from eventworker.db.clock import UTCDateTime, clock
 from eventworker.db.columns import EventId, binary, message_columns, serial
-from eventworker.db.engine import build_engine, metadata
+from eventworker.db.engine import build_engine, configured_engine, metadata
 from eventworker.db.failures import (
     first_line,
     is_stale_snapshot,
@@ -31,6 +31,7 @@ __all__ = [
     "build_engine",
     "claim_rows",
     "clock",
+    "configured_engine",
     "first_line",
     "insert_ignore",
     "insert_new",

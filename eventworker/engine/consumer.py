@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Engine, text
 
 from eventworker import transports
-from eventworker.db import build_engine, first_line, translated
+from eventworker.db import configured_engine, first_line, translated
 from eventworker.engine import timelimit
 from eventworker.engine.attempt import Caller
 from eventworker.engine.backlog import BacklogRunner
@@ -38,7 +38,7 @@ _BACKLOG_EVERY, _LANE_EVERY = 1.0, 0.2
 def consume(conf: Any, child: Child, lane: str) -> None:
     """Run one consumer until it is told to stop."""
     timelimit.install()
-    engine = build_engine(conf.database.connection)
+    engine = configured_engine(conf.database)
     found = _found(conf, engine, child)
     if found is None:
         return

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from eventworker import config, migrations
-from eventworker.db import build_engine, longest_value, short_transaction, translated
+from eventworker.db import configured_engine, longest_value, short_transaction, translated
 from eventworker.engine.attempt import pause
 from eventworker.engine.child import Child, fork, host_name
 from eventworker.engine.filters import configured
@@ -113,7 +113,7 @@ def look(conf: Any, wait: Callable[[float], None], stopping: Callable[[], bool])
 
 
 def _look(conf: Any) -> Report:
-    engine = build_engine(conf.database.connection)
+    engine = configured_engine(conf.database)
     try:
         migrations.check(engine)
     except EventworkerError:

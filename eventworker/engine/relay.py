@@ -13,7 +13,7 @@ from uuid import UUID
 from sqlalchemy import Engine
 
 from eventworker import transports
-from eventworker.db import build_engine, first_line, short_transaction
+from eventworker.db import configured_engine, first_line, short_transaction
 from eventworker.engine.child import Child
 from eventworker.engine.service import Service
 from eventworker.errors import DatabaseUnavailable, TransportError, Unpublishable, Unroutable
@@ -102,7 +102,7 @@ class Relay:
 
 def run(conf: Any, child: Child) -> None:
     """Relay until the child is told to stop."""
-    engine = build_engine(conf.database.connection)
+    engine = configured_engine(conf.database)
     transport = transports.build(conf, engine)
     relay = Relay(engine, transport, conf.outbox.relay_batch, child.name)
     lookout = Lookout(engine, conf.notifications.poll_interval)
