@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 MAIN_LANE = "main"
 #: Seconds between looks at the backlog, and, for a lane that has nothing else to wait for, less.
 _BACKLOG_EVERY, _LANE_EVERY = 1.0, 0.2
+#: Seconds between two questions to a database that is away.
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 
 
 def consume(conf: Any, child: Child, lane: str) -> None:
@@ -139,15 +141,20 @@ class Consumer:
                 self._insist(self._run_backlog)
 
     def _insist(self, work: Callable[[], None]) -> None:
-        """Do ``work`` once, waiting for the database as often as it is away."""
+        """Do ``work`` once, waiting for the database as often as it is away.
+
+        Longer each time: a full disk, or a standby that only reads, answers and refuses the work.
+        """
+        pause = _SHORTEST_PAUSE
         while True:
             try:
                 work()
                 # Only now: a death while the end of a call is written down is that call's, too.
                 return self._child.slot.leave()
             except DatabaseUnavailable as error:
-                if not self._wait_for_database(error):
+                if not self._wait_for_database(error, pause):
                     return None  # stopping; what is not acked comes again
+                pause = _longer(pause)
 
     def _next(self) -> Delivery | None:
         wait = min(max(self._backlog_at - time.monotonic(), 0.0), 0.5)
@@ -169,15 +176,17 @@ class Consumer:
         pause = 0.0 if busy else self._backlog_every * random.uniform(0.75, 1.25)
         self._backlog_at = time.monotonic() + pause
 
-    def _wait_for_database(self, error: DatabaseUnavailable) -> bool:
-        """Pause until the database answers; False when told to stop before."""
+    def _wait_for_database(self, error: DatabaseUnavailable, pause: float) -> bool:
+        """Pause until the database answers; False when told to stop before.
+
+        :param pause: seconds before it is asked for the first time.
+        """
         log.error("consumption pauses: %s", error)
         if self._subscription is not None:
             self._subscription.pause()
-        pause = 0.1
         while not self._child.stopping:
             self._child.wait(pause)
-            pause = min(pause * 2, 5.0) * random.uniform(0.75, 1.0)
+            pause = _longer(pause)
             try:
                 with self._engine.connect() as connection:
                     connection.execute(text("SELECT 1"))
@@ -189,3 +198,8 @@ class Consumer:
                 self._subscription.resume()
             return True
         return False
+
+
+def _longer(pause: float) -> float:
+    """The pause after this one: doubled, capped, and jittered."""
+    return min(pause * 2, _LONGEST_PAUSE) * random.uniform(0.75, 1.0)

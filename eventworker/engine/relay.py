@@ -39,17 +39,31 @@ class Relay:
         self._transport = transport
         self._batch = batch
         self._owner = owner
+        self._interrupted = False
 
     def run_once(self) -> int:
         """Publish one batch; returns the number of rows it found.
 
-        :raises DatabaseUnavailable: when the database is away.
+        :raises DatabaseUnavailable: when the database is away; what was leased is free again with
+            the next call.
         :raises TransportUnavailable: when the broker is; the rows are free again then.
         """
+        try:
+            rows = self._claim()
+            return self._publish(rows) if rows else 0
+        except DatabaseUnavailable:
+            self._interrupted = True
+            raise
+
+    def _claim(self) -> list[Row]:
         with short_transaction(self._engine) as connection:
+            if self._interrupted:
+                queue.release_owner(connection, self._owner)
             rows = queue.claim(connection, self._batch, _LEASE, self._owner)
-        if not rows:
-            return 0
+        self._interrupted = False
+        return rows
+
+    def _publish(self, rows: list[Row]) -> int:
         reached("relay.claimed")
         messages = [
             Message(

@@ -102,3 +102,30 @@ def test_f3_killed_while_the_answer_to_its_commit_is_on_the_way(
     proxy.heal()
     scene.healed()
     scene.judge(within=RECOVERED)
+
+
+def leased_by_nobody(scene: Scene, proxy: Proxy) -> None:
+    """The first COMMIT after events have come is that of whoever leases them."""
+    scene.start(workers=1)
+    for cuts in range(1, 4):
+        proxy.cut_at(rb"COMMIT", Way.UP, forward=True)
+        scene.producer.produce(5)
+        wait_until(lambda cuts=cuts: proxy.seen["matched"] == cuts, 20, "no COMMIT passed")
+        scene.drained(timeout=15)
+    scene.prove("3 times cut at COMMIT")
+    scene.healed()
+    scene.judge(within=RECOVERED)
+
+
+def test_f3_rows_that_the_relay_has_leased_without_knowing_are_free_again(
+    make_scene: Callable[..., Scene], site: Site, proxied: Callable[[Site], Proxy]
+) -> None:
+    """Not when their lease runs out, a minute and a half later."""
+    leased_by_nobody(make_scene("F3", site), proxied(site))
+
+
+@pytest.mark.parametrize("sql_site", ["database", "maria_database"], indirect=True)
+def test_f3_rows_that_a_consumer_has_leased_without_knowing_are_free_again(
+    make_scene: Callable[..., Scene], sql_site: Site, proxied: Callable[[Site], Proxy]
+) -> None:
+    leased_by_nobody(make_scene("F3", sql_site), proxied(sql_site))

@@ -1,6 +1,7 @@
 """A private PostgreSQL server."""
 
 import ctypes
+import os
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ import psycopg
 from psycopg import sql
 
 from tests.servers.ports import HOST, free_ports
-from tests.servers.process import ServerProcess
+from tests.servers.process import ServerProcess, descendants
 from tests.servers.server import Server
 from tests.servers.waiting import wait_until
 
@@ -39,8 +40,13 @@ class PostgresServer(Server):
         super().__init__("postgresql")
 
     @property
-    def _data(self) -> Path:
+    def data(self) -> Path:
+        """Its data folder."""
         return self.home / "data"
+
+    def configure(self, **settings: str) -> None:
+        """Change settings, from the next start on."""
+        self._settings.update(settings)
 
     def stop(self, immediately: bool = False) -> None:
         """A fast shutdown: sessions are cut; `immediately` also leaves recovery to the start."""
@@ -52,7 +58,7 @@ class PostgresServer(Server):
             self.resume()
             self.stop(immediately=True)
         self._discard_process()
-        remove_shared_memory(self._data / "postmaster.pid")
+        remove_shared_memory(self.data / "postmaster.pid")
         super().close()
 
     def url(self, dbname: str) -> str:
@@ -79,12 +85,12 @@ class PostgresServer(Server):
     def _prepare(self) -> None:
         """Trust is enough: nobody but this machine's users can reach the loopback port."""
         options = ["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C"]
-        self._run([self._programs["initdb"], "-D", str(self._data), "-U", self.user, *options])
+        self._run([self._programs["initdb"], "-D", str(self.data), "-U", self.user, *options])
 
     def _launch(self) -> ServerProcess:
         options = [f"-c{name}={value}" for name, value in self._settings.items()]
         return ServerProcess(
-            [self._programs["postgres"], "-D", str(self._data), "-p", str(self.port), *options],
+            [self._programs["postgres"], "-D", str(self.data), "-p", str(self.port), *options],
             home=self.home,
             env=self._programs.env,
             log=self.home / "postgres.log",
@@ -111,6 +117,41 @@ class PostgresServer(Server):
             autocommit=True,
             connect_timeout=5,
         )
+
+
+class StandbyServer(PostgresServer):
+    """A standby that follows a primary until it is promoted.
+
+    :param primary: a server that is stopped; its data is copied.
+    """
+
+    title = "PostgreSQL's standby"
+    #: As ``synchronous_standby_names`` calls it.
+    name = "standby"
+
+    def __init__(self, primary: PostgresServer, settings: Mapping[str, str] | None = None) -> None:
+        self._primary = primary
+        link = f"host={primary.host} port={primary.port} user={primary.user}"
+        follow = {"primary_conninfo": f"{link} application_name={self.name}"}
+        super().__init__({**follow, **(settings or {})})
+
+    def _prepare(self) -> None:
+        self._run(["cp", "-a", str(self._primary.data), str(self.data)])
+        self._home.file("data/standby.signal", "")
+
+    def freeze_receiver(self) -> int:
+        """Have it receive nothing any more; the pid of the process that stands still."""
+        (pid,) = (
+            pid
+            for pid in descendants(self.process.pid)
+            if b"walreceiver" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        )
+        os.kill(pid, signal.SIGSTOP)
+        return pid
+
+    def promote(self) -> None:
+        """Make it a primary; returns when it takes writes."""
+        self.execute(sql.SQL("SELECT pg_promote()").format())
 
 
 def remove_shared_memory(lock_file: Path) -> None:
