@@ -144,7 +144,7 @@ def worker_role(site: Site) -> str:
     return name
 
 
-def drop_role(server: PostgresServer, site: Site, name: str) -> None:
+def drop_role(site: Site, name: str) -> None:
     site.probe.execute(f"DROP OWNED BY {name}", f"DROP ROLE {name}")
 
 
@@ -156,30 +156,30 @@ def end_sessions(site: Site, role: str) -> int:
 
 
 def test_f26_sessions_that_an_administrator_ends_are_begun_anew(
-    make_scene: Callable[..., Scene], site: Site, postgres_server: PostgresServer
+    make_scene: Callable[..., Scene], site: Site
 ) -> None:
     scene = frugal(make_scene("F26", site))
     role = worker_role(site)
     scene.start(workers=2)
     ended = 0
-    with scene.producer.stream(rate=60, count=100_000):
-        for goal in range(30, 331, 30):
+    with scene.producer.stream(rate=20, count=100_000):
+        for goal in range(20, 221, 20):
             wait_until(lambda goal=goal: scene.probe.effect_count() >= goal, 30, "it stands still")
             ended += end_sessions(site, role)
     assert ended >= 10
     scene.prove(f"pg_terminate_backend: {ended} sessions")
     scene.healed()
     assert scene.judge(within=RECOVERED).dead == 0
-    drop_role(postgres_server, site, role)
+    drop_role(site, role)
 
 
 def test_f26_too_many_connections_are_waited_out(
-    make_scene: Callable[..., Scene], site: Site, postgres_server: PostgresServer
+    make_scene: Callable[..., Scene], site: Site
 ) -> None:
     scene = frugal(make_scene("F26", site))
     role = worker_role(site)
     daemon = scene.start(workers=2)
-    with scene.producer.stream(rate=40, count=100_000):
+    with scene.producer.stream(rate=20, count=100_000):
         wait_until(lambda: scene.probe.effect_count() >= 60, 30, "nothing is handled")
         site.probe.execute(f"ALTER ROLE {role} CONNECTION LIMIT 0")
         end_sessions(site, role)
@@ -189,7 +189,7 @@ def test_f26_too_many_connections_are_waited_out(
         scene.healed()
         daemon.says("the database answers again; consumption goes on", times=2)
     assert scene.judge(within=RECOVERED).dead == 0
-    drop_role(postgres_server, site, role)
+    drop_role(site, role)
 
 
 def swallowed(scene: Scene, behaviour: str) -> None:

@@ -1,7 +1,6 @@
 """A private PostgreSQL server."""
 
 import ctypes
-import os
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ import psycopg
 from psycopg import sql
 
 from tests.servers.ports import HOST, free_ports
-from tests.servers.process import ServerProcess, descendants
+from tests.servers.process import ServerProcess
 from tests.servers.server import Server
 from tests.servers.waiting import wait_until
 
@@ -123,31 +122,21 @@ class StandbyServer(PostgresServer):
     """A standby that follows a primary until it is promoted.
 
     :param primary: a server that is stopped; its data is copied.
+    :param port: where it finds the primary, if not at the primary's own port.
     """
 
     title = "PostgreSQL's standby"
     #: As ``synchronous_standby_names`` calls it.
     name = "standby"
 
-    def __init__(self, primary: PostgresServer, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(self, primary: PostgresServer, port: int | None = None) -> None:
         self._primary = primary
-        link = f"host={primary.host} port={primary.port} user={primary.user}"
-        follow = {"primary_conninfo": f"{link} application_name={self.name}"}
-        super().__init__({**follow, **(settings or {})})
+        link = f"host={primary.host} port={port or primary.port} user={primary.user}"
+        super().__init__({"primary_conninfo": f"{link} application_name={self.name}"})
 
     def _prepare(self) -> None:
         self._run(["cp", "-a", str(self._primary.data), str(self.data)])
         self._home.file("data/standby.signal", "")
-
-    def freeze_receiver(self) -> int:
-        """Have it receive nothing any more; the pid of the process that stands still."""
-        (pid,) = (
-            pid
-            for pid in descendants(self.process.pid)
-            if b"walreceiver" in Path(f"/proc/{pid}/cmdline").read_bytes()
-        )
-        os.kill(pid, signal.SIGSTOP)
-        return pid
 
     def promote(self) -> None:
         """Make it a primary; returns when it takes writes."""
