@@ -262,3 +262,20 @@ def test_f27_connections_that_a_pooler_cuts_between_transactions_are_opened_anew
     scene.producer.produce(10)
     assert scene.judge(within=RECOVERED).dead == 0
     proxy.close()
+
+
+@pytest.mark.timeout(180)
+def test_f27_a_plugin_that_takes_all_connections_costs_no_more_than_its_process(
+    make_scene: Callable[..., Scene], site: Site
+) -> None:
+    scene = make_scene("F27", site)
+    site.configure(plugin_alpha={"obeys": "leak", "handler_timeout": 2})
+    daemon = scene.start(workers=2)
+    scene.producer.produce(10)
+    scene.producer.produce(1, resource="leak")
+    scene.producer.produce(10)
+    # The pool is waited for, for half a minute; then the process ends, and another one begins.
+    scene.says(daemon, "QueuePool limit", timeout=60)
+    scene.probe.give_sign("repaired")
+    scene.healed()
+    assert scene.judge(timeout=90).dead == 0

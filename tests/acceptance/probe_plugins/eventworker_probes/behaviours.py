@@ -114,10 +114,10 @@ def swallow(session: Session, folder: Path) -> None:
         connection.connection.rollback()
 
 
-def leak(session: Session, _folder: Path) -> None:
-    """Take connections and never give them back, until there are none."""
+def leak(session: Session, folder: Path) -> None:
+    """Take connections and never give them back, until there are none; or until repaired."""
     engine = session.connection().engine
-    while True:
+    while not (folder / "repaired").exists():
         _leaked.append(engine.connect())
 
 
