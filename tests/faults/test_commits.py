@@ -1,11 +1,10 @@
 """A COMMIT that nobody can tell the end of: the inbox is asked, and nothing is guessed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
 from tests.acceptance.site import Site
-from tests.faults.databases import proxy_before
 from tests.faults.proxy import Proxy, Way
 from tests.faults.scene import Scene
 from tests.servers import wait_until
@@ -14,20 +13,6 @@ from tests.servers import wait_until
 PROOF = rb"pg_current_xact_id_if_assigned.*COMMIT"
 ROUNDS = 5
 RECOVERED = 10.0
-
-
-@pytest.fixture
-def proxied() -> Iterator[Callable[[Site], Proxy]]:
-    """Puts a proxy between a site's daemons and their database."""
-    made: list[Proxy] = []
-
-    def put(site: Site) -> Proxy:
-        made.append(proxy_before(site))
-        return made[-1]
-
-    yield put
-    for proxy in made:
-        proxy.close()
 
 
 def repeated_calls(scene: Scene) -> int:

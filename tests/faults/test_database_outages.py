@@ -8,7 +8,6 @@ from tests.acceptance.fixtures import make_tables
 from tests.acceptance.installation import Installation
 from tests.acceptance.outages import bring_back
 from tests.acceptance.site import Site
-from tests.faults.databases import proxy_before
 from tests.faults.proxy import Proxy, Way
 from tests.faults.scene import Scene
 from tests.helpers.rabbit import consumers
@@ -52,20 +51,6 @@ def rabbit_site(url: str, vhost: Vhost, make_site: Callable[..., Site]) -> Site:
 @pytest.fixture
 def embedded_site(url: str, make_site: Callable[..., Site]) -> Site:
     return make_site(url)
-
-
-@pytest.fixture
-def proxied() -> Iterator[Callable[[Site], Proxy]]:
-    """Puts a proxy between a site's daemons and their database."""
-    made: list[Proxy] = []
-
-    def put(site: Site) -> Proxy:
-        made.append(proxy_before(site))
-        return made[-1]
-
-    yield put
-    for proxy in made:
-        proxy.close()
 
 
 def with_a_call_in_hand(scene: Scene) -> Scene:
