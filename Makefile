@@ -54,7 +54,7 @@ long: servers venv ## the tests that take too long for each run
 	$(PYTEST) -m long $(ARGS)
 
 # Some faults need the processors for themselves, so there is one process.
-faults: servers venv ## every fault there is, with a table at the end (ARGS="--seed N": the same again)
+faults: servers venv ## every fault there is, with a table at the end (ARGS="--seed N": the same again; --soak SECONDS)
 	$(PYTEST) -m "not long" tests/faults $(ARGS)
 
 mutants: servers venv ## break a copy in known ways; the faults have to find each of them out

@@ -216,6 +216,14 @@ DATABASE_OPTS: list[cfg.Opt] = [
         "sqlite:////var/lib/eventworker/eventworker.sqlite. file:PATH and env:NAME stand for the "
         "whole URL.",
     ),
+    cfg.FloatOpt(
+        "silence_timeout",
+        default=30.0,
+        min=2.0,
+        help="Seconds until a connection is given up whose other end has gone without a word: a "
+        "host without power, a firewall that swallows packets. A statement that takes long is not "
+        "meant by it. What the URL says of connect_timeout and keepalives goes before it.",
+    ),
 ]
 
 PLUGINS_OPTS: list[cfg.Opt] = [

@@ -27,6 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("faults")
     seed = random.SystemRandom().randrange(2**31)
     group.addoption("--seed", type=int, default=seed, help="of what the faults choose by chance")
+    group.addoption("--soak", type=float, default=60, help="seconds of mixed faults, one by one")
     group.addoption("--faults-csv", metavar="FILE", help="write the table of faults there, too")
     group.addoption("--kills", type=int, default=200, help="of a storm of SIGKILLs")
     group.addoption("--events", type=int, default=5000, help="of a storm of SIGKILLs")

@@ -13,7 +13,7 @@ from eventworker.capture.paths import singular_of
 from eventworker.cli import conf as configuration
 from eventworker.cli import logs, readable
 from eventworker.cli.database import engine_of
-from eventworker.db import build_engine
+from eventworker.db import configured_engine
 from eventworker.engine.loader import Discovery, Loaded, check_databases, discover
 from eventworker.engine.preflight import check_retention, check_sizes
 from eventworker.errors import ConfigError, EventworkerError
@@ -81,7 +81,7 @@ def everything(conf: cfg.ConfigOpts, findings: Findings) -> Discovery:
         with findings.collecting():
             link.check(conf.security.require_tls)
     with findings.collecting():
-        build_engine(conf.database.connection).dispose()
+        configured_engine(conf.database).dispose()
     for name in conf.plugins.resource_classes:
         with findings.collecting():
             resource_class(conf, name)

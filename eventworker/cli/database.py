@@ -9,7 +9,7 @@ from oslo_config import cfg
 from sqlalchemy import Engine, exc
 
 from eventworker import migrations
-from eventworker.db import build_engine, first_line, translated
+from eventworker.db import configured_engine, first_line, translated
 from eventworker.errors import DatabaseError
 from eventworker.outbox.wakeup import bell_of
 
@@ -21,7 +21,7 @@ def engine_of(conf: cfg.ConfigOpts, *, tables: bool = True) -> Iterator[Engine]:
     :param tables: make sure first that eventworker's tables are there.
     :raises DatabaseError: for any error of the database inside the block, in one line.
     """
-    engine = build_engine(conf.database.connection)
+    engine = configured_engine(conf.database)
     try:
         if tables:
             migrations.check(engine)

@@ -15,7 +15,7 @@ from eventworker.db.attempts import (
 from eventworker.db.claiming import claim_rows, update_rows
 from eventworker.db.clock import Since, UTCDateTime, clock, moment
 from eventworker.db.columns import STREAM_LENGTH, EventId, binary, message_columns, serial
-from eventworker.db.engine import build_engine, metadata
+from eventworker.db.engine import build_engine, configured_engine, metadata
 from eventworker.db.failures import (
     first_line,
     is_stale_snapshot,
@@ -53,6 +53,7 @@ __all__ = [
     "build_engine",
     "claim_rows",
     "clock",
+    "configured_engine",
     "failed",
     "first_line",
     "in_call",

@@ -8,7 +8,7 @@ from sqlalchemy import URL, Connection, Engine, MetaData, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-from eventworker.db import mariadb
+from eventworker.db import mariadb, silence
 from eventworker.db.transaction import guard_owned_transactions
 from eventworker.errors import ConfigError
 
@@ -23,9 +23,12 @@ metadata = MetaData(
 )
 
 
-def build_engine(url: str | None, *, pool_size: int = 2) -> Engine:
+def build_engine(
+    url: str | None, *, pool_size: int = 2, silence_timeout: float = silence.SILENCE
+) -> Engine:
     """An engine for ``[database] connection``; nothing connects yet.
 
+    :param silence_timeout: seconds until a server that does not answer at all is given up.
     :raises ConfigError: when the URL is missing, malformed, or needs a driver that is not there.
     """
     if not url:
@@ -35,14 +38,15 @@ def build_engine(url: str | None, *, pool_size: int = 2) -> Engine:
         )
     try:
         parsed = _supported(make_url(url))
-        options: dict[str, Any] = {}
+        options: dict[str, Any] = {"connect_args": silence.connect_args(parsed, silence_timeout)}
         if parsed.get_backend_name() == "sqlite":
             # Seconds that a writer waits for another one's transaction.
             options["connect_args"] = {"timeout": 30}
         else:
             options.update(pool_size=pool_size, max_overflow=2, pool_recycle=1800)
         if parsed.get_backend_name() == "mariadb":
-            options.update(mariadb.engine_options())
+            options["isolation_level"] = mariadb.ISOLATION
+            options["connect_args"].update(mariadb.CONNECT_ARGS)
         # What an error says goes to logs and dead letters, and users' data has no business there.
         engine = create_engine(parsed, hide_parameters=True, **options)
     except (ArgumentError, NoSuchModuleError) as error:
@@ -62,8 +66,14 @@ def build_engine(url: str | None, *, pool_size: int = 2) -> Engine:
         _set_up_sqlite(engine)
     elif engine.dialect.name == "mariadb":
         mariadb.set_up(engine)
+        silence.watch(engine, silence_timeout)
     guard_owned_transactions(engine)
     return engine
+
+
+def configured_engine(options: Any) -> Engine:
+    """The engine that the group ``[database]`` asks for; see :func:`build_engine`."""
+    return build_engine(options.connection, silence_timeout=options.silence_timeout)
 
 
 def _supported(url: URL) -> URL:

@@ -13,8 +13,8 @@ from eventworker.secret import hidden
 
 #: SQLSTATE classes and codes by which PostgreSQL says "not now": connection exceptions,
 #: insufficient resources (disk full, too many connections), operator intervention (restart,
-#: statement cancelled by an administrator).
-_UNAVAILABLE_STATES = ("08", "53", "57P")
+#: session ended by an administrator), and a session that was ended for its transaction's age.
+_UNAVAILABLE_STATES = ("08", "53", "57P", "25P03", "25P04")
 #: Serialization failure, deadlock, lock timeout, and a read-only server during a fail-over.
 _TRANSIENT_STATES = (*_UNAVAILABLE_STATES, "40", "55P03", "25006")
 #: MariaDB's numbers for the same (https://mariadb.com/kb/en/mariadb-error-code-reference/; those
@@ -28,6 +28,8 @@ _MARIADB_ROLLED_BACK = {1020, 1206, 1213}
 #: Lock timeout, read-only server (1290 is also said of other options), changed table.
 _MARIADB_TRANSIENT = _MARIADB_ROLLED_BACK | {1205, 1412, 1836}
 _MARIADB_OPTION_PREVENTS = 1290
+#: A limit that the server has for statements, or somebody who cancelled one.
+_CANCELLED_STATE, _MARIADB_CANCELLED = "57014", {1317, 1969}
 #: The operating system's "no space left on device", inside the text of several errors.
 _NO_SPACE = re.compile(r"\b(?:error|errno|errcode):? 28\b", re.IGNORECASE)
 _SQLITE_BUSY, _SQLITE_LOCKED, _SQLITE_FULL, _SQLITE_CANTOPEN = 5, 6, 13, 14
@@ -84,6 +86,15 @@ def is_transient(error: BaseException) -> bool:
             return "read-only" in str(_driver_error(error))
         return number in _MARIADB_TRANSIENT
     return _sqlstate(error).startswith(_TRANSIENT_STATES)
+
+
+def is_cancelled(error: BaseException) -> bool:
+    """Whether the statement took longer than it was allowed to, or was cancelled.
+
+    A plugin's statement that is too slow would be so again: an attempt has failed, as when the call
+    is too slow. The framework's own was kept waiting by others.
+    """
+    return _sqlstate(error) == _CANCELLED_STATE or mariadb_code(error) in _MARIADB_CANCELLED
 
 
 def has_rolled_back(error: BaseException) -> bool:

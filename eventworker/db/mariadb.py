@@ -21,6 +21,12 @@ from eventworker.errors import ConfigError, DatabaseUnavailable, TransactionLost
 OLDEST = (10, 6)
 #: As they may stand in a configuration written for MySQL.
 DRIVERS = ("mysql", "mysql+pymysql", "mariadb", "mariadb+pymysql")
+#: As on PostgreSQL: under MariaDB's default, REPEATABLE READ, who waited for another's row goes on
+#: reading a past without that row, and gap locks make deadlocks out of inserts that do not touch
+#: each other.
+ISOLATION = "READ COMMITTED"
+#: Bytes are marked as such, so that the server does not look for characters in them.
+CONNECT_ARGS = {"binary_prefix": True}
 _NO_SUCH_SAVEPOINT = 1305
 #: Bytes of a statement beside its one long value.
 _OTHER_WORDS = 2**17
@@ -29,20 +35,6 @@ _OTHER_WORDS = 2**17
 def normalized(url: URL) -> URL:
     """The URL with our driver and with all of Unicode, whatever its ``charset`` says."""
     return url.set(drivername="mariadb+pymysql").update_query_dict({"charset": "utf8mb4"})
-
-
-def engine_options() -> dict[str, Any]:
-    """What ``create_engine`` is told.
-
-    READ COMMITTED, as on PostgreSQL: under MariaDB's default, REPEATABLE READ, who waited for
-    another's row goes on reading a past without that row, and gap locks make deadlocks out of
-    inserts that do not touch each other.
-    """
-    return {
-        "isolation_level": "READ COMMITTED",
-        # Bytes are marked as such, so that the server does not look for characters in them.
-        "connect_args": {"binary_prefix": True},
-    }
 
 
 def set_up(engine: Engine) -> None:

@@ -21,6 +21,7 @@ from eventworker.db.control import control_word
 from eventworker.db.failures import (
     first_line,
     has_rolled_back,
+    is_cancelled,
     is_stale_snapshot,
     is_transient,
     is_unavailable,
@@ -266,7 +267,7 @@ def short_transaction(engine: Engine) -> Iterator[Connection]:
     """A transaction of the framework's own; on SQLite it takes the write lock at once.
 
     :raises DatabaseUnavailable: when the database is away, or asks to try again (a deadlock, a lock
-        that was not given in time): for the framework's own work that is the same.
+        or a time that was not given): for the framework's own work that is the same.
     """
     try:
         with engine.connect() as connection:
@@ -275,6 +276,6 @@ def short_transaction(engine: Engine) -> Iterator[Connection]:
             with connection.begin():
                 yield connection
     except exc.DBAPIError as error:
-        if is_transient(error):
+        if is_transient(error) or is_cancelled(error):
             raise DatabaseUnavailable(f"the database says not now: {first_line(error)}") from error
         raise

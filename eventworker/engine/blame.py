@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from eventworker import config
-from eventworker.db import build_engine, short_transaction
+from eventworker.db import configured_engine, short_transaction
 from eventworker.effects import estate as effects_estate
 from eventworker.effects.effect import key_of
 from eventworker.engine.attempt import failure_after
@@ -34,7 +34,7 @@ def settle_estate(conf: Any, child: Child, owner: str, call: Call | None, cause:
     :param call: the call it died in, or None when no plugin is to blame.
     :param cause: how it died, for the dead letter.
     """
-    engine = build_engine(conf.database.connection)
+    engine = configured_engine(conf.database)
     while not child.stopping:
         try:
             with short_transaction(engine) as connection:

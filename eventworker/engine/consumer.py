@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Engine, text
 
 from eventworker import transports
-from eventworker.db import build_engine, first_line, translated
+from eventworker.db import configured_engine, first_line, translated
 from eventworker.engine import timelimit
 from eventworker.engine.attempt import Caller
 from eventworker.engine.backlog import BacklogRunner
@@ -36,12 +36,14 @@ log = logging.getLogger(__name__)
 MAIN_LANE = "main"
 #: Seconds between looks at the backlog, and, for a lane that has nothing else to wait for, less.
 _BACKLOG_EVERY, _LANE_EVERY = 1.0, 0.2
+#: Seconds between two questions to a database that is away.
+_SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 
 
 def consume(conf: Any, child: Child, lane: str) -> None:
     """Run one consumer until it is told to stop."""
     timelimit.install()
-    engine = build_engine(conf.database.connection)
+    engine = configured_engine(conf.database)
     found = find_plugins(conf, engine, child)
     if found is None:
         return
@@ -76,7 +78,7 @@ def consume(conf: Any, child: Child, lane: str) -> None:
 def perform(conf: Any, child: Child, lane: str) -> None:
     """Run one process that performs effects, until it is told to stop."""
     timelimit.install()
-    engine = build_engine(conf.database.connection)
+    engine = configured_engine(conf.database)
     found = find_plugins(conf, engine, child)
     if found is None:
         return
@@ -167,15 +169,20 @@ class Consumer:
         return bool(reason)
 
     def _insist(self, work: Callable[[], None]) -> None:
-        """Do ``work`` once, waiting for the database as often as it is away."""
+        """Do ``work`` once, waiting for the database as often as it is away.
+
+        Longer each time: a full disk, or a standby that only reads, answers and refuses the work.
+        """
+        pause = _SHORTEST_PAUSE
         while True:
             try:
                 work()
                 # Only now: a death while the end of a call is written down is that call's, too.
                 return self._child.slot.leave()
             except DatabaseUnavailable as error:
-                if not self._wait_for_database(error):
+                if not self._wait_for_database(error, pause):
                     return None  # stopping; what is not acked comes again
+                pause = _longer(pause)
 
     def _next(self) -> Delivery | None:
         wait = min(max(self._backlog_at - time.monotonic(), 0.0), 0.5)
@@ -201,15 +208,17 @@ class Consumer:
             self._child.slot.note_work()
             self._wear.count(handled)
 
-    def _wait_for_database(self, error: DatabaseUnavailable) -> bool:
-        """Pause until the database answers; False when told to stop before."""
+    def _wait_for_database(self, error: DatabaseUnavailable, pause: float) -> bool:
+        """Pause until the database answers; False when told to stop before.
+
+        :param pause: seconds before it is asked for the first time.
+        """
         log.error("consumption pauses: %s", error)
         if self._subscription is not None:
             self._subscription.pause()
-        pause = 0.1
         while not self._child.stopping:
             self._child.wait(pause)
-            pause = min(pause * 2, 5.0) * random.uniform(0.75, 1.0)
+            pause = _longer(pause)
             try:
                 with self._engine.connect() as connection:
                     connection.execute(text("SELECT 1"))
@@ -221,3 +230,8 @@ class Consumer:
                 self._subscription.resume()
             return True
         return False
+
+
+def _longer(pause: float) -> float:
+    """The pause after this one: doubled, capped, and jittered."""
+    return min(pause * 2, _LONGEST_PAUSE) * random.uniform(0.75, 1.0)

@@ -19,7 +19,7 @@ from sqlalchemy import (
     select,
 )
 
-from eventworker.db import DEAD, build_engine, clock, short_transaction
+from eventworker.db import DEAD, clock, configured_engine, short_transaction
 from eventworker.effects.table import effect_table, shared_table
 from eventworker.engine.child import Child
 from eventworker.engine.service import Service
@@ -127,7 +127,7 @@ def _bite(connection: Connection, table: Table, condition: ColumnElement[bool]) 
 
 def run(conf: Any, child: Child) -> None:
     """Clean once per interval until the child is told to stop."""
-    engine = build_engine(conf.database.connection)
+    engine = configured_engine(conf.database)
     while not child.stopping:
         try:
             deleted = {name: rows for name, rows in clean(engine, conf.retention).items() if rows}

@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from eventworker import config, migrations, transports
-from eventworker.db import build_engine, longest_value, short_transaction, translated
+from eventworker.db import configured_engine, longest_value, short_transaction, translated
 from eventworker.effects import estate as effects_estate
 from eventworker.engine.attempt import pause
 from eventworker.engine.child import Child, fork, host_name, is_alive
@@ -116,7 +116,7 @@ def look(conf: Any, wait: Callable[[float], None], stopping: Callable[[], bool])
 
 
 def _look(conf: Any) -> Report:
-    engine = build_engine(conf.database.connection)
+    engine = configured_engine(conf.database)
     # Nothing connects yet; keys and certificates that cannot be used are found out.
     transports.build(conf, engine).close()
     try:

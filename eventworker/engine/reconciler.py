@@ -19,7 +19,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from eventworker import transports
-from eventworker.db import build_engine, first_line, short_transaction
+from eventworker.db import configured_engine, first_line, short_transaction
 from eventworker.engine import timelimit
 from eventworker.engine.attempt import Caller
 from eventworker.engine.child import Child
@@ -198,7 +198,7 @@ def in_hand(conf: Any) -> float:
 def run(conf: Any, child: Child) -> None:
     """Reconcile until the child is told to stop, or to load other plugins."""
     timelimit.install()
-    engine = build_engine(conf.database.connection)
+    engine = configured_engine(conf.database)
     chosen = _chosen(conf)
     found = find_plugins(conf, engine, child)
     if found is None:

@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import Engine
 
 from eventworker import transports
-from eventworker.db import build_engine, first_line, short_transaction
+from eventworker.db import configured_engine, first_line, short_transaction
 from eventworker.engine.child import Child
 from eventworker.engine.service import Service
 from eventworker.errors import DatabaseUnavailable, TransportError, Unpublishable, Unroutable
@@ -54,21 +54,35 @@ class Relay:
         #: Resources that no queue is bound for, until when (time.monotonic) they are passed over:
         #: thousands of their events, all due again at once, would hold up those that can be sent.
         self._unroutable: dict[str, float] = {}
+        self._interrupted = False
 
     def run_once(self) -> int:
         """Publish one batch; returns the number of rows it found.
 
-        :raises DatabaseUnavailable: when the database is away.
+        :raises DatabaseUnavailable: when the database is away; what was leased is free again with
+            the next call.
         :raises TransportUnavailable: when the broker is; the rows are free again then.
         """
+        try:
+            rows = self._claim()
+            return self._publish(rows) if rows else 0
+        except DatabaseUnavailable:
+            self._interrupted = True
+            raise
+
+    def _claim(self) -> list[Row]:
         now = time.monotonic()
         self._unroutable = {name: at for name, at in self._unroutable.items() if at > now}
         with short_transaction(self._engine) as connection:
+            if self._interrupted:
+                queue.release_owner(connection, self._owner)
             rows = queue.claim(
                 connection, self._batch, _LEASE, self._owner, without=list(self._unroutable)
             )
-        if not rows:
-            return 0
+        self._interrupted = False
+        return rows
+
+    def _publish(self, rows: list[Row]) -> int:
         reached("relay.claimed")
         messages = [
             Message(
@@ -124,7 +138,7 @@ class Relay:
 
 def run(conf: Any, child: Child) -> None:
     """Relay until the child is told to stop."""
-    engine = build_engine(conf.database.connection)
+    engine = configured_engine(conf.database)
     transport = transports.build(conf, engine)
     check_in = conf.outbox.reconcile_after or None
     relay = Relay(engine, transport, conf.outbox.relay_batch, child.name, check_in)

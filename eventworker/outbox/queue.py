@@ -123,11 +123,18 @@ def give_back(connection: Connection, ids: Sequence[UUID], owner: str, delay: fl
     )
 
 
-def release_owner(connection: Connection, owner: str) -> int:
-    """Free the leases of a dead process; returns their number."""
+def release_owner(connection: Connection, owner: str, but: Collection[UUID] = ()) -> int:
+    """Free the leases of a dead process, or those that a live one does not know of; returns their
+    number.
+
+    A COMMIT whose answer is lost leases rows that nobody would work on until the lease ran out.
+
+    :param but: the rows that are in hand.
+    """
+    theirs = and_(_outbox.owner == owner, _outbox.state == READY)
     released = connection.execute(
         update(outbox_table)
-        .where(_outbox.owner == owner, _outbox.state == READY)
+        .where(and_(theirs, _outbox.id.not_in(but)) if but else theirs)
         .values(leased_until=None, owner=None)
     )
     return released.rowcount

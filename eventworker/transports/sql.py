@@ -77,6 +77,8 @@ class SqlSubscription(Subscription):
         self._settled: list[UUID] = []
         self._leased_at = 0.0
         self._paused = False
+        #: Whether rows may be leased to us that we do not hold.
+        self._unsure = False
         self._lookout = Lookout(engine, poll_interval)
 
     def receive(self, timeout: float) -> Delivery | None:
@@ -120,10 +122,14 @@ class SqlSubscription(Subscription):
         try:
             with short_transaction(self._engine) as connection:
                 self._write_settled(connection)
+                if self._unsure:
+                    queue.release_owner(connection, self._owner, but=self._held)
                 rows = queue.claim(connection, room, self._lease, self._owner) if room > 0 else []
         except DatabaseUnavailable as error:
             log.debug("no look at the outbox: %s", first_line(error))
+            self._unsure = True
             return
+        self._unsure = False
         self._settled.clear()
         self._lookout.looked(bool(rows))
         if rows:
@@ -145,7 +151,8 @@ class SqlSubscription(Subscription):
             with short_transaction(self._engine) as connection:
                 mine = queue.extend(connection, list(self._held), self._lease, self._owner)
         except DatabaseUnavailable:
-            mine = set()
+            self._unsure = True
+            mine = self._held - {row.id for row in self._ready}
         self._leased_at = time.monotonic()
         self._held = mine
         self._ready = deque(row for row in self._ready if row.id in mine)
@@ -162,7 +169,7 @@ class SqlSubscription(Subscription):
             with short_transaction(self._engine) as connection:
                 queue.give_back(connection, [delivery.token], self._owner)
         except DatabaseUnavailable:
-            pass  # the lease runs out by itself
+            self._unsure = True
 
     def _flush(self) -> None:
         try:

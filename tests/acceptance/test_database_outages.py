@@ -3,7 +3,6 @@
 import os
 import signal
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -13,14 +12,7 @@ from tests.acceptance.outages import bring_back
 from tests.acceptance.probe import once
 from tests.acceptance.site import Site
 from tests.helpers.events import make_event
-from tests.helpers.rabbit import consumers, depth
-from tests.servers import MariaServer, PostgresServer, Vhost, wait_until
-
-OUTAGES: dict[str, Callable[[PostgresServer], None]] = {
-    "fast": lambda server: server.stop(),
-    "immediate": lambda server: server.stop(immediately=True),
-    "kill": lambda server: server.kill(),
-}
+from tests.servers import PostgresServer, Vhost, wait_until
 
 
 @pytest.fixture(scope="module")
@@ -57,71 +49,8 @@ def in_the_middle_of_a_call(site: Site, calls: int) -> None:
     wait_until(lambda: len(site.probe.calls()) >= calls, 20, "the calls do not begin")
 
 
-@pytest.mark.parametrize("outage", OUTAGES)
-def test_a_database_that_ends_in_the_middle_of_a_call_costs_no_attempt(
-    own_site: Site, server: PostgresServer, outage: str
-) -> None:
-    site, probe = own_site, own_site.probe
-    daemon = site.start(workers=2)
-    before = [make_event(resource_id=number) for number in range(100)]
-    held = [make_event(resource="hold"), make_event(resource="hold")]
-    site.send(*before[:50], *held, *before[50:])
-    wait_until(lambda: any(probe.call_pids(event.id) for event in held), 20, "no call begins")
-
-    OUTAGES[outage](server)
-    probe.give_sign("released")
-    daemon.says("consumption pauses")
-    if site.vhost:  # what comes meanwhile waits in the queue, untouched
-        vhost = site.vhost
-        wait_until(lambda: consumers(vhost) == 0, 10, "consumption does not pause")
-        during = site.send(*(make_event(resource_id=number) for number in range(20)))
-        assert depth(vhost) >= len(during)
-    else:
-        during = []
-    server.start()
-    daemon.says("the database answers again; consumption goes on", timeout=30)
-
-    after = site.send(make_event(), make_event())
-    everything = [*before, *held, *during, *after]
-    site.wait_for(everything, "alpha", "beta", timeout=40)
-    site.stop_all()
-    assert probe.effects() == once(everything, "alpha", "beta")
-    assert probe.deliveries() == {}
-
-
-def test_so_it_is_with_mariadb(
-    own_maria_server: Callable[..., MariaServer],
-    installation: Installation,
-    make_site: Callable[..., Site],
-    vhost: Vhost,
-    tmp_path: Path,
-) -> None:
-    server = own_maria_server()
-    url = server.createdb()
-    make_tables(installation, url, tmp_path)
-    site = make_site(url, vhost)
-    site.configure(
-        plugin_alpha={"obeys": "hold", "max_attempts": 1}, plugin_beta={"max_attempts": 1}
-    )
-    daemon = site.start(workers=2)
-    events = site.send(*(make_event(resource_id=number) for number in range(20)))
-    held = site.send(make_event(resource="hold"), make_event(resource="hold"))
-    wait_until(lambda: any(site.probe.call_pids(event.id) for event in held), 20, "no call begins")
-
-    server.kill()
-    site.probe.give_sign("released")
-    daemon.says("consumption pauses")
-    server.start()
-    daemon.says("the database answers again; consumption goes on", timeout=30)
-    everything = [*events, *held, *site.send(make_event())]
-    site.wait_for(everything, "alpha", "beta", timeout=40)
-    site.stop_all()
-    assert site.probe.effects() == once(everything, "alpha", "beta")
-    assert site.probe.deliveries() == {}
-
-
 @pytest.mark.parametrize("own_site", ["rabbit"], indirect=True)
-def test_nor_does_it_cost_one_of_a_call_from_the_backlog(
+def test_an_outage_costs_no_attempt_of_a_call_from_the_backlog(
     own_site: Site, server: PostgresServer
 ) -> None:
     """There the attempt has been counted before the call."""

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from tests.acceptance.site import Site
+from tests.faults.databases import proxy_before
+from tests.faults.proxy import Proxy
 from tests.faults.scene import Scene, row_of, seed_of
 
 FAILED = pytest.StashKey[bool]()
@@ -45,6 +47,20 @@ def make_scene(request: pytest.FixtureRequest) -> Iterator[Callable[..., Scene]]
     yield make
     judged = all(scene.judged for scene in scenes)
     assert judged or request.node.stash.get(FAILED, False), "without a verdict it proves nothing"
+
+
+@pytest.fixture
+def proxied() -> Iterator[Callable[[Site], Proxy]]:
+    """Puts a proxy between a site's daemons and their database."""
+    made: list[Proxy] = []
+
+    def put(site: Site) -> Proxy:
+        made.append(proxy_before(site))
+        return made[-1]
+
+    yield put
+    for proxy in made:
+        proxy.close()
 
 
 @pytest.hookimpl(wrapper=True)

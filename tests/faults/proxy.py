@@ -5,6 +5,7 @@ Every fault counts what it did, so that a test can prove that it fired.
 
 from __future__ import annotations
 
+import ctypes
 import re
 import socket
 import struct
@@ -21,6 +22,10 @@ from tests.servers.ports import HOST
 _CHUNK = 65536
 #: Closing with SO_LINGER at zero seconds sends a reset.
 _RESET = struct.pack("ii", 1, 0)
+#: A socket filter of one instruction: return nothing of the packet, so that not even the kernel
+#: has seen it (socket(7), SO_ATTACH_FILTER).
+_DEAF = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0), 8)
+_SO_ATTACH_FILTER, _SO_DETACH_FILTER = 26, 27
 
 
 class Way(Enum):
@@ -36,7 +41,7 @@ class Proxy:
 
     :ivar port: where clients connect.
     :ivar seen: bytes forwarded by way, and what was done: "connections", "refused", "cut",
-        "withheld" (bytes), "matched", "injected".
+        "vanished", "withheld" (bytes), "matched", "injected".
     """
 
     def __init__(self, target: int) -> None:
@@ -71,6 +76,18 @@ class Proxy:
         with self._changed:
             self._silent |= set(ways or BOTH)
 
+    def vanish(self) -> None:
+        """Be a host without power: no kernel answers the clients, neither old ones nor new."""
+        _deafen(self._listener)
+        for link in self._all():
+            _deafen(link.begin(Way.UP))
+            self.seen["vanished"] += 1
+
+    def switch(self, target: int) -> None:
+        """Cut all connections; new ones go to this port."""
+        self._target = target
+        self.cut()
+
     def slow(self, latency: float = 0.0, rate: float | None = None) -> None:
         """Delay each chunk by so many seconds, and forward so many bytes per second at the most."""
         self._latency, self._rate = latency, rate
@@ -91,6 +108,9 @@ class Proxy:
 
     def heal(self) -> None:
         """Forward again as if nothing had been; what was withheld goes on its way."""
+        for each in (self._listener, *(link.begin(Way.UP) for link in self._all())):
+            with suppress(OSError):  # it is closed, or heard all the time
+                each.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
         with self._changed:
             self._silent.clear()
             self._latency, self._rate, self._trap, self._refusing = 0.0, None, None, False
@@ -220,6 +240,11 @@ class _Link:
                 self._client.close()
                 self._server.close()
             return self._pumps == 0
+
+
+def _deafen(each: socket.socket) -> None:
+    program = struct.pack("HP", 1, ctypes.addressof(_DEAF))
+    each.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
 
 
 def _reset(each: socket.socket) -> None:

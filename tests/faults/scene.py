@@ -66,6 +66,7 @@ class Scene:
 
     def order(self, point: str, word: str = "kill") -> None:
         """The next process that comes by this fail-point shall do so."""
+        (self._orders / f"{point}.go").unlink(missing_ok=True)
         made = self._orders / f"{point}.new"
         made.write_text(word)
         made.rename(self._orders / point)

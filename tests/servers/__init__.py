@@ -4,9 +4,17 @@
 """
 
 from tests.servers.mariadb import MariaServer
-from tests.servers.postgres import PostgresServer
+from tests.servers.postgres import PostgresServer, StandbyServer
 from tests.servers.process import ServerError
 from tests.servers.rabbit import RabbitServer, Vhost
 from tests.servers.waiting import wait_until
 
-__all__ = ["MariaServer", "PostgresServer", "RabbitServer", "ServerError", "Vhost", "wait_until"]
+__all__ = [
+    "MariaServer",
+    "PostgresServer",
+    "RabbitServer",
+    "ServerError",
+    "StandbyServer",
+    "Vhost",
+    "wait_until",
+]

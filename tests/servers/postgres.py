@@ -43,8 +43,13 @@ class PostgresServer(Server):
         super().__init__("postgresql")
 
     @property
-    def _data(self) -> Path:
+    def data(self) -> Path:
+        """Its data folder."""
         return self.home / "data"
+
+    def configure(self, **settings: str) -> None:
+        """Change settings, from the next start on."""
+        self._settings.update(settings)
 
     def stop(self, immediately: bool = False) -> None:
         """A fast shutdown: sessions are cut; `immediately` also leaves recovery to the start."""
@@ -56,7 +61,7 @@ class PostgresServer(Server):
             self.resume()
             self.stop(immediately=True)
         self._discard_process()
-        remove_shared_memory(self._data / "postmaster.pid")
+        remove_shared_memory(self.data / "postmaster.pid")
         super().close()
 
     def url(self, dbname: str) -> str:
@@ -83,7 +88,7 @@ class PostgresServer(Server):
     def _prepare(self) -> None:
         """Trust is enough: nobody but this machine's users can reach the loopback port."""
         options = ["--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C"]
-        self._run([self._programs["initdb"], "-D", str(self._data), "-U", self.user, *options])
+        self._run([self._programs["initdb"], "-D", str(self.data), "-U", self.user, *options])
 
     def _launch(self) -> ServerProcess:
         settings = dict(self._settings)
@@ -93,7 +98,7 @@ class PostgresServer(Server):
             settings |= {"ssl": "on", "ssl_cert_file": str(certificate), "ssl_key_file": str(key)}
         options = [f"-c{name}={value}" for name, value in settings.items()]
         return ServerProcess(
-            [self._programs["postgres"], "-D", str(self._data), "-p", str(self.port), *options],
+            [self._programs["postgres"], "-D", str(self.data), "-p", str(self.port), *options],
             home=self.home,
             env=self._programs.env,
             log=self.home / "postgres.log",
@@ -120,6 +125,31 @@ class PostgresServer(Server):
             autocommit=True,
             connect_timeout=5,
         )
+
+
+class StandbyServer(PostgresServer):
+    """A standby that follows a primary until it is promoted.
+
+    :param primary: a server that is stopped; its data is copied.
+    :param port: where it finds the primary, if not at the primary's own port.
+    """
+
+    title = "PostgreSQL's standby"
+    #: As ``synchronous_standby_names`` calls it.
+    name = "standby"
+
+    def __init__(self, primary: PostgresServer, port: int | None = None) -> None:
+        self._primary = primary
+        link = f"host={primary.host} port={port or primary.port} user={primary.user}"
+        super().__init__({"primary_conninfo": f"{link} application_name={self.name}"})
+
+    def _prepare(self) -> None:
+        self._run(["cp", "-a", str(self._primary.data), str(self.data)])
+        self._home.file("data/standby.signal", "")
+
+    def promote(self) -> None:
+        """Make it a primary; returns when it takes writes."""
+        self.execute(sql.SQL("SELECT pg_promote()").format())
 
 
 def remove_shared_memory(lock_file: Path) -> None:

@@ -1,4 +1,4 @@
-"""Find the servers, or get them, and write down where they are.
+"""Find the servers and two more programs for the tests, or get them, and write down where they are.
 
     python3 -m tools.servers [--ignore-installed] [--output .servers.json]
 
@@ -19,9 +19,11 @@ from .programs import (
     SYSTEM,
     MissingError,
     Programs,
+    find_libfaketime,
     find_mariadb,
     find_postgresql,
     find_rabbitmq,
+    find_strace,
 )
 from .unpacked import unpack
 
@@ -31,6 +33,10 @@ SERVERS: dict[str, tuple[str, Finder]] = {
     "postgresql": ("postgresql", find_postgresql),
     # The package of the programs alone: it brings no service that could be started.
     "mariadb": ("mariadb-server-core", find_mariadb),
+    # No servers: the one lies to a process about the time, the other tells what a process asks of
+    # the kernel.
+    "libfaketime": ("libfaketime", find_libfaketime),
+    "strace": ("strace", find_strace),
 }
 
 

@@ -82,6 +82,22 @@ def find_mariadb(root: Path = SYSTEM) -> Programs:
     return Programs(paths, _library_path(root)).checked("mariadbd", "--no-defaults", "--version")
 
 
+def find_libfaketime(root: Path = SYSTEM) -> Programs:
+    """The library that is loaded before a program and answers its questions for the time."""
+    for path in sorted(root.glob("usr/lib/*-linux-gnu*/faketime/libfaketime.so.1")):
+        env = {"LD_PRELOAD": str(path), "FAKETIME": "+0"}
+        return Programs({"libfaketime": str(path), "date": "/bin/date"}, env).checked("date")
+    raise MissingError("no libfaketime found")
+
+
+def find_strace(root: Path = SYSTEM) -> Programs:
+    """It tells which system calls a process makes, and in which order."""
+    program = _first_executable(root, "strace")
+    if program is None:
+        raise MissingError("no strace found")
+    return Programs({"strace": str(program)}, _library_path(root)).checked("strace", "--version")
+
+
 def _rabbitmq_folders(root: Path) -> Iterator[Path]:
     yield from _newest_first(root, "usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin")
     if root == SYSTEM:

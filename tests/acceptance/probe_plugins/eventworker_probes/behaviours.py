@@ -10,7 +10,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from sqlalchemy import event
+from sqlalchemy import Connection, event, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 Behaviour = Callable[[Session, Path], None]
@@ -79,6 +80,58 @@ def die_after_commit(session: Session, _folder: Path) -> None:
     event.listen(session.connection().engine, "checkin", lambda *_: killed(session, _folder))
 
 
+def count(session: Session, _folder: Path) -> None:
+    """Change a row that everybody wants to change."""
+    session.execute(_COUNT, {"id": 1})
+
+
+def one_then_two(session: Session, folder: Path) -> None:
+    """Lock two rows, the second when somebody has locked it by `two_then_one`: a deadlock."""
+    _lock_both(session, folder, 1, 2)
+
+
+def two_then_one(session: Session, folder: Path) -> None:
+    _lock_both(session, folder, 2, 1)
+
+
+def _lock_both(session: Session, folder: Path, first: int, second: int) -> None:
+    session.execute(_COUNT, {"id": first})
+    (folder / f"locked-{first}").touch()
+    deadline = time.monotonic() + 8
+    while not (folder / f"locked-{second}").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    session.execute(_COUNT, {"id": second})
+
+
+def stumble(session: Session, folder: Path) -> None:
+    """Undo everything and fail, until repaired."""
+    if not (folder / "repaired").exists():
+        session.rollback()
+        raise RuntimeError("stumbled")
+
+
+def swallow(session: Session, folder: Path) -> None:
+    """Lose the transaction and say nothing of it, until repaired."""
+    if (folder / "repaired").exists():
+        return
+    connection = session.connection()
+    if connection.dialect.name == "postgresql":
+        with suppress(DBAPIError):
+            connection.exec_driver_sql("SELECT 1/0")
+    else:
+        connection.connection.rollback()
+
+
+def hoard(session: Session, folder: Path) -> None:
+    """Take connections and never give them back, until there are none; or until repaired."""
+    engine = session.connection().engine
+    while not (folder / "repaired").exists():
+        _hoarded.append(engine.connect())
+
+
+_COUNT = text("UPDATE probe_lock SET n = n + 1 WHERE id = :id")
+_hoarded: list[Connection] = []
+
 BEHAVIOURS: dict[str, Behaviour] = {
     each.__name__: each
     for each in (
@@ -93,5 +146,11 @@ BEHAVIOURS: dict[str, Behaviour] = {
         sysexit,
         killed,
         die_after_commit,
+        count,
+        one_then_two,
+        two_then_one,
+        stumble,
+        swallow,
+        hoard,
     )
 }
