@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -39,6 +39,11 @@ log = logging.getLogger(__name__)
 _LONGEST_KEY = 255
 _CONTENT_TYPES = {"storyboard": "application/json", "cloudevents": cloudevents.CONTENT_TYPE}
 _UNCONFIRMED = "not confirmed by the broker"
+_PRECONDITION_FAILED = 406
+
+
+class Refused(TransportUnavailable):
+    """One of the messages on their way made the broker close the channel; it does not say which."""
 
 
 class _Batch:
@@ -58,6 +63,11 @@ class _Batch:
         if self.left == 0:
             self.done.set()
 
+    def fail(self, error: TransportError) -> None:
+        """None of them was even sent."""
+        self.results = [error] * len(self.messages)
+        self.done.set()
+
 
 class RabbitPublisher:
     """A connection for publishing, opened at the first use and kept."""
@@ -67,6 +77,10 @@ class RabbitPublisher:
         self._parameters = connection_parameters(settings, "publisher")
         self._content_type = _CONTENT_TYPES[settings.wire_format]
         self._ready = threading.Event()
+        # Between the end of a connection and our knowing of it, a batch may be handed to a loop
+        # that will never turn again. So it is noted here, and whoever notices the end fails it.
+        self._handed: deque[_Batch] = deque()
+        self._handing = threading.Lock()
         self._closing = threading.Event()
         self._connection: Any = None
         self._channel: Any = None
@@ -74,6 +88,9 @@ class RabbitPublisher:
         self._returned: Counter[str] = Counter()
         self._next_tag = 1
         self._last_error = "no connection yet"
+        self._channel_error: str | None = None
+        self._refused = False
+        self._failures = 0
         self._thread: threading.Thread | None = None
 
     def publish(self, messages: Sequence[Message], timeout: float) -> list[TransportError | None]:
@@ -87,7 +104,11 @@ class RabbitPublisher:
             error = TransportUnavailable(f"RabbitMQ at {self._settings.where}: {self._last_error}")
             return [error] * len(messages)
         batch = _Batch(messages)
-        self._call(lambda: self._send(batch))
+        with self._handing:
+            self._handed.append(batch)
+            if not self._ready.is_set():
+                self._fail_handed()
+        self._call(self._send_handed)
         batch.done.wait(timeout)
         return list(batch.results)
 
@@ -106,7 +127,6 @@ class RabbitPublisher:
     # The I/O thread.
 
     def _run(self) -> None:
-        failures = 0
         while not self._closing.is_set():
             try:
                 with pika.BlockingConnection(self._parameters) as setup:
@@ -126,12 +146,13 @@ class RabbitPublisher:
                 if not isinstance(error, (*CONNECTION_ERRORS, TransportError)):
                     log.exception("the publisher's connection is made anew")
                 self._last_error = describe(error)
-            was_ready = self._ready.is_set()
-            self._ready.clear()
+            with self._handing:
+                self._ready.clear()
+                self._fail_handed()
             self._fail_unconfirmed()
             if not self._closing.is_set():
-                failures = 1 if was_ready else failures + 1
-                pause = self._settings.pause(failures)
+                self._failures += 1
+                pause = self._settings.pause(self._failures)
                 log.warning(
                     "RabbitMQ at %s: %s; next try in %.1f s",
                     self._settings.where,
@@ -151,20 +172,31 @@ class RabbitPublisher:
         self._next_tag = 1
         channel.add_on_close_callback(self._on_channel_closed)
         channel.add_on_return_callback(self._on_return)
-        channel.confirm_delivery(self._on_confirm, callback=lambda _frame: self._ready.set())
+        channel.confirm_delivery(self._on_confirm, callback=self._on_ready)
+
+    def _on_ready(self, _frame: Any) -> None:
+        self._failures = 0
+        self._ready.set()
 
     def _on_channel_closed(self, _channel: Any, reason: BaseException) -> None:
-        self._last_error = describe(reason)
+        self._channel_error = describe(reason)
+        self._refused = getattr(reason, "reply_code", None) == _PRECONDITION_FAILED
         self._close_connection()
 
     def _on_closed(self, connection: Any, reason: BaseException) -> None:
-        self._last_error = describe(reason)
+        # Where the channel's end is the reason, the connection's is only our "normal shutdown".
+        self._last_error = self._channel_error or describe(reason)
+        self._channel_error = None
         connection.ioloop.stop()
 
     def _close_connection(self) -> None:
         self._ready.clear()
         if self._connection.is_open:
             self._connection.close()
+
+    def _send_handed(self) -> None:
+        while self._handed:
+            self._send(self._handed.popleft())
 
     def _send(self, batch: _Batch) -> None:
         for index, message in enumerate(batch.messages):
@@ -249,8 +281,16 @@ class RabbitPublisher:
     def _fail_unconfirmed(self) -> None:
         unconfirmed, self._unconfirmed = self._unconfirmed, {}
         self._returned.clear()
+        error = TransportUnavailable(f"{_UNCONFIRMED}: {self._last_error}")
+        if self._refused:
+            error, self._refused = Refused(self._last_error), False
         for batch, index in unconfirmed.values():
-            batch.settle(index, TransportUnavailable(f"{_UNCONFIRMED}: {self._last_error}"))
+            batch.settle(index, error)
+
+    def _fail_handed(self) -> None:
+        while self._handed:
+            error = f"RabbitMQ at {self._settings.where}: {self._last_error}"
+            self._handed.popleft().fail(TransportUnavailable(error))
 
 
 def _headers(message: Message) -> dict[str, str]:
