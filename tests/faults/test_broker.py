@@ -31,7 +31,7 @@ def own_site(broker: RabbitServer, database: str, make_site: Callable[..., Site]
     bring_back(broker)
 
 
-def at_work(scene: Scene, more: int = 30) -> None:
+def at_work(scene: Scene, more: int = 15) -> None:
     """Wait until so many further effects are there."""
     goal = scene.probe.effect_count() + more
     wait_until(lambda: scene.probe.effect_count() >= goal, 30, "nothing is handled")
@@ -40,7 +40,7 @@ def at_work(scene: Scene, more: int = 30) -> None:
 def ended_in_the_stream(scene: Scene, broker: RabbitServer, end: Callable[[], None]) -> None:
     """Events come all the time, and one delivery is committed whose ack will reach nobody."""
     daemon = scene.start(workers=2)
-    with scene.producer.stream(rate=15, count=2000):
+    with scene.producer.stream(rate=8, count=2000):
         at_work(scene)
         scene.order("commit.after", "hold")
         scene.fired("commit.after")
@@ -72,7 +72,7 @@ def test_f13_a_broker_that_dies_again_and_again_costs_nothing(
 ) -> None:
     scene = make_scene("F13", own_site)
     daemon = scene.start(workers=2)
-    with scene.producer.stream(rate=10, count=2000):
+    with scene.producer.stream(rate=8, count=2000):
         for _ in range(3):
             at_work(scene)
             seen = daemon.output().count("next try in")
@@ -89,7 +89,7 @@ def test_f13_a_broker_that_hangs_is_found_out_by_its_heartbeat(
     scene = make_scene("F13", own_site)
     own_site.configure(notifications={"rabbit_heartbeat": 1})
     daemon = scene.start(workers=2)
-    with scene.producer.stream(rate=10, count=2000):
+    with scene.producer.stream(rate=8, count=2000):
         at_work(scene)
         broker.pause()
         try:
