@@ -72,9 +72,9 @@ def test_f13_a_broker_that_dies_again_and_again_costs_nothing(
 ) -> None:
     scene = make_scene("F13", own_site)
     daemon = scene.start(workers=2)
-    with scene.producer.stream(rate=8, count=2000):
+    with scene.producer.stream(rate=4, count=2000):
         for _ in range(3):
-            at_work(scene)
+            at_work(scene, 6)
             seen = daemon.output().count("next try in")
             broker.kill()
             scene.says(daemon, "next try in", seen + CONNECTIONS)
