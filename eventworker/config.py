@@ -36,6 +36,20 @@ DEFAULT_OPTS: list[cfg.Opt] = [
         help="Seconds that a stopping daemon gives its handlers to finish before it kills them; "
         "what is killed is delivered again. 0 waits without limit.",
     ),
+    cfg.IntOpt(
+        "max_consumer_rss",
+        default=1024,
+        min=0,
+        help="Memory (RSS) in MiB at which a consumer process finishes what is in hand, ends and "
+        "is replaced, so that a plugin that leaks takes down nobody. 0 is no limit.",
+    ),
+    cfg.IntOpt(
+        "max_consumer_events",
+        default=0,
+        min=0,
+        help="Number of events, or up to a tenth less, after which a consumer process does the "
+        "same. 0 is no limit.",
+    ),
 ]
 
 LOGGING_OPTS: list[cfg.Opt] = [
@@ -299,6 +313,14 @@ OUTBOX_OPTS: list[cfg.Opt] = [
     ),
     cfg.IntOpt(
         "relay_batch", default=200, min=1, max=5000, help="Events published per round of confirms."
+    ),
+    cfg.FloatOpt(
+        "reconcile_after",
+        default=300.0,
+        min=0.0,
+        help="With driver = rabbit: seconds, beside half of rabbit_ack_timeout, after which an "
+        "event that has left the queue without reaching its plugins is published again. 0 turns "
+        "that off: what the broker loses is lost then.",
     ),
 ]
 

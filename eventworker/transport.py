@@ -143,6 +143,18 @@ class Transport(abc.ABC):
         :param hold: seconds that the consumer may work on one delivery before it settles it.
         """
 
+    def interrupt(self) -> None:  # noqa: B027 - most of them never wait
+        """Have a :meth:`publish` that waits return soon, and later ones at once. May be called from
+        a signal handler."""
+
+    def depth(self, timeout: float = 10.0) -> int | None:
+        """How many events wait in the queue, not counting those in somebody's hands; None where
+        there is no queue but the outbox.
+
+        :raises TransportUnavailable: when the broker does not say, within ``timeout`` seconds.
+        """
+        return None
+
     @abc.abstractmethod
     def close(self) -> None:
         """Close the publishing side."""

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from oslo_config import cfg
 
 from eventworker import __version__
-from eventworker.cli import config, db, deliveries, plugins, publish, spool
+from eventworker.cli import config, db, deliveries, outbox, plugins, publish, spool
 from eventworker.cli.arguments import INTERRUPTED, UsageError, add_common
 from eventworker.cli.conf import as_config_error
 from eventworker.cli.logs import escaped
@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     add_common(top, verb=False)
     verbs = top.add_subparsers(metavar="VERB", required=True)
-    for module in (db, config, plugins, deliveries, publish, spool):
+    for module in (db, config, plugins, deliveries, outbox, publish, spool):
         module.add(verbs)
     return top
 

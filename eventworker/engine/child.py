@@ -54,6 +54,7 @@ class Child:
         self.name = f"{host_name()}/{os.getpid()}"
         self.slot = slot
         self._stop = threading.Event()
+        self._at_stop: Callable[[], None] | None = None
 
     @property
     def stopping(self) -> bool:
@@ -64,9 +65,16 @@ class Child:
         """Wait, at most until told to stop."""
         self._stop.wait(seconds)
 
+    def at_stop(self, function: Callable[[], None]) -> None:
+        """Have it called when this child is told to stop, by the signal handler: it must be short,
+        and take no lock."""
+        self._at_stop = function
+
     def stop(self) -> None:
         """Called from the signal handler."""
         self._stop.set()
+        if self._at_stop is not None:
+            self._at_stop()
 
 
 def fork(run: Callable[[Child], None], slot: Slot, conf: Any) -> int:

@@ -25,6 +25,7 @@ from eventworker.engine.dispatch import Dispatcher
 from eventworker.engine.filters import EVERYTHING, configured
 from eventworker.engine.loader import Discovery, Loaded, check_databases, discover
 from eventworker.engine.registered import RegistryView
+from eventworker.engine.wear import Wear
 from eventworker.errors import DatabaseUnavailable
 from eventworker.transport import Delivery, Subscription
 
@@ -39,7 +40,7 @@ def consume(conf: Any, child: Child, lane: str) -> None:
     """Run one consumer until it is told to stop."""
     timelimit.install()
     engine = build_engine(conf.database.connection)
-    found = _found(conf, engine, child)
+    found = find_plugins(conf, engine, child)
     if found is None:
         return
     for name, reason in found.broken.items():
@@ -54,22 +55,23 @@ def consume(conf: Any, child: Child, lane: str) -> None:
     )
     caller = Caller(engine, conf, child.slot)
     backlog = BacklogRunner(engine, caller, registry, child.name)
+    wear = Wear(conf.max_consumer_rss, conf.max_consumer_events)
     if lane != MAIN_LANE:
-        Consumer(engine, child, backlog, None, None, _LANE_EVERY).run()
+        Consumer(engine, child, wear, backlog, None, None, _LANE_EVERY).run()
         return
     options = conf.notifications
-    hold = _hold(conf, found.loaded)
+    hold = longest_hold(conf, found.loaded)
     dispatcher = Dispatcher(engine, caller, registry, options.max_event_bytes, hold)
     transport = transports.build(conf, engine)
     subscription = transport.subscribe(options.prefetch, child.name, hold)
     try:
-        Consumer(engine, child, backlog, dispatcher, subscription, _BACKLOG_EVERY).run()
+        Consumer(engine, child, wear, backlog, dispatcher, subscription, _BACKLOG_EVERY).run()
     finally:
         subscription.close()
         transport.close()
 
 
-def _found(conf: Any, engine: Engine, child: Child) -> Discovery | None:
+def find_plugins(conf: Any, engine: Engine, child: Child) -> Discovery | None:
     """The plugins, found and checked while the database answers; None when told to stop before.
 
     A plugin that looks for its table in ``enabled()`` is broken here for as long as this process
@@ -97,7 +99,7 @@ def _require_answer(engine: Engine) -> None:
         raise translated(error) from error
 
 
-def _hold(conf: Any, loaded: list[Loaded]) -> float:
+def longest_hold(conf: Any, loaded: list[Loaded]) -> float:
     """Seconds that one delivery may be in hand.
 
     The broker closes the channel of a consumer that sits on a delivery for longer than its ack
@@ -116,6 +118,7 @@ class Consumer:
         self,
         engine: Engine,
         child: Child,
+        wear: Wear,
         backlog: BacklogRunner,
         dispatcher: Dispatcher | None,
         subscription: Subscription | None,
@@ -123,6 +126,7 @@ class Consumer:
     ) -> None:
         self._engine = engine
         self._child = child
+        self._wear = wear
         self._backlog = backlog
         self._dispatcher = dispatcher
         self._subscription = subscription
@@ -130,13 +134,21 @@ class Consumer:
         self._backlog_at = 0.0
 
     def run(self) -> None:
-        """Work until the child is told to stop; what is in hand is finished first."""
-        while not self._child.stopping:
+        """Work until the child is told to stop, or is worn out; what is in hand is finished
+        first."""
+        while not self._child.stopping and not self._is_worn_out():
             delivery = self._next()
             if delivery is not None:
                 self._insist(partial(self._dispatch, delivery))
             if time.monotonic() >= self._backlog_at:
                 self._insist(self._run_backlog)
+
+    def _is_worn_out(self) -> bool:
+        reason = self._wear.reason()
+        if reason:
+            log.info("this process ends and is replaced: %s", reason)
+            self._child.slot.retire()
+        return bool(reason)
 
     def _insist(self, work: Callable[[], None]) -> None:
         """Do ``work`` once, waiting for the database as often as it is away."""
@@ -160,11 +172,13 @@ class Consumer:
         if self._dispatcher is not None and self._dispatcher.dispatch(delivery):
             self._backlog_at = 0.0  # it left something to us; do it next
         self._child.slot.note_work()
+        self._wear.count()
 
     def _run_backlog(self) -> None:
         busy = self._backlog.run_due()
         if busy:
             self._child.slot.note_work()
+        self._wear.count(busy)
         # Jittered, so that the consumers of a host do not look all at once.
         pause = 0.0 if busy else self._backlog_every * random.uniform(0.75, 1.25)
         self._backlog_at = time.monotonic() + pause

@@ -15,6 +15,7 @@ from sqlalchemy import (
     bindparam,
     delete,
     exists,
+    or_,
     select,
 )
 
@@ -26,7 +27,8 @@ from eventworker.inbox.anonymous import anonymous_table
 from eventworker.inbox.backlog import DEAD, delivery_table, event_table
 from eventworker.inbox.claims import Outcome, inbox_table
 from eventworker.inbox.quarantine import quarantine_table
-from eventworker.outbox.table import READY, outbox_table
+from eventworker.outbox.table import DEAD as OUTBOX_DEAD
+from eventworker.outbox.table import LOST, SENT, outbox_table
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +44,14 @@ def overdue(options: Any) -> Iterator[tuple[Table, ColumnElement[bool]]]:
     inbox_days = clock(-options.inbox_days * _DAY)
     yield (
         outbox_table,
-        and_(outbox.state != READY, outbox.settled_at < clock(-options.outbox_days * _DAY)),
+        # Not the dead: nobody was given them, so they do no harm by coming back late.
+        or_(
+            and_(
+                outbox.state.in_((SENT, LOST)),
+                outbox.settled_at < clock(-options.outbox_days * _DAY),
+            ),
+            and_(outbox.state == OUTBOX_DEAD, outbox.settled_at < dead),
+        ),
     )
     yield delivery_table, and_(delivery.state == DEAD, delivery.due_at < dead)
     yield quarantine_table, quarantine_table.c.received_at < dead

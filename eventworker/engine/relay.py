@@ -7,6 +7,7 @@ the inbox of each plugin absorbs the duplicate.
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 from uuid import UUID
 
@@ -32,13 +33,27 @@ _UNROUTABLE_PAUSE, _AWAY_PAUSE = 30.0, 1.0
 
 
 class Relay:
-    """Moves ready rows of the outbox to ``transport``, a batch at a time."""
+    """Moves ready rows of the outbox to ``transport``, a batch at a time.
 
-    def __init__(self, engine: Engine, transport: Transport, batch: int, owner: str) -> None:
+    :param check_in: seconds until the reconciler looks at what was sent; None for never.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        transport: Transport,
+        batch: int,
+        owner: str,
+        check_in: float | None = None,
+    ) -> None:
         self._engine = engine
         self._transport = transport
         self._batch = batch
         self._owner = owner
+        self._check_in = check_in
+        #: Resources that no queue is bound for, until when (time.monotonic) they are passed over:
+        #: thousands of their events, all due again at once, would hold up those that can be sent.
+        self._unroutable: dict[str, float] = {}
 
     def run_once(self) -> int:
         """Publish one batch; returns the number of rows it found.
@@ -46,8 +61,12 @@ class Relay:
         :raises DatabaseUnavailable: when the database is away.
         :raises TransportUnavailable: when the broker is; the rows are free again then.
         """
+        now = time.monotonic()
+        self._unroutable = {name: at for name, at in self._unroutable.items() if at > now}
         with short_transaction(self._engine) as connection:
-            rows = queue.claim(connection, self._batch, _LEASE, self._owner)
+            rows = queue.claim(
+                connection, self._batch, _LEASE, self._owner, without=list(self._unroutable)
+            )
         if not rows:
             return 0
         reached("relay.claimed")
@@ -89,10 +108,11 @@ class Relay:
                     queue.bury(connection, row.id, str(error))
                 elif isinstance(error, Unroutable):
                     unroutable.append(row.id)
+                    self._unroutable[row.resource] = time.monotonic() + _UNROUTABLE_PAUSE
                 else:
                     unsent.append(row.id)
                     away = error
-            queue.settle(connection, sent)
+            queue.settle(connection, sent, self._check_in)
             queue.give_back(connection, unroutable, self._owner, _UNROUTABLE_PAUSE)
             queue.give_back(connection, unsent, self._owner, _AWAY_PAUSE)
         for reason in {str(error) for error in results if isinstance(error, Unroutable)}:
@@ -104,7 +124,9 @@ def run(conf: Any, child: Child) -> None:
     """Relay until the child is told to stop."""
     engine = build_engine(conf.database.connection)
     transport = transports.build(conf, engine)
-    relay = Relay(engine, transport, conf.outbox.relay_batch, child.name)
+    check_in = conf.outbox.reconcile_after or None
+    relay = Relay(engine, transport, conf.outbox.relay_batch, child.name, check_in)
+    child.at_stop(transport.interrupt)
     lookout = Lookout(engine, conf.notifications.poll_interval)
     try:
         while not child.stopping:

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 _BODY = struct.Struct("=16sHdd")
-#: Where the state stands, behind the body.
-_STATE = 64
-#: Behind that: whether this process has done anything since it began.
-_WORKED = 65
+#: Where the state stands, behind the body, whether the process wants to be replaced, and whether it
+#: has done anything since it began.
+_STATE, _WORN, _WORKED = 64, 65, 66
 _IDLE, _CALLING, _RETURNED = 0, 1, 2
 
 
@@ -39,6 +38,21 @@ class Slot:
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, mmap.PAGESIZE)  # anonymous and shared: survives fork
+
+    def clear(self) -> None:
+        """Begin anew, for another process."""
+        self._memory[_STATE] = _IDLE
+        self._memory[_WORN] = 0
+        self._memory[_WORKED] = 0
+
+    def retire(self) -> None:
+        """The process is about to end well, and wants to be replaced."""
+        self._memory[_WORN] = 1
+
+    @property
+    def retired(self) -> bool:
+        """Whether it said so."""
+        return bool(self._memory[_WORN])
 
     def enter(self, event_id: UUID, plugin: int, timeout: float) -> None:
         kill_at = time.monotonic() + timeout + grace(timeout)
@@ -63,11 +77,6 @@ class Slot:
     def has_worked(self) -> bool:
         """Whether the process has handled anything."""
         return bool(self._memory[_WORKED])
-
-    def clear(self) -> None:
-        """Called by the daemon before it forks the next process."""
-        self._memory[_STATE] = _IDLE
-        self._memory[_WORKED] = 0
 
     def read(self) -> Call | None:
         """The call in progress, or whose end is not written down yet; None if there is none."""

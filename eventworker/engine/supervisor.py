@@ -222,8 +222,9 @@ class Supervisor:
             )
         short = time.monotonic() - post.started < _SHORT_LIFE
         # A call that is blamed cannot repeat itself at once, so its crash is no crash loop; nor is
-        # an end that we asked for, nor a kill from outside of a process that was at work.
-        unasked = call is None and not post.replaced and not post.slot.has_worked
+        # an end that we asked for or that the process announced, nor that of one that was at work.
+        asked = post.replaced or post.slot.retired or post.slot.has_worked
+        unasked = call is None and not asked
         post.short_lives = post.short_lives + 1 if short and unasked else 0
         pause = min(2.0 ** (post.short_lives - 1), _LONGEST_PAUSE) if post.short_lives > 1 else 0.0
         post.start_at = time.monotonic() + pause

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
 
 from eventworker.db import claim_rows, clock, update_rows
 from eventworker.outbox.table import DEAD, READY, SENT, outbox_table
@@ -31,12 +31,20 @@ class Row:
     claims: int
 
 
-def claim(connection: Connection, limit: int, lease: float, owner: str) -> list[Row]:
-    """Lease up to ``limit`` ready rows to ``owner`` for ``lease`` seconds, oldest first."""
+def claim(
+    connection: Connection, limit: int, lease: float, owner: str, without: Collection[str] = ()
+) -> list[Row]:
+    """Lease up to ``limit`` ready rows to ``owner`` for ``lease`` seconds, oldest first.
+
+    :param without: resources whose events are passed over.
+    """
+    wanted = and_(_outbox.state == READY, _free)
+    if without:
+        wanted = and_(wanted, _outbox.resource.not_in(without))
     rows: Any = claim_rows(
         connection,
         outbox_table,
-        and_(_outbox.state == READY, _free),
+        wanted,
         _outbox.id,
         limit,
         {"leased_until": clock(lease), "owner": owner, "claims": _outbox.claims + 1},
@@ -71,14 +79,25 @@ def extend(connection: Connection, ids: Sequence[UUID], lease: float, owner: str
     return {row.id for row in rows}
 
 
-def settle(connection: Connection, ids: Sequence[UUID]) -> None:
-    """These are done with: handled, or confirmed by the broker."""
+def settle(connection: Connection, ids: Sequence[UUID], check_in: float | None = None) -> None:
+    """These are done with: handled, or confirmed by the broker.
+
+    :param check_in: seconds until somebody looks whether they have been handled; None if they have.
+    """
     if not ids:
         return
+    check_at = None if check_in is None else clock(check_in)
     connection.execute(
         update(outbox_table)
         .where(_outbox.id.in_(ids), _outbox.state == READY)
-        .values(state=SENT, settled_at=clock(), leased_until=None, owner=None)
+        .values(
+            state=SENT,
+            settled_at=func.coalesce(_outbox.settled_at, clock()),
+            sent_at=clock(),
+            check_at=check_at,
+            leased_until=None,
+            owner=None,
+        )
     )
 
 

@@ -28,6 +28,9 @@ class MemoryTransport(Transport):
     def subscribe(self, prefetch: int, owner: str = "", hold: float = 60.0) -> Subscription:
         return _MemorySubscription(self, prefetch)
 
+    def depth(self, timeout: float = 10.0) -> int | None:
+        return len(self._ready)
+
     def close(self) -> None:
         pass
 

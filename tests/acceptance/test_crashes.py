@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections import Counter
 
 from tests.acceptance.probe import Probe, once
 from tests.acceptance.site import Site
@@ -97,3 +98,22 @@ def test_a_dead_service_is_replaced_too(site: Site, probe: Probe) -> None:
     site.wait_for(events, "alpha", "beta")
     site.stop_all()
     assert probe.effects() == once(events, "alpha", "beta")
+
+
+def test_events_that_kill_every_consumer_that_takes_them_do_not_stop_the_others(
+    site: Site, probe: Probe
+) -> None:
+    """Both plugins die of each of them, so each costs a process four times."""
+    limits = {"obeys": "segfault", "max_attempts": ATTEMPTS}
+    site.configure(plugin_alpha=limits, plugin_beta=limits)
+    daemon = site.start(workers=1)
+    bad = site.send(*(make_event(resource="segfault") for _ in range(5)))
+    good = site.send(*(make_event(resource_id=number) for number in range(20)))
+    site.wait_for(good, "alpha", "beta", timeout=60)
+    wait_until(lambda: len(probe.dead()) == 10, 60, lambda: f"dead so far: {probe.deliveries()}")
+    assert "ended early" not in daemon.output(), "a call that is blamed counts as a crash loop"
+    site.stop_all()
+    assert probe.effects() == once(good, "alpha", "beta")
+    assert probe.calls() == once(good, "alpha", "beta") + Counter(
+        {(str(event.id), name): ATTEMPTS for event in bad for name in ("alpha", "beta")}
+    )

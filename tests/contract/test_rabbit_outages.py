@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from eventworker.errors import TransportUnavailable, Unpublishable
+from eventworker.errors import TransportUnavailable
 from eventworker.transports.rabbit import RabbitTransport
 from tests.helpers.deliveries import nothing_comes, take
 from tests.helpers.events import make_message, number_of, numbered
@@ -170,28 +170,3 @@ def test_closing_does_not_wait_for_a_broker_that_is_away(
     subscription.close()
     assert time.monotonic() - started < 8
     broker.start()
-
-
-def test_a_removed_binding_is_put_back_by_whoever_publishes(
-    place: Vhost, transport: RabbitTransport
-) -> None:
-    assert transport.publish([make_message()]) == [None]
-    with channel_at(place) as channel:
-        channel.queue_unbind(QUEUE, "storyboard", "#")
-    assert transport.publish(numbered(3)) == [None] * 3
-    assert depth(place) == 4
-
-
-def test_a_message_that_the_broker_refuses_is_found_among_the_others(
-    broker: RabbitServer, transport: RabbitTransport
-) -> None:
-    """The broker closes the channel over it, and does not say which one it was."""
-    broker.evaluate("application:set_env(rabbit, max_message_size, 50000)")
-    try:
-        large = make_message(resource_after={"text": "x" * 50_000})
-        results = transport.publish([make_message(), large, make_message(), large])
-    finally:
-        broker.evaluate("application:set_env(rabbit, max_message_size, 134217728)")
-    kinds = [type(result) for result in results]
-    assert kinds == [type(None), Unpublishable, type(None), Unpublishable]
-    assert "larger than configured max size" in str(results[1])

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from eventworker import cloudevents
-from eventworker.errors import Unpublishable, Unroutable
+from eventworker.errors import TransportUnavailable, Unpublishable, Unroutable
 from eventworker.transport import Message
 from eventworker.transports.rabbit import RabbitTransport
 from tests.helpers.deliveries import nothing_comes, take
@@ -264,3 +264,22 @@ def test_a_password_is_in_no_log_line_and_no_repr(
     assert error is not None
     assert "do not tell" not in caplog.text + str(error)
     transport.close()
+
+
+def test_a_broker_that_does_not_say_how_much_waits_is_unavailable(vhost: Vhost) -> None:
+    transport = RabbitTransport(settings_at(vhost, port=1))
+    with pytest.raises(TransportUnavailable, match=r"127\.0\.0\.1:1 "):
+        transport.depth(0.5)
+    transport.close()
+
+
+def test_a_queue_that_is_not_there_holds_nothing_and_costs_no_connection(
+    connect: Connect, vhost: Vhost, caplog: pytest.LogCaptureFixture
+) -> None:
+    transport = connect()
+    assert transport.depth() == 0
+    with channel_at(vhost) as channel:
+        channel.queue_delete(QUEUE)
+    assert [transport.depth() for _ in range(3)] == [0, 0, 0]
+    assert not has_queue(vhost)
+    assert "next try" not in caplog.text

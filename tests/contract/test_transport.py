@@ -12,6 +12,7 @@ from eventworker.event import MAX_BODY_BYTES
 from eventworker.transport import Delivery, Subscription, Transport
 from tests.helpers.deliveries import nothing_comes, take
 from tests.helpers.events import TRACEPARENT, TRACESTATE, make_message, number_of, numbered
+from tests.servers import wait_until
 
 Subscribe = Callable[..., Subscription]
 SETTLING = {"ack": Delivery.ack, "requeue": Delivery.requeue}
@@ -235,3 +236,19 @@ def test_a_message_ends_the_wait_for_it(transport: Transport, subscribe: Subscri
     assert delivery.event_id == message.id
     assert time.monotonic() - started < 10
     publishing.join()
+
+
+def test_the_depth_is_what_waits_and_is_in_nobodys_hands(
+    transport: Transport, subscribe: Subscribe
+) -> None:
+    if transport.depth() is None:
+        return  # there is no queue but the outbox
+    subscription = subscribe(2)
+    assert transport.publish(numbered(5)) == [None] * 5
+    held = take(subscription, 2)
+    wait_until(lambda: transport.depth() == 3)
+    for delivery in held:
+        delivery.ack()
+    for _ in range(3):
+        take(subscription)[0].ack()
+    assert transport.depth() == 0

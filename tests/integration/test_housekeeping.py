@@ -73,6 +73,17 @@ def test_a_sent_event_goes_and_one_that_was_not_sent_stays_for_ever(
     assert [row.id for row in rows(engine, outbox_table)] == [sent_and_ready]
 
 
+def test_an_event_that_could_never_be_published_is_kept_as_long_as_a_dead_letter(
+    engine: Engine, conf: cfg.ConfigOpts
+) -> None:
+    with short_transaction(engine) as connection:
+        queue.bury(connection, record(connection, make_event()).id, "too long")
+    age(engine, 89)
+    assert clean(engine, conf) == {}
+    age(engine, 2)
+    assert clean(engine, conf) == {"eventworker_outbox": 1}
+
+
 def test_the_memory_of_what_is_done_outlives_the_events_body(
     engine: Engine, conf: cfg.ConfigOpts
 ) -> None:

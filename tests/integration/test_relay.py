@@ -1,6 +1,7 @@
 """From the outbox to the broker: settled after the confirm, and never before."""
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlalchemy import Engine, insert, update
@@ -11,13 +12,14 @@ from eventworker.db import clock, short_transaction
 from eventworker.engine.relay import Relay
 from eventworker.errors import TransportError, TransportUnavailable
 from eventworker.event import uuid7
+from eventworker.outbox import queue
 from eventworker.outbox.table import DEAD, READY, SENT, outbox_table
 from eventworker.transport import Message
 from eventworker.transports.rabbit import RabbitTransport
 from tests.helpers.databases import outbox_states, rows
 from tests.helpers.deliveries import take
 from tests.helpers.events import make_event
-from tests.helpers.rabbit import depth, settings_at
+from tests.helpers.rabbit import channel_at, depth, settings_at
 from tests.servers import RabbitServer, Vhost
 
 
@@ -97,6 +99,81 @@ def test_an_unroutable_event_stays_and_holds_nobody_up(
     free_everything(engine)
     assert relay_of(engine, transport).run_once() == 2
     assert outbox_states(engine) == [READY, SENT, READY, SENT]
+
+
+def test_thousands_that_no_queue_is_bound_for_cost_the_others_one_batch(
+    engine: Engine, transport: RabbitTransport, vhost: Vhost
+) -> None:
+    record(engine, *["comment"] * 1000)
+    record(engine, "story", "task")
+    relay = relay_of(engine, transport)
+    assert relay.run_once() == 100
+    assert relay.run_once() == 2
+    assert relay.run_once() == 0
+    assert depth(vhost) == 2
+    # However often they are due again: one batch tries, and new events go before the rest.
+    for _ in range(3):
+        free_everything(engine)
+        record(engine, "story")
+        relay._unroutable.clear()  # half a minute later
+        assert relay.run_once() == 100
+        assert relay.run_once() == 1
+    assert depth(vhost) == 5
+
+
+def test_they_are_sent_when_a_queue_is_bound_for_them(
+    sqlite_engine: Engine, transport: RabbitTransport, vhost: Vhost
+) -> None:
+    record(sqlite_engine, *["comment"] * 3, "story")
+    relay = relay_of(sqlite_engine, transport)
+    assert relay.run_once() == 4
+    with channel_at(vhost) as channel:
+        channel.queue_bind("storyboard_events", "storyboard", "comment")
+    free_everything(sqlite_engine)
+    relay._unroutable.clear()  # half a minute later
+    assert relay.run_once() == 3
+    assert depth(vhost) == 4
+
+
+def test_two_relays_on_two_hosts_never_send_the_same_event(
+    engine: Engine, vhost: Vhost, new_engine: Callable[[str], Engine]
+) -> None:
+    record(engine, *["story"] * 400)
+    url = engine.url.render_as_string(hide_password=False)
+    transports = [RabbitTransport(settings_at(vhost)) for _ in range(2)]
+    relays = [
+        Relay(new_engine(url), each, 20, f"host/{number}/1")
+        for number, each in enumerate(transports)
+    ]
+    found = [0, 0]
+
+    def relay_all(number: int) -> None:
+        # On MariaDB and SQLite one may find nothing while the other holds what it looked at.
+        while READY in outbox_states(engine):
+            found[number] += relays[number].run_once()
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(relay_all, range(2)))
+    for each in transports:
+        each.close()
+    assert sum(found) == 400
+    assert min(found) > 0, found
+    assert depth(vhost) == 400
+    assert outbox_states(engine) == [SENT] * 400
+
+
+def test_what_a_killed_relay_had_claimed_is_another_ones_when_its_lease_is_freed(
+    engine: Engine, transport: RabbitTransport, vhost: Vhost
+) -> None:
+    record(engine, *["story"] * 3)
+    with short_transaction(engine) as connection:
+        assert len(queue.claim(connection, 10, 90.0, "host/1/666")) == 3
+    relay = relay_of(engine, transport)
+    assert relay.run_once() == 0
+    with short_transaction(engine) as connection:
+        assert queue.release_owner(connection, "host/1/666") == 3
+    assert relay.run_once() == 3
+    assert depth(vhost) == 3
 
 
 def test_a_row_that_can_never_be_published_is_buried_alone(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -104,6 +105,13 @@ class RabbitServer(Server):
             self._epmd.kill()
             self._epmd = None
         super().close()
+
+    def wipe(self) -> None:
+        """Lose everything it had, as with a broken disk, and start anew with nothing."""
+        self.kill()
+        shutil.rmtree(self.home / "data")
+        self._home.folder("data")
+        self.start()
 
     def ctl(self, *arguments: str) -> str:
         """What rabbitmqctl prints; it takes a second or two, `evaluate` some milliseconds."""

@@ -20,6 +20,7 @@ GROUPS = {
     "config": ("sample", "check"),
     "plugins": ("list", "retire", "backfill"),
     "deliveries": ("list", "show", "retry", "discard"),
+    "outbox": ("status", "list", "retry", "reconcile"),
 }
 
 

@@ -8,7 +8,9 @@ alarm blocks the connections that publish, and must not block acks.
 from __future__ import annotations
 
 import logging
+import re
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,57 +18,33 @@ from typing import Any
 import pika
 import pika.exceptions
 
-from eventworker import cloudevents
 from eventworker.errors import (
     TransportError,
     TransportUnavailable,
     Unpublishable,
     Unroutable,
 )
-from eventworker.event import decode
 from eventworker.transport import Message
+from eventworker.transports.rabbit.depth import Question
+from eventworker.transports.rabbit.outgoing import UNCONFIRMED, Batch, Form, Unconfirmed
 from eventworker.transports.rabbit.settings import (
     CONNECTION_ERRORS,
     RabbitSettings,
+    Retries,
     connection_parameters,
     declare_topology,
     describe,
+    log_failure,
 )
 
 log = logging.getLogger(__name__)
 
 #: Bytes of a routing key (a short string of AMQP 0-9-1, section 4.2.5.3).
 _LONGEST_KEY = 255
-_CONTENT_TYPES = {"storyboard": "application/json", "cloudevents": cloudevents.CONTENT_TYPE}
-_UNCONFIRMED = "not confirmed by the broker"
-_PRECONDITION_FAILED = 406
-
-
-class Refused(TransportUnavailable):
-    """One of the messages on their way made the broker close the channel; it does not say which."""
-
-
-class _Batch:
-    """The messages of one ``publish`` call, and what became of each."""
-
-    def __init__(self, messages: Sequence[Message]) -> None:
-        self.messages = messages
-        self.results: list[TransportError | None] = [TransportUnavailable(_UNCONFIRMED)] * len(
-            messages
-        )
-        self.left = len(messages)
-        self.done = threading.Event()
-
-    def settle(self, index: int, error: TransportError | None) -> None:
-        self.results[index] = error
-        self.left -= 1
-        if self.left == 0:
-            self.done.set()
-
-    def fail(self, error: TransportError) -> None:
-        """None of them was even sent."""
-        self.results = [error] * len(self.messages)
-        self.done.set()
+#: What RabbitMQ closes a channel with when a message is above its max_message_size.
+_TOO_LARGE = re.compile(r"message size \d+ is larger than configured max size (\d+)")
+#: Longest part of a wait in seconds.
+_SLICE = 0.1
 
 
 class RabbitPublisher:
@@ -75,42 +53,70 @@ class RabbitPublisher:
     def __init__(self, settings: RabbitSettings) -> None:
         self._settings = settings
         self._parameters = connection_parameters(settings, "publisher")
-        self._content_type = _CONTENT_TYPES[settings.wire_format]
+        self._form = Form(settings)
         self._ready = threading.Event()
         # Between the end of a connection and our knowing of it, a batch may be handed to a loop
         # that will never turn again. So it is noted here, and whoever notices the end fails it.
-        self._handed: deque[_Batch] = deque()
+        self._handed: deque[Batch] = deque()
         self._handing = threading.Lock()
         self._closing = threading.Event()
         self._connection: Any = None
         self._channel: Any = None
-        self._unconfirmed: dict[int, tuple[_Batch, int]] = {}
+        self._unconfirmed: dict[int, Unconfirmed] = {}
         self._returned: Counter[str] = Counter()
         self._next_tag = 1
         self._last_error = "no connection yet"
         self._channel_error: str | None = None
-        self._refused = False
-        self._failures = 0
+        self._blocked = False
+        self._interrupted = False
+        self._retries = Retries(settings)
         self._thread: threading.Thread | None = None
 
     def publish(self, messages: Sequence[Message], timeout: float) -> list[TransportError | None]:
         """See :meth:`eventworker.transport.Transport.publish`."""
         if not messages:
             return []
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="rabbit-publisher", daemon=True)
-            self._thread.start()
-        if not self._ready.wait(timeout):
-            error = TransportUnavailable(f"RabbitMQ at {self._settings.where}: {self._last_error}")
-            return [error] * len(messages)
-        batch = _Batch(messages)
+        if not self._is_ready(timeout):
+            return [self._away(self._last_error)] * len(messages)
+        batch = Batch(messages)
         with self._handing:
             self._handed.append(batch)
             if not self._ready.is_set():
                 self._fail_handed()
         self._call(self._send_handed)
-        batch.done.wait(timeout)
-        return list(batch.results)
+        if not self._wait(batch.done, timeout):
+            batch.unconfirmed = TransportUnavailable(f"{UNCONFIRMED}: {self._last_error}")
+        return batch.answer()
+
+    def interrupt(self) -> None:
+        """See :meth:`eventworker.transport.Transport.interrupt`."""
+        self._interrupted = True
+
+    def _wait(self, event: threading.Event, timeout: float) -> bool:
+        """Wait for the event, at most until interrupted. In slices, since whoever interrupts may be
+        a signal handler, which must not take a lock that this thread holds."""
+        deadline = time.monotonic() + timeout
+        while not event.wait(min(_SLICE, max(0.0, deadline - time.monotonic()))):
+            if self._interrupted or time.monotonic() >= deadline:
+                return event.is_set()
+        return True
+
+    def depth(self, timeout: float) -> int:
+        """See :meth:`eventworker.transport.Transport.depth`."""
+        if not self._is_ready(timeout):
+            raise self._away(self._last_error)
+        question = Question(self._settings.queue)
+        self._call(lambda: question.ask(self._connection))
+        return question.answer(timeout, self._away)
+
+    def _is_ready(self, timeout: float) -> bool:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="rabbit-publisher", daemon=True)
+            self._thread.start()
+        return self._wait(self._ready, timeout)
+
+    def _away(self, reason: str) -> TransportUnavailable:
+        return TransportUnavailable(f"RabbitMQ at {self._settings.where}: {reason}")
 
     def close(self) -> None:
         """Close the connection and end the thread."""
@@ -128,6 +134,7 @@ class RabbitPublisher:
 
     def _run(self) -> None:
         while not self._closing.is_set():
+            self._blocked = False
             try:
                 with pika.BlockingConnection(self._parameters) as setup:
                     declare_topology(setup, self._settings)
@@ -137,6 +144,8 @@ class RabbitPublisher:
                     on_open_error_callback=self._on_closed,
                     on_close_callback=self._on_closed,
                 )
+                self._connection.add_on_connection_blocked_callback(self._on_blocked)
+                self._connection.add_on_connection_unblocked_callback(self._on_unblocked)
                 try:
                     self._connection.ioloop.start()
                 finally:
@@ -151,14 +160,8 @@ class RabbitPublisher:
                 self._fail_handed()
             self._fail_unconfirmed()
             if not self._closing.is_set():
-                self._failures += 1
-                pause = self._settings.pause(self._failures)
-                log.warning(
-                    "RabbitMQ at %s: %s; next try in %.1f s",
-                    self._settings.where,
-                    self._last_error,
-                    pause,
-                )
+                pause = self._retries.pause()
+                log_failure(log, self._settings, self._last_error, pause)
                 self._closing.wait(pause)
 
     def _on_open(self, connection: Any) -> None:
@@ -175,13 +178,36 @@ class RabbitPublisher:
         channel.confirm_delivery(self._on_confirm, callback=self._on_ready)
 
     def _on_ready(self, _frame: Any) -> None:
-        self._failures = 0
+        self._last_error = "no answer in time"
+        self._retries.serves()
         self._ready.set()
+
+    def _on_blocked(self, _connection: Any, frame: Any) -> None:
+        # A broker with a memory or disk alarm stops reading from us. What is sent now would be in
+        # its buffers, and published when the alarm ends, once for each time that it was sent.
+        self._blocked = True
+        self._ready.clear()
+        self._last_error = f"the broker blocks those who publish: {frame.method.reason}"
+        log.warning("RabbitMQ at %s: %s", self._settings.where, self._last_error)
+
+    def _on_unblocked(self, _connection: Any, _frame: Any) -> None:
+        self._blocked = False
+        log.info("RabbitMQ at %s: the broker takes messages again", self._settings.where)
+        if self._channel is not None and self._channel.is_open:
+            self._ready.set()
 
     def _on_channel_closed(self, _channel: Any, reason: BaseException) -> None:
         self._channel_error = describe(reason)
-        self._refused = getattr(reason, "reply_code", None) == _PRECONDITION_FAILED
+        if too_large := _TOO_LARGE.search(self._channel_error):
+            self._refuse_larger(int(too_large[1]))
         self._close_connection()
+
+    def _refuse_larger(self, limit: int) -> None:
+        """Of all that is not confirmed, the broker closed the channel for these alone."""
+        for tag, sent in list(self._unconfirmed.items()):
+            if sent.size > limit:
+                del self._unconfirmed[tag]
+                sent.batch.settle(sent.index, Unpublishable(str(self._channel_error)))
 
     def _on_closed(self, connection: Any, reason: BaseException) -> None:
         # Where the channel's end is the reason, the connection's is only our "normal shutdown".
@@ -191,24 +217,27 @@ class RabbitPublisher:
 
     def _close_connection(self) -> None:
         self._ready.clear()
-        if self._connection.is_open:
+        if self._blocked and self._closing.is_set():
+            self._connection.ioloop.stop()  # the broker would not read our good-bye
+        elif self._connection.is_open:
             self._connection.close()
 
     def _send_handed(self) -> None:
         while self._handed:
             self._send(self._handed.popleft())
 
-    def _send(self, batch: _Batch) -> None:
+    def _send(self, batch: Batch) -> None:
         for index, message in enumerate(batch.messages):
             if len(message.resource.encode()) > _LONGEST_KEY:
                 batch.settle(index, Unpublishable(f"{message.resource!r} is no routing key"))
                 continue
             try:
+                body = self._form.body(message)
                 self._channel.basic_publish(
                     self._settings.exchange,
                     message.resource,
-                    self._body(message),
-                    self._properties(message),
+                    body,
+                    self._form.properties(message),
                     mandatory=True,
                 )
             except pika.exceptions.AMQPError as error:
@@ -217,37 +246,8 @@ class RabbitPublisher:
             except Exception as error:  # a message that cannot be encoded
                 batch.settle(index, Unpublishable(describe(error)))
                 continue
-            self._unconfirmed[self._next_tag] = (batch, index)
+            self._unconfirmed[self._next_tag] = Unconfirmed(batch, index, len(body))
             self._next_tag += 1
-
-    def _body(self, message: Message) -> bytes:
-        if self._content_type != cloudevents.CONTENT_TYPE:
-            return message.body
-        event = decode(
-            message.body,
-            id=message.id,
-            time=message.time,
-            source=message.source,
-            traceparent=message.traceparent,
-            tracestate=message.tracestate,
-            max_bytes=2**24,
-        )
-        return cloudevents.encode(
-            event,
-            source=self._settings.cloudevents_source,
-            type_prefix=self._settings.cloudevents_type_prefix,
-            max_bytes=2**24,
-        )
-
-    def _properties(self, message: Message) -> pika.BasicProperties:
-        return pika.BasicProperties(
-            app_id=self._settings.application,
-            content_type=self._content_type,
-            delivery_mode=2,
-            message_id=str(message.id),
-            timestamp=max(0, int(message.time.timestamp())),
-            headers=_headers(message),
-        )
 
     def _on_return(self, _channel: Any, _method: Any, properties: Any, _body: bytes) -> None:
         # The broker returns an unroutable message first and confirms it right after.
@@ -262,8 +262,8 @@ class RabbitPublisher:
             tags = [tag]
         acked = isinstance(method, pika.spec.Basic.Ack)
         for each in tags:
-            batch, index = self._unconfirmed.pop(each)
-            batch.settle(index, self._verdict(batch.messages[index], acked))
+            sent = self._unconfirmed.pop(each)
+            sent.batch.settle(sent.index, self._verdict(sent.batch.messages[sent.index], acked))
 
     def _verdict(self, message: Message, acked: bool) -> TransportError | None:
         # Counted, as a message may have been sent a second time after its first was given up on.
@@ -281,23 +281,12 @@ class RabbitPublisher:
     def _fail_unconfirmed(self) -> None:
         unconfirmed, self._unconfirmed = self._unconfirmed, {}
         self._returned.clear()
-        error = TransportUnavailable(f"{_UNCONFIRMED}: {self._last_error}")
-        if self._refused:
-            error, self._refused = Refused(self._last_error), False
-        for batch, index in unconfirmed.values():
-            batch.settle(index, error)
+        for sent in unconfirmed.values():
+            error = TransportUnavailable(f"{UNCONFIRMED}: {self._last_error}")
+            sent.batch.settle(sent.index, error)
 
     def _fail_handed(self) -> None:
         while self._handed:
-            error = f"RabbitMQ at {self._settings.where}: {self._last_error}"
-            self._handed.popleft().fail(TransportUnavailable(error))
-
-
-def _headers(message: Message) -> dict[str, str]:
-    headers = {"time": message.time.isoformat(), "source": message.source}
-    # Plain strings under these names are what OpenTelemetry's propagators look for.
-    if message.traceparent is not None:
-        headers["traceparent"] = message.traceparent
-    if message.tracestate is not None:
-        headers["tracestate"] = message.tracestate
-    return headers
+            batch = self._handed.popleft()
+            for index in range(len(batch.messages)):
+                batch.settle(index, self._away(self._last_error))

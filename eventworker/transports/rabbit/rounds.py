@@ -1,7 +1,7 @@
-"""A second round for messages whose first one failed for a reason that can be found out or mended.
+"""A second round for messages that no queue was bound for.
 
-The broker names no culprit when it closes the channel over a message, and a binding that somebody
-removed is put back by nobody but us. Both would hold up what is behind them in the outbox.
+A binding that somebody removed is put back by nobody but us, and what was returned would wait in
+the outbox until its next turn.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pika
 
 from eventworker.errors import TransportError, Unpublishable, Unroutable
 from eventworker.transport import Message
-from eventworker.transports.rabbit.publisher import RabbitPublisher, Refused
+from eventworker.transports.rabbit.publisher import RabbitPublisher
 from eventworker.transports.rabbit.settings import (
     CONNECTION_ERRORS,
     RabbitSettings,
@@ -43,27 +43,8 @@ class Rounds:
         """See :meth:`eventworker.transport.Transport.publish`."""
         deadline = time.monotonic() + timeout
         results = self._publisher.publish(messages, timeout)
-        if any(isinstance(error, Refused) for error in results):
-            results = self._one_by_one(messages, results, deadline)
         if any(isinstance(error, Unroutable) for error in results) and self._repaired():
             results = self._again(messages, results, deadline)
-        return results
-
-    def _one_by_one(
-        self, messages: Sequence[Message], results: Results, deadline: float
-    ) -> Results:
-        """Find the message over which the broker closes the channel."""
-        suspects = [index for index, error in enumerate(results) if isinstance(error, Refused)]
-        for index in suspects:
-            error = results[index]
-            if len(messages) > 1:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    break  # what is left is published again, without those that were found
-                (error,) = self._publisher.publish([messages[index]], left)
-            if isinstance(error, Refused):
-                error = Unpublishable(f"the broker refuses it: {error}")
-            results[index] = error
         return results
 
     def _repaired(self) -> bool:

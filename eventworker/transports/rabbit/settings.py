@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import ssl
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,6 +62,12 @@ class RabbitSettings:
         """The broker for a log line, without the password."""
         return f"{self.host}:{self.port} vhost {self.virtual_host}"
 
+    @property
+    def who(self) -> str:
+        """Whom the broker takes us for."""
+        certificate = self.login_method == "EXTERNAL"
+        return "the client certificate" if certificate else f"user {self.userid}"
+
     def pause(self, failures: int) -> float:
         """Seconds to wait before the next try, after so many failures in a row: doubling, never
         longer than ``retry_delay``, and jittered so that a fleet does not return as one."""
@@ -68,6 +75,32 @@ class RabbitSettings:
         if failures <= self.connection_attempts:
             longest = min(longest, 0.25 * 2 ** min(failures, 20))
         return longest * random.uniform(0.5, 1.0)
+
+
+class Retries:
+    """Failures in a row, and the pause after each.
+
+    A connection ends the row only when it has served for longer than the longest pause. There are
+    brokers that let us in and refuse the next step, a right that is missing say; they would be
+    asked several times a second for ever.
+    """
+
+    def __init__(self, settings: RabbitSettings) -> None:
+        self._settings = settings
+        self._failures = 0
+        self._serves_since: float | None = None
+
+    def serves(self) -> None:
+        """The connection is of use now."""
+        self._serves_since = time.monotonic()
+
+    def pause(self) -> float:
+        """Seconds until the next try, after one more failure."""
+        since, self._serves_since = self._serves_since, None
+        if since is not None and time.monotonic() - since > self._settings.retry_delay:
+            self._failures = 0
+        self._failures += 1
+        return self._settings.pause(self._failures)
 
 
 def settings_from(options: Any) -> RabbitSettings:
@@ -116,8 +149,6 @@ def connection_parameters(settings: RabbitSettings, purpose: str) -> pika.Connec
         connection_attempts=1,
         socket_timeout=10,
         stack_timeout=15,
-        # A broker with a memory or disk alarm stops reading from publishers without a word.
-        blocked_connection_timeout=60,
         ssl_options=_tls_options(settings),
         client_properties={"connection_name": f"{settings.application} {purpose}"},
     )
@@ -173,6 +204,14 @@ def _queue_exists(connection: pika.BlockingConnection, name: str) -> bool:
         raise
     probe.close()
     return True
+
+
+def log_failure(log: logging.Logger, settings: RabbitSettings, reason: str, pause: float) -> None:
+    """One line for each try that failed; the names in it are those that an operator may have to
+    put right."""
+    log.warning(
+        "RabbitMQ at %s, %s: %s; next try in %.1f s", settings.where, settings.who, reason, pause
+    )
 
 
 def describe(error: BaseException) -> str:

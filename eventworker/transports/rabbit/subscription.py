@@ -27,9 +27,11 @@ from eventworker.transport import Delivery, Subscription
 from eventworker.transports.rabbit.settings import (
     CONNECTION_ERRORS,
     RabbitSettings,
+    Retries,
     connection_parameters,
     declare_topology,
     describe,
+    log_failure,
 )
 
 log = logging.getLogger(__name__)
@@ -59,6 +61,7 @@ class RabbitSubscription(Subscription):
         self._consumer_tag: str | None = None
         self._wanted = True
         self._closing = threading.Event()
+        self._retries = Retries(settings)
         self._thread = threading.Thread(target=self._run, name="rabbit-consumer", daemon=True)
         self._thread.start()
 
@@ -109,21 +112,14 @@ class RabbitSubscription(Subscription):
     # The I/O thread.
 
     def _run(self) -> None:
-        failures = 0
         while not self._closing.is_set():
-            before = self._generation
             try:
                 self._consume()
             except Exception as error:  # one that nobody foresaw must not end the consumption
-                failures = 1 if self._generation != before else failures + 1
-                pause = self._settings.pause(failures)
-                log.warning(
-                    "RabbitMQ at %s: %s; next try in %.1f s",
-                    self._settings.where,
-                    describe(error),
-                    pause,
-                    exc_info=not isinstance(error, (*CONNECTION_ERRORS, TransportError)),
-                )
+                if not isinstance(error, (*CONNECTION_ERRORS, TransportError)):
+                    log.exception("the consumer's connection is made anew")
+                pause = self._retries.pause()
+                log_failure(log, self._settings, describe(error), pause)
                 self._closing.wait(pause)
 
     def _consume(self) -> None:
@@ -141,6 +137,7 @@ class RabbitSubscription(Subscription):
                 self._generation += 1
             self._connection = connection
             self._match_wanted()
+            self._retries.serves()
             log.info("consuming %s at %s", self._settings.queue, self._settings.where)
             while not self._closing.is_set():
                 connection.process_data_events(time_limit=1.0)

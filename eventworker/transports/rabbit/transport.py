@@ -28,5 +28,11 @@ class RabbitTransport(Transport):
     def subscribe(self, prefetch: int, owner: str = "", hold: float = 60.0) -> Subscription:
         return RabbitSubscription(self.settings, prefetch, patience=min(60.0, hold / 2))
 
+    def interrupt(self) -> None:
+        self._publisher.interrupt()
+
+    def depth(self, timeout: float = 10.0) -> int | None:
+        return self._publisher.depth(timeout)
+
     def close(self) -> None:
         self._publisher.close()

@@ -28,6 +28,14 @@ def hold(_session: Session, folder: Path) -> None:
         time.sleep(0.01)
 
 
+_leaked: list[bytes] = []
+
+
+def leak(_session: Session, _folder: Path) -> None:
+    """Keep ten more MiB, touched, for the life of the process."""
+    _leaked.append(os.urandom(1) * (10 * 2**20))
+
+
 def hang(_session: Session, _folder: Path) -> None:
     """Python code that never ends, but lets itself be interrupted."""
     while True:
@@ -76,6 +84,7 @@ BEHAVIOURS: dict[str, Behaviour] = {
     for each in (
         boom,
         hold,
+        leak,
         hang,
         stubborn,
         deadlock,
