@@ -165,7 +165,11 @@ NOTIFICATIONS_OPTS: list[cfg.Opt] = [
         help="Longest pause in seconds between tries to connect.",
     ),
     cfg.IntOpt(
-        "rabbit_heartbeat", default=30, min=0, help="AMQP heartbeat in seconds; 0 turns it off."
+        "rabbit_heartbeat",
+        default=30,
+        min=0,
+        help="AMQP heartbeat in seconds. A dead connection is found within twice as many and ten "
+        "more; with 0, by the system's own limits only.",
     ),
     cfg.IntOpt(
         "rabbit_ack_timeout",

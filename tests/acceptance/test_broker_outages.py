@@ -1,4 +1,4 @@
-"""The broker goes away and comes back: every event is handled, and no effect is there twice."""
+"""The broker takes nothing for a while: nobody waits for it who need not."""
 
 import os
 import signal
@@ -25,76 +25,6 @@ def own_site(broker: RabbitServer, database: str, make_site: Callable[..., Site]
     """A site whose broker may be stopped."""
     yield make_site(database, broker.add_vhost())
     bring_back(broker)
-
-
-@pytest.mark.parametrize("end", ["restart", "kill"])
-def test_a_broker_that_ends_in_the_middle_of_the_stream_costs_nothing(
-    own_site: Site, broker: RabbitServer, end: str
-) -> None:
-    site, probe = own_site, own_site.probe
-    site.configure(plugin_alpha={"obeys": "hold"})
-    daemon = site.start(workers=2)
-    before = [make_event(resource_id=number) for number in range(200)]
-    # One or both consumers are in the middle of a call, with more deliveries in hand.
-    held = [make_event(resource="hold"), make_event(resource="hold")]
-    site.send(*before[:100], *held, *before[100:])
-    wait_until(lambda: any(probe.call_pids(event.id) for event in held), 20, "no call begins")
-
-    if end == "restart":
-        broker.stop()
-    else:
-        broker.kill()
-    probe.give_sign("released")
-    site.wait_for(held, "alpha")  # their effects are committed; their acks reach nobody
-    in_outbox = site.record(make_event(resource_id="recorded while the broker was away"))
-    daemon.says("next try in", 2)
-    broker.start()
-
-    after = site.send(*(make_event(resource_id=number) for number in range(50)))
-    everything = [*before, *held, *in_outbox, *after]
-    site.wait_for(everything, "alpha", "beta", timeout=40)
-    site.stop_all()
-    assert probe.effects() == once(everything, "alpha", "beta")
-    assert probe.dead() == []
-    assert probe.calls() == once(everything, "alpha", "beta"), "a finished call was made again"
-
-
-def test_a_broker_that_is_not_there_is_waited_for_and_keeps_nobody_from_stopping(
-    own_site: Site, broker: RabbitServer
-) -> None:
-    site, probe = own_site, own_site.probe
-    broker.stop()
-    first = site.start(ready=False)
-    first.says("next try in", 2)
-    first.stop()
-
-    site.start(ready=False).says("next try in", 2)
-    events = site.record(make_event(), make_event())
-    broker.start()
-    site.wait_for(events, "alpha", "beta", timeout=30)
-    site.stop_all()
-    assert probe.effects() == once(events, "alpha", "beta")
-
-
-def test_a_broker_that_stops_answering_is_found_out_by_its_heartbeat(
-    own_site: Site, broker: RabbitServer
-) -> None:
-    site, probe = own_site, own_site.probe
-    site.configure(notifications={"rabbit_heartbeat": 1})
-    daemon = site.start()
-    first = site.send(make_event())
-    site.wait_for(first, "alpha", "beta")
-
-    broker.pause()
-    try:
-        daemon.says("next try in", 2)
-    finally:
-        broker.resume()
-    second = site.send(make_event())
-    site.wait_for([*first, *second], "alpha", "beta", timeout=40)
-    daemon.signal(signal.SIGTERM)
-    assert daemon.wait(20) == 0
-    assert probe.effects() == once([*first, *second], "alpha", "beta")
 
 
 def test_an_alarm_of_the_broker_holds_up_nothing_but_publishing(

@@ -40,13 +40,14 @@ class Proxy:
     """Forwards connections to a port of this machine.
 
     :ivar port: where clients connect.
+    :ivar target: the port that new connections are forwarded to.
     :ivar seen: bytes forwarded by way, and what was done: "connections", "refused", "cut",
-        "vanished", "withheld" (bytes), "matched", "injected".
+        "vanished", "withheld" (bytes), "matched", "injected", "greeted".
     """
 
-    def __init__(self, target: int) -> None:
-        self._target = target
-        self._listener = socket.create_server((HOST, 0))
+    def __init__(self, target: int, address: str = HOST, port: int = 0) -> None:
+        self.target = target
+        self._listener = socket.create_server((address, port))
         self.port: int = self._listener.getsockname()[1]
         self.seen: Counter[str] = Counter()
         self._changed = threading.Condition()
@@ -56,6 +57,8 @@ class Proxy:
         self._latency = 0.0
         self._rate: float | None = None
         self._trap: tuple[Way, re.Pattern[bytes], bool] | None = None
+        self._greeting: bytes | None = None
+        self._part = 0
         self._open = True
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -85,7 +88,7 @@ class Proxy:
 
     def switch(self, target: int) -> None:
         """Cut all connections; new ones go to this port."""
-        self._target = target
+        self.target = target
         self.cut()
 
     def slow(self, latency: float = 0.0, rate: float | None = None) -> None:
@@ -98,6 +101,16 @@ class Proxy:
         :param forward: whether the other side still gets them.
         """
         self._trap = (way, re.compile(pattern, re.DOTALL), forward)
+
+    def cut_after(self, count: int, way: Way) -> None:
+        """Forward the first so many bytes of the next longer chunk, and reset its connection."""
+        pattern = rb"(?=.{%d})" % (count + 1)
+        self._trap = (way, re.compile(pattern, re.DOTALL), False)
+        self._part = count
+
+    def greet(self, data: bytes) -> None:
+        """Answer new connections with these bytes, as a server of another kind, and close them."""
+        self._greeting = data
 
     def inject(self, data: bytes, way: Way) -> None:
         """Send bytes that nobody sent."""
@@ -114,6 +127,7 @@ class Proxy:
         with self._changed:
             self._silent.clear()
             self._latency, self._rate, self._trap, self._refusing = 0.0, None, None, False
+            self._greeting = None
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -151,8 +165,13 @@ class Proxy:
                 self.seen["refused"] += 1
                 _reset(client)
                 continue
+            if self._greeting is not None:
+                self.seen["greeted"] += 1
+                with client, suppress(OSError):
+                    client.sendall(self._greeting)
+                continue
             try:
-                server = socket.create_connection((HOST, self._target), timeout=5)
+                server = socket.create_connection((HOST, self.target), timeout=5)
             except OSError:
                 self.seen["refused"] += 1
                 _reset(client)
@@ -197,6 +216,9 @@ class Proxy:
                 link.muted = way is Way.UP
                 sink.sendall(data)
                 link.heard.wait(5 if link.muted else 0)
+            elif self._part:
+                sink.sendall(data[: self._part])
+                self._part = 0
             link.reset()
             self.seen["cut"] += 1
             return

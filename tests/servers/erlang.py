@@ -41,7 +41,7 @@ end,
 Loop().
 """
 
-OPTIONS = ["-noshell", "-hidden", "-sname", "tests@localhost", "-start_epmd", "false"]
+OPTIONS = ["-noshell", "-hidden", "-start_epmd", "false"]
 LOOPBACK_ONLY = ["-kernel", "inet_dist_use_interface", "{127,0,0,1}"]
 SMALL = ["+S", "1:1", "+sbwt", "none"]
 
@@ -52,11 +52,13 @@ class BrokerShell:
     def __init__(
         self, erl: str, broker: str, *, home: Path, env: Mapping[str, str], timeout: float = 30
     ) -> None:
+        # Several brokers may share a port mapper.
+        options = [*OPTIONS, "-sname", f"tests-{broker}", *LOOPBACK_ONLY, *SMALL]
         loop = LOOP % {"broker": broker, "timeout": timeout * 1000}
         self._lock = threading.Lock()
         self._answers_within = timeout + 10
         self._popen = subprocess.Popen(
-            [erl, *OPTIONS, *LOOPBACK_ONLY, *SMALL, "-eval", " ".join(loop.split())],
+            [erl, *options, "-eval", " ".join(loop.split())],
             cwd=home,
             env=env,
             stdin=subprocess.PIPE,

@@ -53,7 +53,8 @@ class RabbitServer(Server):
     """A private broker.
 
     `tls` are the paths of the CA's certificate, the server's certificate and its key;
-    `settings` are further lines of rabbitmq.conf.
+    `settings` are further lines of rabbitmq.conf. `node` is its name at its port mapper, which it
+    shares with `kin`, one that runs already, if both are to be of one cluster.
     """
 
     title = "RabbitMQ"
@@ -64,12 +65,21 @@ class RabbitServer(Server):
         self,
         tls: tuple[Path, Path, Path] | None = None,
         settings: Mapping[str, str] | None = None,
+        node: str = NODE,
+        kin: RabbitServer | None = None,
+        schedulers: int = 2,
     ) -> None:
         self._tls = tls
         self._settings = settings or {}
+        self.node = node
+        self._kin = kin
+        self._schedulers = schedulers
         self._epmd: ServerProcess | None = None
         self._shell: BrokerShell | None = None
+        self.cookie = kin.cookie if kin else secrets.token_hex(10)
         self.port, self.tls_port, self._epmd_port, self._dist_port = free_ports(4)
+        if kin:
+            self._epmd_port = kin._epmd_port
         super().__init__("rabbitmq")
 
     @property
@@ -105,7 +115,7 @@ class RabbitServer(Server):
 
     def ctl(self, *arguments: str) -> str:
         """What rabbitmqctl prints; it takes a second or two, `evaluate` some milliseconds."""
-        command = [self._programs["rabbitmqctl"], "--quiet", "--node", NODE, *arguments]
+        command = [self._programs["rabbitmqctl"], "--quiet", "--node", self.node, *arguments]
         return self._run(command, self._env)
 
     def evaluate(self, expression: str) -> str:
@@ -160,7 +170,7 @@ class RabbitServer(Server):
         self._configure()
 
     def _launch(self) -> ServerProcess:
-        if self._epmd is None:
+        if self._epmd is None and self._kin is None:
             command = [self._programs["epmd"], "-port", str(self._epmd_port), "-address", HOST]
             self._epmd = self._start(command, "epmd.log")
         return self._start([self._programs["rabbitmq-server"]], "server.log")
@@ -168,7 +178,9 @@ class RabbitServer(Server):
     def _wait_until_ready(self) -> None:
         wait_until(lambda: accepts_connections(self._epmd_port), 10, "epmd does not listen")
         if self._shell is None:
-            self._shell = BrokerShell(self._programs["erl"], NODE, home=self.home, env=self._env)
+            self._shell = BrokerShell(
+                self._programs["erl"], self.node, home=self.home, env=self._env
+            )
         wait_until(self._is_ready, START_SECONDS, "RabbitMQ does not finish its start")
 
     def _more_logs(self) -> tuple[Path, ...]:
@@ -178,14 +190,14 @@ class RabbitServer(Server):
         """Only what is named here: nothing of a system-wide RabbitMQ, nor of the user's shell."""
         home = self._home.path
         # Written beforehand, as the server and the tools would race to make one.
-        self._home.file(".erlang.cookie", secrets.token_hex(10), mode=0o400)
+        self._home.file(".erlang.cookie", self.cookie, mode=0o400)
         return {
             "HOME": str(home),
             "LC_ALL": "C.UTF-8",
             **self._programs.env,
             "ERL_EPMD_PORT": str(self._epmd_port),
             "ERL_EPMD_ADDRESS": HOST,
-            "RABBITMQ_NODENAME": NODE,
+            "RABBITMQ_NODENAME": self.node,
             "RABBITMQ_DIST_PORT": str(self._dist_port),
             "RABBITMQ_MNESIA_BASE": str(self._home.folder("data")),
             "RABBITMQ_LOG_BASE": str(self._home.folder("log")),
@@ -194,7 +206,9 @@ class RabbitServer(Server):
             "RABBITMQ_ADVANCED_CONFIG_FILE": str(self._home.file("advanced.config", "[].\n")),
             "RABBITMQ_CONF_ENV_FILE": str(self._home.file("rabbitmq-env.conf", "")),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(self._home.file("enabled_plugins", "[].\n")),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"+S 2:2 +A 16 {LOOPBACK_ONLY}",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
+                f"+S {self._schedulers}:{self._schedulers} +A 16 {LOOPBACK_ONLY}"
+            ),
             "RABBITMQ_CTL_ERL_ARGS": f"+S 1:1 {LOOPBACK_ONLY}",
             # Makes the script become the server instead of its parent, so that its pid is ours.
             "RUNNING_UNDER_SYSTEMD": "true",

@@ -60,6 +60,10 @@ class Server(abc.ABC):
             raise ServerError(f"this {self.title} server is not running")
         return self._process
 
+    def runs(self) -> bool:
+        """Whether it was started, and neither stopped nor ended by itself."""
+        return self._process is not None and self._process.alive()
+
     def start(self) -> None:
         self._process = self._launch()
         try:

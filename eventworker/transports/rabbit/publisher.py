@@ -11,7 +11,7 @@ import logging
 import re
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -55,6 +55,10 @@ class RabbitPublisher:
         self._parameters = connection_parameters(settings, "publisher")
         self._form = Form(settings)
         self._ready = threading.Event()
+        # Between the end of a connection and our knowing of it, a batch may be handed to a loop
+        # that will never turn again. So it is noted here, and whoever notices the end fails it.
+        self._handed: deque[Batch] = deque()
+        self._handing = threading.Lock()
         self._closing = threading.Event()
         self._connection: Any = None
         self._channel: Any = None
@@ -62,6 +66,7 @@ class RabbitPublisher:
         self._returned: Counter[str] = Counter()
         self._next_tag = 1
         self._last_error = "no connection yet"
+        self._channel_error: str | None = None
         self._blocked = False
         self._interrupted = False
         self._retries = Retries(settings)
@@ -74,13 +79,14 @@ class RabbitPublisher:
         if not self._is_ready(timeout):
             return [self._away(self._last_error)] * len(messages)
         batch = Batch(messages)
-        self._call(lambda: self._send(batch))
+        with self._handing:
+            self._handed.append(batch)
+            if not self._ready.is_set():
+                self._fail_handed()
+        self._call(self._send_handed)
         if not self._wait(batch.done, timeout):
             batch.unconfirmed = TransportUnavailable(f"{UNCONFIRMED}: {self._last_error}")
-        results = batch.answer()
-        if any(isinstance(result, Unroutable) for result in results):
-            self._declare_again()
-        return results
+        return batch.answer()
 
     def interrupt(self) -> None:
         """See :meth:`eventworker.transport.Transport.interrupt`."""
@@ -94,14 +100,6 @@ class RabbitPublisher:
             if self._interrupted or time.monotonic() >= deadline:
                 return event.is_set()
         return True
-
-    def _declare_again(self) -> None:
-        """Bind the queue again: somebody may have unbound or deleted it by mistake."""
-        try:
-            with pika.BlockingConnection(self._parameters) as setup:
-                declare_topology(setup, self._settings)
-        except (*CONNECTION_ERRORS, TransportError) as error:
-            log.debug("the queue cannot be bound again: %s", describe(error))
 
     def depth(self, timeout: float) -> int:
         """See :meth:`eventworker.transport.Transport.depth`."""
@@ -157,7 +155,9 @@ class RabbitPublisher:
                 if not isinstance(error, (*CONNECTION_ERRORS, TransportError)):
                     log.exception("the publisher's connection is made anew")
                 self._last_error = describe(error)
-            self._ready.clear()
+            with self._handing:
+                self._ready.clear()
+                self._fail_handed()
             self._fail_unconfirmed()
             if not self._closing.is_set():
                 pause = self._retries.pause()
@@ -197,8 +197,8 @@ class RabbitPublisher:
             self._ready.set()
 
     def _on_channel_closed(self, _channel: Any, reason: BaseException) -> None:
-        self._last_error = describe(reason)
-        if too_large := _TOO_LARGE.search(self._last_error):
+        self._channel_error = describe(reason)
+        if too_large := _TOO_LARGE.search(self._channel_error):
             self._refuse_larger(int(too_large[1]))
         self._close_connection()
 
@@ -207,12 +207,12 @@ class RabbitPublisher:
         for tag, sent in list(self._unconfirmed.items()):
             if sent.size > limit:
                 del self._unconfirmed[tag]
-                sent.batch.settle(sent.index, Unpublishable(self._last_error))
+                sent.batch.settle(sent.index, Unpublishable(str(self._channel_error)))
 
     def _on_closed(self, connection: Any, reason: BaseException) -> None:
-        # Of a connection that we have closed ourselves, the reason is that of its channel.
-        if not isinstance(reason, pika.exceptions.ConnectionClosedByClient):
-            self._last_error = describe(reason)
+        # Where the channel's end is the reason, the connection's is only our "normal shutdown".
+        self._last_error = self._channel_error or describe(reason)
+        self._channel_error = None
         connection.ioloop.stop()
 
     def _close_connection(self) -> None:
@@ -221,6 +221,10 @@ class RabbitPublisher:
             self._connection.ioloop.stop()  # the broker would not read our good-bye
         elif self._connection.is_open:
             self._connection.close()
+
+    def _send_handed(self) -> None:
+        while self._handed:
+            self._send(self._handed.popleft())
 
     def _send(self, batch: Batch) -> None:
         for index, message in enumerate(batch.messages):
@@ -280,3 +284,9 @@ class RabbitPublisher:
         for sent in unconfirmed.values():
             error = TransportUnavailable(f"{UNCONFIRMED}: {self._last_error}")
             sent.batch.settle(sent.index, error)
+
+    def _fail_handed(self) -> None:
+        while self._handed:
+            batch = self._handed.popleft()
+            for index in range(len(batch.messages)):
+                batch.settle(index, self._away(self._last_error))

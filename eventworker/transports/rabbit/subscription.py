@@ -149,7 +149,7 @@ class RabbitSubscription(Subscription):
                 if self._cancelled:
                     raise TransportError(f"the queue {self._settings.queue} is gone")
                 if not channel.is_open:
-                    raise TransportError("the broker closed the channel")
+                    raise TransportError(f"the broker closed the channel: {_end_of(channel)}")
                 self._return_impatient()
             self._send_replies()
         finally:
@@ -223,6 +223,12 @@ class RabbitSubscription(Subscription):
                 self._channel.basic_ack(tag)
             else:
                 self._channel.basic_nack(tag, requeue=True)
+
+
+def _end_of(channel: Any) -> str:
+    """Why the broker closed it. pika says so to whoever consumes by start_consuming() only."""
+    reason = getattr(channel, "_closing_reason", None)
+    return describe(reason) if reason is not None else "it does not say why"
 
 
 # A stranger may put anything into the properties, and pika gives bytes where it is not UTF-8.

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from eventworker.errors import TransportError
 from eventworker.transport import Message, Subscription, Transport
 from eventworker.transports.rabbit.publisher import RabbitPublisher
+from eventworker.transports.rabbit.rounds import Rounds
 from eventworker.transports.rabbit.settings import RabbitSettings
 from eventworker.transports.rabbit.subscription import RabbitSubscription
 
@@ -17,11 +18,12 @@ class RabbitTransport(Transport):
     def __init__(self, settings: RabbitSettings) -> None:
         self.settings = settings
         self._publisher = RabbitPublisher(settings)
+        self._rounds = Rounds(settings, self._publisher)
 
     def publish(
         self, messages: Sequence[Message], timeout: float = 30.0
     ) -> list[TransportError | None]:
-        return self._publisher.publish(messages, timeout)
+        return self._rounds.publish(messages, timeout)
 
     def subscribe(self, prefetch: int, owner: str = "", hold: float = 60.0) -> Subscription:
         return RabbitSubscription(self.settings, prefetch, patience=min(60.0, hold / 2))
