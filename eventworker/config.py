@@ -219,6 +219,13 @@ PLUGINS_OPTS: list[cfg.Opt] = [
         help="Seconds for which a consumer may rely on its copy of the list of plugins that "
         "events are owed to. A plugin that is new somewhere is owed everywhere after that time.",
     ),
+    cfg.FloatOpt(
+        "load_timeout",
+        default=60.0,
+        min=0.1,
+        help="Seconds that importing a plugin, making it and asking whether it is enabled may take "
+        "together. One that takes longer is broken, and its events wait.",
+    ),
 ]
 
 #: Options that every plugin has in its own group ``[plugin:NAME]``.
@@ -314,6 +321,34 @@ def register(conf: cfg.ConfigOpts) -> None:
         conf.register_opts(opts, group=None if group == "DEFAULT" else group)
 
 
+def reload(conf: cfg.ConfigOpts) -> dict[tuple[str | None, str], Any]:
+    """Read the mutable options again: all of them, or none.
+
+    oslo.config itself takes over what it can read, and complains of the rest at its next use.
+
+    :returns: what has changed, by group and name.
+    :raises ConfigError: when a file cannot be read or has a value that cannot be used, whether that
+        one is read again or only at the next start.
+    """
+    tried = cfg.ConfigOpts()
+    register(tried)
+    try:
+        tried([], default_config_files=conf.config_file, default_config_dirs=conf.config_dir)
+    except cfg.ConfigFileParseError as error:
+        # What follows the place is the line, and that may hold a password.
+        raise ConfigError(f"not understood {str(error.msg).partition(', ')[0]}") from None
+    except (cfg.Error, OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{type(error).__name__}: {error}") from None
+    for group, opts in GROUPS.items():
+        for opt in opts:
+            try:
+                tried[opt.dest] if group == "DEFAULT" else tried[group][opt.dest]
+            except (cfg.Error, ValueError) as error:
+                raise _unusable(group, opt, error) from None
+    changed: dict[tuple[str | None, str], Any] = conf.mutate_config_files()
+    return changed
+
+
 def plugin_group(conf: cfg.ConfigOpts, name: str, opts: Sequence[cfg.Opt] = ()) -> Any:
     """The values of ``[plugin:NAME]``, with the plugin's own options registered beside ours.
 
@@ -342,9 +377,13 @@ def _group(conf: cfg.ConfigOpts, group: str, opts: Sequence[cfg.Opt]) -> Any:
         try:
             conf[group][opt.dest]
         except (cfg.Error, ValueError) as error:
-            reason = str(error).rpartition("is not valid: ")[2]
-            raise ConfigError(f"[{group}] {opt.dest}: {' '.join(reason.split())}") from None
+            raise _unusable(group, opt, error) from None
     return conf[group]
+
+
+def _unusable(group: str, opt: cfg.Opt, error: Exception) -> ConfigError:
+    reason = str(error).rpartition("is not valid: ")[2]
+    return ConfigError(f"[{group}] {opt.dest}: {' '.join(reason.split())}")
 
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:

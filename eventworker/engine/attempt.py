@@ -16,6 +16,7 @@ from sqlalchemy import Engine, text
 from eventworker.db import EventSession, first_line, is_stale_snapshot, is_transient
 from eventworker.engine.loader import Loaded
 from eventworker.engine.slot import Slot
+from eventworker.engine.surroundings import Surroundings, never_forked
 from eventworker.engine.timelimit import time_limit
 from eventworker.errors import DatabaseUnavailable, Reject, Retry
 from eventworker.event import Event
@@ -65,6 +66,7 @@ class Caller:
         self._engine = engine
         self._slot = slot
         self._conf = conf
+        self._surroundings = Surroundings()
 
     def ask(self, loaded: Loaded, number: int, event: Event, attempt: int) -> Result | None:
         """Ask the plugin's own condition, if it has one.
@@ -80,8 +82,9 @@ class Caller:
         limit = min(_ASKING, loaded.handler_timeout)
         self._slot.enter(event.id, number, limit)
         try:
-            with time_limit(limit):
-                wanted = condition(event)
+            with self._surroundings.kept(loaded.name), time_limit(limit):
+                with never_forked():
+                    wanted = condition(event)
                 if not isinstance(wanted, bool):
                     # None, from a forgotten return, would drop every event in silence.
                     raise TypeError(f"it returned {wanted!r:.100}, neither True nor False")
@@ -150,13 +153,17 @@ class Caller:
         def call(session: EventSession) -> None:
             self._slot.enter(event.id, number, loaded.handler_timeout)
             try:
-                with time_limit(loaded.handler_timeout):
-                    author = (
-                        self._author(loaded, session, event)
-                        if "author" in loaded.arguments
-                        else None
-                    )
-                    loaded.call(session, author, event)
+                with (
+                    self._surroundings.kept(loaded.name),
+                    time_limit(loaded.handler_timeout),
+                ):
+                    with never_forked():
+                        author = (
+                            self._author(loaded, session, event)
+                            if "author" in loaded.arguments
+                            else None
+                        )
+                        loaded.call(session, author, event)
                     session.flush()
             finally:
                 self._slot.returned()

@@ -9,7 +9,7 @@ from tests.servers import Vhost
 
 Groups = dict[str, dict[str, object]]
 PROBES = ("alpha", "beta", "gamma", "careful", "choosy", "ledger")
-PROBES += ("unsure", "unimportable", "never")
+PROBES += ("unsure", "unimportable", "never", "slow")
 
 
 def rabbit(vhost: Vhost) -> dict[str, object]:
