@@ -140,8 +140,9 @@ class Supervisor:
 
     def _register_again(self, child: Child) -> None:
         report = look(self._conf, child.wait, lambda: child.stopping)
-        if report.error:
+        if report.error and not child.stopping:
             log.error("SIGHUP: the plugins stay as they were: %s", report.error)
+        if report.error:
             raise SystemExit(1)
 
     def _replace_consumers(self) -> None:
@@ -165,11 +166,17 @@ class Supervisor:
                 with signals_held():
                     self._start(post, now)
         self._send_undertakers()
-        # One after the other: one that waits for the database knows the plugins of an older file,
-        # and would overwrite what the next one has found.
-        if self._registration_due and self._registrar is None and self._order is _Order.RUN:
+        if self._registration_due and self._order is _Order.RUN:
+            self._send_registrar()
+
+    def _send_registrar(self) -> None:
+        if self._registrar is None:
             self._registrar = self._fork(self._register_again, Slot())
             self._registration_due = self._registrar is None
+        else:
+            # It knows the plugins of an older file. Where it still waits for the database it gives
+            # up; and not before its end may the next one write what it would overwrite.
+            os.kill(self._registrar, signal.SIGTERM)
 
     def _fork(self, run: Callable[[Child], None], slot: Slot) -> int | None:
         """Fork, or find that the machine has no process or no memory left to do so now."""

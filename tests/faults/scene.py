@@ -96,7 +96,7 @@ class Scene:
 
     def kill(self, pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
-        self.prove(f"SIGKILL to process {len(self._proofs) + 1}")
+        self.prove("SIGKILL to its processes")
 
     def healed(self) -> None:
         """The fault is over: from here on the recovery is timed."""
