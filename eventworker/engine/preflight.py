@@ -70,7 +70,10 @@ def preflight(conf: Any) -> Report:
         with os.fdopen(write_end, "w") as pipe:
             pipe.write(json.dumps(asdict(report)) + "\n")
 
-    pid = fork(run, Slot(), conf)
+    try:
+        pid = fork(run, Slot(), conf)
+    except OSError as error:
+        return Report(error=f"no process can be started: {error.strerror}", exit_code=1)
     os.close(write_end)
     with os.fdopen(read_end) as pipe:
         stopped = _stopped_before_answer(pipe, pid)

@@ -32,6 +32,9 @@ _SHORT_LIFE = 10.0
 _LONGEST_PAUSE = 60.0
 #: Seconds before the next try where nothing could be forked.
 _SCARCE = 1.0
+#: Seconds that a stopping daemon waits for what is written down of those that it had to kill. If
+#: the database is away, the next start does it.
+_LAST_RITES = 1.5
 #: Longest sleep of the loop; bounds how late an overrunning call is killed.
 _TICK = 0.25
 
@@ -271,7 +274,7 @@ class Supervisor:
             del self._unburied[0]
 
     def _await_undertakers(self) -> None:
-        deadline = time.monotonic() + 5.0
+        deadline = time.monotonic() + _LAST_RITES
         while (self._undertakers or self._unburied) and time.monotonic() < deadline:
             self._send_undertakers()
             self._reap()
