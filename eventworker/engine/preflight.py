@@ -103,7 +103,7 @@ def look(conf: Any, wait: Callable[[float], None], stopping: Callable[[], bool])
     try:
         while True:
             try:
-                return _look(conf)
+                return _look(conf, stopping)
             except DatabaseUnavailable as error:
                 if stopping():
                     return Report(error="stopped while waiting for the database", exit_code=0)
@@ -115,7 +115,7 @@ def look(conf: Any, wait: Callable[[float], None], stopping: Callable[[], bool])
         return Report(error=str(error), exit_code=1)
 
 
-def _look(conf: Any) -> Report:
+def _look(conf: Any, stopping: Callable[[], bool]) -> Report:
     engine = build_engine(conf.database.connection)
     try:
         migrations.check(engine)
@@ -130,6 +130,9 @@ def _look(conf: Any) -> Report:
     check_databases(found, engine)
     _log(found)
     check_retention(conf, found)
+    if stopping():
+        # What is written now, a later file may have made untrue already.
+        return Report(error="stopped before anything was registered", exit_code=0)
     with short_transaction(engine) as connection:
         names = [each.name for each in found.loaded]
         registry.sync(connection, names, found.off, found.broken)

@@ -15,7 +15,7 @@ from tests.acceptance.site import EXCHANGE, Site
 from tests.faults.scene import Scene
 from tests.helpers.events import make_event
 from tests.helpers.rabbit import channel_at
-from tests.servers import PostgresServer, Vhost
+from tests.servers import PostgresServer, Vhost, wait_until
 
 MakeScene = Callable[..., Scene]
 PROGRAM = "storyboard-worker-daemon"
@@ -82,7 +82,8 @@ def test_f37_the_version_before_works_on_while_its_tables_are_upgraded(
             site.command("db", "upgrade")
     new = scene.start(workers=1)
     with scene.producer.stream(rate=100, count=300):
-        scene.drained()
+        wait_until(lambda: scene.producer.committed >= 300, 60, "the producer stands still")
+    scene.drained()
     pids = {pid for (pid,) in scene.probe.rows("SELECT DISTINCT pid FROM probe_effect")}
     assert pids == {*old.children("consumer"), *new.children("consumer")}
     old.stop()
