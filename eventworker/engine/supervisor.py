@@ -34,7 +34,7 @@ _LONGEST_PAUSE = 60.0
 _SCARCE = 1.0
 #: Seconds that a stopping daemon waits for what is written down of those that it had to kill. If
 #: the database is away, the next start does it.
-_LAST_RITES = 1.5
+_LAST_RITES = 1.0
 #: Longest sleep of the loop; bounds how late an overrunning call is killed.
 _TICK = 0.25
 
