@@ -11,6 +11,7 @@ from oslo_config import cfg
 from eventworker import config
 from eventworker.cli.logs import escaped
 from eventworker.engine.loader import import_entry_point
+from eventworker.options import PLUGIN_OPTS
 from eventworker.plugin import ENTRY_POINT_GROUP
 
 _OURS = "eventworker"
@@ -50,6 +51,6 @@ def _plugin_opts(built_in: bool) -> list[tuple[str, list[cfg.Opt]]]:
         except Exception as error:
             print(f"eventworker: plugin {name}: {escaped(str(error))}", file=sys.stderr)
             continue
-        if options := [*([] if built_in else config.PLUGIN_OPTS), *own]:
+        if options := [*([] if built_in else PLUGIN_OPTS), *own]:
             found.append((f"plugin:{name}", copy.deepcopy(options)))
     return found

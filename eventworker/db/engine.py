@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, MetaData, create_engine, event
@@ -12,6 +13,8 @@ from eventworker.db import mariadb, silence
 from eventworker.db.transaction import guard_owned_transactions
 from eventworker.errors import ConfigError
 
+log = logging.getLogger(__name__)
+
 #: All of eventworker's tables; each is declared beside the code that owns it.
 metadata = MetaData(
     naming_convention={
@@ -21,6 +24,10 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+
+_LOOKS_FOR_ITS_CLIENT = 140000
+#: Pause between two looks of PostgreSQL at its client.
+_CLIENT_LOOK = "2s"
 
 
 def build_engine(
@@ -67,6 +74,8 @@ def build_engine(
     elif engine.dialect.name == "mariadb":
         mariadb.set_up(engine)
         silence.watch(engine, silence_timeout)
+    elif engine.dialect.name == "postgresql":
+        _set_up_postgresql(engine)
     guard_owned_transactions(engine)
     return engine
 
@@ -91,6 +100,26 @@ def _supported(url: URL) -> URL:
         f"[database] connection: {url.drivername} is not supported; write "
         "postgresql+psycopg://..., mariadb+pymysql://... or sqlite:///..."
     )
+
+
+def _set_up_postgresql(engine: Engine) -> None:
+    errors = engine.dialect.dbapi.Error  # type: ignore[union-attr]
+
+    @event.listens_for(engine, "connect")
+    def on_connect(driver_connection: Any, _record: Any) -> None:
+        """A server that works for a process that was killed during its statement keeps all its
+        locks until the statement ends, and so the event's next attempt waiting: unless it looks
+        whether anybody is still there, which no server before 14 and not every system can."""
+        if driver_connection.info.server_version < _LOOKS_FOR_ITS_CLIENT:
+            return
+        driver_connection.autocommit = True
+        try:
+            driver_connection.execute(f"SET client_connection_check_interval = '{_CLIENT_LOOK}'")
+        except errors as error:
+            if driver_connection.closed:
+                raise
+            log.debug("the server does not look for its clients: %s", error)
+        driver_connection.autocommit = False
 
 
 def _set_up_sqlite(engine: Engine) -> None:

@@ -26,6 +26,7 @@ from eventworker.effects.queue import Due
 from eventworker.engine.loader import Loaded
 from eventworker.engine.order import InTurn, Late, Order
 from eventworker.engine.slot import Slot
+from eventworker.engine.surroundings import Surroundings, never_forked
 from eventworker.engine.timelimit import time_limit
 from eventworker.errors import DatabaseUnavailable, Reject, Retry
 from eventworker.event import Event
@@ -76,6 +77,7 @@ class Caller:
         self._slot = slot
         self._conf = conf
         self.order = Order(engine, brokered=conf.notifications.driver == "rabbit")
+        self._surroundings = Surroundings()
 
     def ask(self, loaded: Loaded, number: int, event: Event, attempt: int) -> Result | None:
         """Ask the plugin's own condition, if it has one.
@@ -91,8 +93,9 @@ class Caller:
         limit = min(_ASKING, loaded.handler_timeout)
         self._slot.enter(event.id, number, limit)
         try:
-            with time_limit(limit):
-                wanted = condition(event)
+            with self._surroundings.kept(loaded.name), time_limit(limit):
+                with never_forked():
+                    wanted = condition(event)
                 if not isinstance(wanted, bool):
                     # None, from a forgotten return, would drop every event in silence.
                     raise TypeError(f"it returned {wanted!r:.100}, neither True nor False")
@@ -162,7 +165,11 @@ class Caller:
         """
         self._slot.enter(due.event_id, due.plugin, loaded.handler_timeout, due.n)
         try:
-            with time_limit(loaded.handler_timeout):
+            with (
+                self._surroundings.kept(loaded.name),
+                time_limit(loaded.handler_timeout),
+                never_forked(),
+            ):
                 loaded.perform(due.effect(loaded.name))
         except Retry as verdict:
             return self._again(loaded, due.attempts, verdict, verdict.delay)
@@ -189,13 +196,17 @@ class Caller:
             session.origin = Origin(event.id, number, loaded.name, loaded.performs)
             self._slot.enter(event.id, number, loaded.handler_timeout)
             try:
-                with time_limit(loaded.handler_timeout):
-                    author = (
-                        self._author(loaded, session, event)
-                        if "author" in loaded.arguments
-                        else None
-                    )
-                    loaded.call(session, author, event)
+                with (
+                    self._surroundings.kept(loaded.name),
+                    time_limit(loaded.handler_timeout),
+                ):
+                    with never_forked():
+                        author = (
+                            self._author(loaded, session, event)
+                            if "author" in loaded.arguments
+                            else None
+                        )
+                        loaded.call(session, author, event)
                     session.flush()
             finally:
                 self._slot.returned()

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from eventworker import config
 from eventworker.engine.slot import Slot
+from eventworker.errors import ConfigError
+from eventworker.reload import reload
 
 log = logging.getLogger(__name__)
 
@@ -149,6 +150,8 @@ def _set_signals(child: Child, conf: Any) -> None:
 def _reload(conf: Any) -> None:
     """Read the mutable options again. It may happen inside a plugin's call, so it never raises."""
     try:
-        config.reload(conf)
+        reload(conf)
+    except ConfigError as error:
+        log.debug("the configuration stays as it was: %s", error)  # the daemon has said so
     except Exception as error:
         log.error("SIGHUP: the configuration stays as it was: %s", error)

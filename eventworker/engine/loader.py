@@ -20,7 +20,8 @@ from eventworker import config
 from eventworker.db import first_line, translated
 from eventworker.effects import Effect
 from eventworker.engine.filters import EVERYTHING, Filter, configured, conflicts, declared
-from eventworker.errors import ConfigError, DatabaseUnavailable, PluginError
+from eventworker.engine.timelimit import time_limit
+from eventworker.errors import ConfigError, DatabaseUnavailable, HandlerTimeout, PluginError
 from eventworker.event import WIRE_FIELDS, Event
 from eventworker.plugin import ENTRY_POINT_GROUP, WorkerTaskBase
 
@@ -161,7 +162,10 @@ def discover(conf: Any, refused: Callable[[ConfigError], None] | None = None) ->
             found.off[name] = "not among [plugins] only"
         else:
             try:
-                _load(conf, name, entry_point, found)
+                with time_limit(conf.plugins.load_timeout):
+                    _load(conf, name, entry_point, found)
+            except HandlerTimeout as error:  # right behind the plugin's own code
+                _note_broken(found, name, error)
             except ConfigError as error:
                 if refused is None:
                     raise

@@ -73,7 +73,10 @@ def preflight(conf: Any) -> Report:
         with os.fdopen(write_end, "w") as pipe:
             pipe.write(json.dumps(asdict(report)) + "\n")
 
-    pid = fork(run, Slot(), conf)
+    try:
+        pid = fork(run, Slot(), conf)
+    except OSError as error:
+        return Report(error=f"no process can be started: {error.strerror}", exit_code=1)
     os.close(write_end)
     with os.fdopen(read_end) as pipe:
         stopped = _stopped_before_answer(pipe, pid)
@@ -103,7 +106,7 @@ def look(conf: Any, wait: Callable[[float], None], stopping: Callable[[], bool])
     try:
         while True:
             try:
-                return _look(conf)
+                return _look(conf, stopping)
             except DatabaseUnavailable as error:
                 if stopping():
                     return Report(error="stopped while waiting for the database", exit_code=0)
@@ -115,7 +118,7 @@ def look(conf: Any, wait: Callable[[float], None], stopping: Callable[[], bool])
         return Report(error=str(error), exit_code=1)
 
 
-def _look(conf: Any) -> Report:
+def _look(conf: Any, stopping: Callable[[], bool]) -> Report:
     engine = configured_engine(conf.database)
     # Nothing connects yet; keys and certificates that cannot be used are found out.
     transports.build(conf, engine).close()
@@ -132,6 +135,9 @@ def _look(conf: Any) -> Report:
     check_databases(found, engine)
     _log(found)
     check_retention(conf, found)
+    if stopping():
+        # What is written now, a later file may have made untrue already.
+        return Report(error="stopped before anything was registered", exit_code=0)
     with short_transaction(engine) as connection:
         names = [each.name for each in found.loaded]
         ordered = [each.name for each in found.loaded if each.ordered]

@@ -17,19 +17,24 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from eventworker import config
 from eventworker.engine.blame import settle_estate
 from eventworker.engine.child import SIGNALS, Child, fork, host_name, signals_held
 from eventworker.engine.consumer import MAIN_LANE, consume, perform
 from eventworker.engine.loader import services
 from eventworker.engine.preflight import Report, look
 from eventworker.engine.slot import Call, Slot
+from eventworker.reload import reload
 
 log = logging.getLogger(__name__)
 
 #: A child that lived shorter than this, and did nothing, counts towards a crash loop.
 _SHORT_LIFE = 10.0
 _LONGEST_PAUSE = 60.0
+#: Seconds before the next try where nothing could be forked.
+_SCARCE = 1.0
+#: Seconds that a stopping daemon waits for what is written down of those that it had to kill. If
+#: the database is away, the next start does it.
+_LAST_RITES = 1.0
 #: Longest sleep of the loop; bounds how late an overrunning call is killed.
 _TICK = 0.25
 
@@ -77,7 +82,11 @@ class Supervisor:
             self._posts += [_Post(f"{title} {n + 1}", self._effects(lane)) for n in range(count)]
         self._posts += [_Post(f"service {name}", self._service(name)) for name in report.services]
         self._undertakers: set[int] = set()
+        #: What undertakers have to do for whom none could be forked yet.
+        self._unburied: list[Callable[[Child], None]] = []
         self._registrar: int | None = None
+        self._registration_due = False
+        self._scarce_until = 0.0
         self._kill_at = float("inf")
 
     def _lane(self, lane: str) -> Callable[[Child], None]:
@@ -129,7 +138,7 @@ class Supervisor:
 
     def _on_reload(self, _number: int, _frame: Any) -> None:
         try:
-            changed = config.reload(self._conf)
+            changed = reload(self._conf)
         except Exception as error:  # an unreadable file must not end a running daemon
             log.error("SIGHUP: the configuration stays as it was: %s", error)
             return
@@ -137,12 +146,13 @@ class Supervisor:
         log.info("SIGHUP: options changed: %s", names or "none")
         self._signal_all(signal.SIGHUP)
         if any(group == "plugins" for group, _option in changed):
-            self._registrar = fork(self._register_again, Slot(), self._conf)
+            self._registration_due = True
 
     def _register_again(self, child: Child) -> None:
         report = look(self._conf, child.wait, lambda: child.stopping)
-        if report.error:
+        if report.error and not child.stopping:
             log.error("SIGHUP: the plugins stay as they were: %s", report.error)
+        if report.error:
             raise SystemExit(1)
 
     def _replace_consumers(self) -> None:
@@ -162,9 +172,32 @@ class Supervisor:
     def _start_due(self) -> None:
         now = time.monotonic()
         for post in self._posts:
-            if post.pid is None and now >= post.start_at:
+            if post.pid is None and now >= max(post.start_at, self._scarce_until):
                 with signals_held():
                     self._start(post, now)
+        self._send_undertakers()
+        if self._registration_due and self._order is _Order.RUN:
+            self._send_registrar()
+
+    def _send_registrar(self) -> None:
+        if self._registrar is None:
+            self._registrar = self._fork(self._register_again, Slot())
+            self._registration_due = self._registrar is None
+        else:
+            # It knows the plugins of an older file. Where it still waits for the database it gives
+            # up; and not before its end may the next one write what it would overwrite.
+            os.kill(self._registrar, signal.SIGTERM)
+
+    def _fork(self, run: Callable[[Child], None], slot: Slot) -> int | None:
+        """Fork, or find that the machine has no process or no memory left to do so now."""
+        if time.monotonic() < self._scarce_until:
+            return None
+        try:
+            return fork(run, slot, self._conf)
+        except OSError as error:
+            self._scarce_until = time.monotonic() + _SCARCE
+            log.error("no process can be started, trying again: %s", error.strerror)
+            return None
 
     def _start(self, post: _Post, now: float) -> None:
         if self._order is not _Order.RUN:
@@ -173,8 +206,9 @@ class Supervisor:
         post.overrun = None
         post.replaced = False
         post.started = now
-        post.pid = fork(post.run, post.slot, self._conf)
-        log.debug("%s is process %d", post.title, post.pid)
+        post.pid = self._fork(post.run, post.slot)
+        if post.pid is not None:
+            log.debug("%s is process %d", post.title, post.pid)
 
     def _kill_overrunning(self) -> None:
         """Kill a child whose call did not end at its limit, nor at the interruption after it."""
@@ -192,7 +226,9 @@ class Supervisor:
             self._signal_all(signal.SIGKILL)
 
     def _pause(self) -> float:
-        waiting = [post.start_at for post in self._posts if post.pid is None]
+        waiting = [
+            max(post.start_at, self._scarce_until) for post in self._posts if post.pid is None
+        ]
         soonest = min(waiting, default=float("inf")) - time.monotonic()
         return max(0.0, min(_TICK, soonest)) if self._order is _Order.RUN else _TICK
 
@@ -205,8 +241,10 @@ class Supervisor:
             if pid == 0:
                 return
             self._undertakers.discard(pid)
-            if pid == self._registrar and status == 0:
-                self._replace_consumers()
+            if pid == self._registrar:
+                self._registrar = None
+                if status == 0 and not self._registration_due:
+                    self._replace_consumers()
             for post in self._posts:
                 if post.pid == pid:
                     self._buried(post, pid, os.waitstatus_to_exitcode(status))
@@ -221,13 +259,10 @@ class Supervisor:
             cause = _cause(post.overrun, call, code)
             log.error("%s (process %d) ended: %s", post.title, pid, cause)
             owner = f"{host_name()}/{pid}"
-            self._undertakers.add(
-                fork(
-                    lambda child: settle_estate(self._conf, child, owner, call, cause),
-                    Slot(),
-                    self._conf,
-                )
+            self._unburied.append(
+                lambda child: settle_estate(self._conf, child, owner, call, cause)
             )
+            self._send_undertakers()
         short = time.monotonic() - post.started < _SHORT_LIFE
         # A call that is blamed cannot repeat itself at once, so its crash is no crash loop; nor is
         # an end that we asked for, nor any end of a process that was able to work: it was killed
@@ -241,9 +276,15 @@ class Supervisor:
                 "%s ended early %d times, next start in %.0f s", post.title, post.short_lives, pause
             )
 
+    def _send_undertakers(self) -> None:
+        while self._unburied and (pid := self._fork(self._unburied[0], Slot())) is not None:
+            self._undertakers.add(pid)
+            del self._unburied[0]
+
     def _await_undertakers(self) -> None:
-        deadline = time.monotonic() + 5.0
-        while self._undertakers and time.monotonic() < deadline:
+        deadline = time.monotonic() + _LAST_RITES
+        while (self._undertakers or self._unburied) and time.monotonic() < deadline:
+            self._send_undertakers()
             self._reap()
             time.sleep(0.02)
         for pid in self._undertakers:

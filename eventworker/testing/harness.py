@@ -25,7 +25,6 @@ from eventworker.event import Event, decode
 from eventworker.inbox import registry
 from eventworker.inbox.backlog import delivery_table
 from eventworker.inbox.claims import FirstClaim, Outcome, inbox_table
-from eventworker.testing.alarm import borrowed_alarm
 from eventworker.testing.ending import Ending
 from eventworker.testing.performing import Performed, perform_all
 from eventworker.testing.watched import Died, Moment, Mortal, Watched
@@ -123,11 +122,10 @@ class Harness:
         delivery = self._queue.receive(0)
         assert delivery is not None
         delivery.redelivered = redelivered
-        with borrowed_alarm():
-            if self._dispatcher.dispatch(delivery):
-                # What waited for it, too: each one makes the next one due.
-                while self._backlog.run_due() and self._loaded.ordered:
-                    pass
+        if self._dispatcher.dispatch(delivery):
+            # What waited for it, too: each one makes the next one due.
+            while self._backlog.run_due() and self._loaded.ordered:
+                pass
         return self.ending(event)
 
     def deliver_twice(self, event: Event) -> Ending:
@@ -163,8 +161,7 @@ class Harness:
             )
         if not due.rowcount:
             raise LookupError(f"no attempt is due: the event is {self.ending(event).outcome.name}")
-        with borrowed_alarm():
-            self._backlog.run_due()
+        self._backlog.run_due()
         return self.ending(event)
 
     def crash(self, event: Event, at: Moment = "commit") -> None:
@@ -180,8 +177,7 @@ class Harness:
         message = Message.of(event)
         arrived = decode(message.body, id=message.id, time=message.time, source=message.source)
         claim = FirstClaim(event.id, self._register())
-        with borrowed_alarm():
-            result = self._caller.call(mortal, claim.plugin, arrived, claim, attempt=1)
+        result = self._caller.call(mortal, claim.plugin, arrived, claim, attempt=1)
         if result.end is End.SEEN:
             raise AssertionError("the event is done already, so the plugin was not called")
         error = result.failure.error if result.failure is not None else ""

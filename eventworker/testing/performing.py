@@ -17,7 +17,6 @@ from eventworker.engine.effects import EffectRunner
 from eventworker.engine.loader import Loaded
 from eventworker.engine.registered import RegistryView
 from eventworker.inbox.claims import Outcome
-from eventworker.testing.alarm import borrowed_alarm
 from eventworker.testing.ending import Ending
 from eventworker.testing.watched import WatchedPerformer
 
@@ -40,9 +39,8 @@ def perform_all(engine: Engine, caller: Caller, loaded: Loaded, *, crash: bool) 
     with short_transaction(engine) as connection:
         connection.execute(update(effect_table).where(IS_OPEN).values(due_at=clock()))
         waiting = count(connection, Selection(states=("pending", "retry")))
-    with borrowed_alarm():
-        for _ in range(0, waiting, BATCH):
-            runner.run_due()
+    for _ in range(0, waiting, BATCH):
+        runner.run_due()
     return list(_endings(engine, watched.performed))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.servers import Vhost
 
 Groups = dict[str, dict[str, object]]
-PROBES = ("alpha", "beta", "gamma", "careful", "choosy", "leaky", "ledger", "mailer")
+PROBES = ("alpha", "beta", "gamma", "careful", "choosy", "leaky", "ledger", "mailer", "slow")
 PROBES += ("inorder", "unsure", "unimportable", "never")
 
 

@@ -2,12 +2,10 @@
 
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from tests.acceptance.installation import Installation
-from tests.acceptance.installation import pip as run_pip
 from tests.acceptance.probe import Probe, once
 from tests.acceptance.site import Site
 from tests.helpers.events import make_event
@@ -125,20 +123,6 @@ def test_missing_tables_are_one_line_with_the_command_that_makes_them(
     site.command("db", "upgrade")
     site.start().stop()
     postgres_server.dropdb(url.rpartition("/")[2])
-
-
-def test_two_plugins_of_one_name_are_refused_with_both_their_names(
-    site: Site, wheels: dict[str, Path], tmp_path: Path
-) -> None:
-    """Their rows in the inbox could not be told apart, whatever the case of the letters."""
-    elsewhere = tmp_path / "elsewhere"
-    run_pip("install", "--no-deps", "--target", elsewhere, wheels["eventworker-twin"])
-    code, output = site.run_daemon(env={"PYTHONPATH": str(elsewhere)})
-    assert code == 1
-    line = said(output)
-    assert "two plugins are named" in line
-    assert "eventworker-probes" in line
-    assert "eventworker-twin" in line
 
 
 def test_events_of_a_plugin_that_cannot_be_imported_wait_for_its_repair(

@@ -60,12 +60,14 @@ class Oracle:
     """Judges the runs of some plugins on one database.
 
     :param ordered: those of the plugins that are promised order.
+    :ivar excused: pairs that are not owed, such as those of a plugin that was switched off.
     """
 
     def __init__(self, probe: Probe, plugins: Sequence[str], ordered: Sequence[str] = ()) -> None:
         self.plugins = tuple(plugins)
         self._ordered = tuple(ordered)
         self._probe = probe
+        self.excused: set[Pair] = set()
 
     def committed(self) -> dict[str, tuple[str, int]]:
         """Stream and number of each event that exists."""
@@ -80,7 +82,8 @@ class Oracle:
             "SELECT count(*) FROM (SELECT DISTINCT event_id, plugin FROM probe_effect"
             f" WHERE plugin IN ({names})) AS pairs"
         )
-        return committed * len(self.plugins) - done - len(self._dead())
+        owed = committed * len(self.plugins) - len(self.excused)
+        return owed - done - len(self._dead())
 
     def unsettled(self) -> int:
         """Rows of outbox and backlog that somebody has yet to deal with."""
@@ -92,7 +95,7 @@ class Oracle:
     def judge(self) -> Verdict:
         """What became of every event."""
         committed = self.committed()
-        owed = {(event_id, plugin) for event_id in committed for plugin in self.plugins}
+        owed = self._owed(committed)
         effects = self._probe.effects()
         dead = set(self._dead())
         proven = self._proven()
@@ -111,7 +114,7 @@ class Oracle:
         """Pairs that are lost (0) or duplicated, with the number of their effects; for messages."""
         effects = self._probe.effects()
         dead = set(self._dead())
-        owed = {(event_id, plugin) for event_id in self.committed() for plugin in self.plugins}
+        owed = self._owed(self.committed())
         return Counter(
             {
                 pair: effects[pair]
@@ -119,6 +122,9 @@ class Oracle:
                 if effects[pair] != 1 and pair not in dead
             }
         )
+
+    def _owed(self, committed: dict[str, tuple[str, int]]) -> set[Pair]:
+        return {(event_id, name) for event_id in committed for name in self.plugins} - self.excused
 
     def _dead(self) -> list[Pair]:
         return [pair for pair in self._probe.dead() if pair[1] in self.plugins]

@@ -55,9 +55,26 @@ def test_an_except_exception_does_not_swallow_the_interruption() -> None:
 
 
 def test_a_call_within_its_limit_leaves_no_alarm_behind() -> None:
+    before = signal.setitimer(signal.ITIMER_REAL, 0)
     with time_limit(50.0):
         assert 0 < signal.getitimer(signal.ITIMER_REAL)[0] <= 50
     assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
+    signal.setitimer(signal.ITIMER_REAL, *before)
+
+
+def test_an_alarm_that_somebody_waits_for_comes_after_the_call() -> None:
+    before = signal.setitimer(signal.ITIMER_REAL, 100)
+    with time_limit(50.0):
+        signal.alarm(0)
+    assert 90 < signal.getitimer(signal.ITIMER_REAL)[0] <= 100
+    signal.setitimer(signal.ITIMER_REAL, *before)
+
+
+def test_a_signal_that_one_call_took_limits_the_next_one_all_the_same() -> None:
+    with time_limit(50.0):
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    with pytest.raises(HandlerTimeout), time_limit(0.1):
+        time.sleep(20)
 
 
 def test_an_alarm_that_comes_after_the_end_hits_nobody() -> None:

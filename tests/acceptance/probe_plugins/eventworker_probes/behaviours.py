@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import signal
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,6 +16,9 @@ from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from eventworker_probes.leftovers import LEFTOVERS
+from eventworker_probes.transactions import REFUSED, TAMED, driver_commit
+
 Behaviour = Callable[[Session, Path], None]
 
 
@@ -21,6 +26,30 @@ def boom(_session: Session, folder: Path) -> None:
     """Fail, until repaired."""
     if not (folder / "repaired").exists():
         raise RuntimeError("boom")
+
+
+def boom_twice(_session: Session, folder: Path) -> None:
+    """Fail at the first two calls."""
+    failures = folder / "failures"
+    if failures.exists():
+        if failures.read_text() == "2":
+            return
+        failures.write_text("2")
+    else:
+        failures.write_text("1")
+    raise RuntimeError("not yet")
+
+
+class Fatal(BaseException):
+    """Not an Exception, as what means to end a process is."""
+
+
+def fatal(_session: Session, _folder: Path) -> None:
+    raise Fatal("nobody catches this")
+
+
+def interrupted(_session: Session, _folder: Path) -> None:
+    raise KeyboardInterrupt
 
 
 def hold(_session: Session, folder: Path) -> None:
@@ -50,6 +79,51 @@ def stubborn(_session: Session, _folder: Path) -> None:
             time.sleep(60)
 
 
+def lock(_session: Session, _folder: Path) -> None:
+    """A lock that its own holder waits for."""
+    mutex = threading.Lock()
+    mutex.acquire()
+    mutex.acquire()
+
+
+def uninterruptible(_session: Session, _folder: Path) -> None:
+    """C code that gives the GIL away and never comes back, as a read from a dead disk."""
+    mutex = ctypes.create_string_buffer(128)
+    library = ctypes.CDLL(None)
+    library.pthread_mutex_lock(mutex)
+    library.pthread_mutex_lock(mutex)
+
+
+#: Statements that do not end, in all their kinds; the comment is looked for in pg_stat_activity.
+_ENDLESS = {
+    "postgresql": "SELECT pg_sleep(3600) /* endless */",
+    "mariadb": "SELECT SLEEP(3600) /* endless */",
+    "sqlite": "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) "
+    "SELECT max(n) FROM c",
+}
+_CROSS_JOIN = (
+    "SELECT count(*) /* endless */"
+    " FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b"
+)
+
+
+def endless_sql(session: Session, _folder: Path) -> None:
+    """A statement that the database never ends."""
+    session.execute(text(_ENDLESS[session.get_bind().dialect.name]))
+
+
+def cross_join(session: Session, _folder: Path) -> None:
+    """One that keeps PostgreSQL busy."""
+    session.execute(text(_CROSS_JOIN))
+
+
+def deadlock_in_sql(session: Session, folder: Path) -> None:
+    """The server is busy for a process that has forgotten about it."""
+    driver = session.connection().connection.driver_connection
+    driver.pgconn.send_query(_CROSS_JOIN.encode())  # type: ignore[union-attr]
+    deadlock(session, folder)
+
+
 def deadlock(_session: Session, _folder: Path) -> None:
     """C code that keeps the GIL and never comes back: no signal handler of Python's can run."""
     mutex = ctypes.create_string_buffer(128)
@@ -60,6 +134,20 @@ def deadlock(_session: Session, _folder: Path) -> None:
 
 def segfault(_session: Session, _folder: Path) -> None:
     ctypes.string_at(0)
+
+
+def abort(_session: Session, _folder: Path) -> None:
+    os.abort()
+
+
+def memory(_session: Session, _folder: Path) -> None:
+    """Ask for more memory than there is allowed to be."""
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (2**30, limits[1]))
+    try:
+        bytearray(2**31)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
 
 
 def leave(_session: Session, _folder: Path) -> None:
@@ -136,12 +224,22 @@ BEHAVIOURS: dict[str, Behaviour] = {
     each.__name__: each
     for each in (
         boom,
+        boom_twice,
+        fatal,
+        interrupted,
         hold,
         leak,
         hang,
+        lock,
         stubborn,
+        uninterruptible,
         deadlock,
+        endless_sql,
+        cross_join,
+        deadlock_in_sql,
         segfault,
+        abort,
+        memory,
         leave,
         sysexit,
         killed,
@@ -152,5 +250,9 @@ BEHAVIOURS: dict[str, Behaviour] = {
         stumble,
         swallow,
         hoard,
+        driver_commit,
+        *TAMED,
+        *REFUSED,
+        *LEFTOVERS,
     )
 }

@@ -110,6 +110,17 @@ class Never(Probe):
         return False
 
 
+class Slow(Probe):
+    """Its constructor hangs, until it has been repaired."""
+
+    name = "slow"
+
+    def __init__(self, config: cfg.ConfigOpts) -> None:
+        super().__init__(config)
+        while not (Path(config["plugin:slow"].folder) / "repaired").exists():
+            time.sleep(0.05)
+
+
 class Unsure(Probe):
     """Fails when it is asked, until it has been repaired."""
 
