@@ -67,6 +67,9 @@ class BacklogRunner:
         with short_transaction(self._engine) as connection:
             claimed = backlog.claim_early(connection, told, lease, self._owner)
             claimed += backlog.claim(connection, list(here), BATCH, lease, self._owner)
+        # Those of one resource in their order, however they were claimed: all behind the first one
+        # would have come in vain, and the first one been taken for one that waits.
+        claimed.sort(key=lambda due: (due.event.seq or 0, due.id))
         if claimed:
             reached("backlog.claimed")
         held_up: set[tuple[int, str]] = set()

@@ -293,9 +293,7 @@ def _claim(
             select(event_table).where(_event.id.in_({row.event_id for row in rows}))
         )
     }
-    due = [Due(row.id, events[row.event_id], row.plugin, row.attempts) for row in rows]
-    # Those of one resource in their order, or all but the first would have come in vain.
-    return sorted(due, key=lambda each: (each.event.seq or 0, each.id))
+    return [Due(row.id, events[row.event_id], row.plugin, row.attempts) for row in rows]
 
 
 def _mine(due: Due) -> object:
