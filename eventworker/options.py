@@ -353,8 +353,11 @@ RETENTION_OPTS: list[cfg.Opt] = [
         "longest retry, or an event could be handled twice; the daemon refuses less.",
     ),
     cfg.FloatOpt(
-        "dead_days", default=90.0, min=0.0, help="Days that dead letters, of effects too, quarantine and events that could never be "
-        "published are kept."
+        "dead_days",
+        default=90.0,
+        min=0.0,
+        help="Days that dead letters, of effects too, quarantine and events that could never be "
+        "published are kept.",
     ),
     cfg.FloatOpt(
         "interval", default=600.0, min=1.0, help="Seconds between two rounds of deleting."
