@@ -234,10 +234,12 @@ class FinishedRequests:
 
 def _log_lost(event: Event, why: str) -> None:
     """As ``eventworker publish`` reads it; in ASCII, so that every log can hold every text."""
+    said = msgspec.to_builtins(event)
+    del said["seq"]  # a place is the outbox's to give
     log.error(
         "%s; the event: %s",
         why,
-        json.dumps(msgspec.to_builtins(event)),
+        json.dumps(said),
         extra={"event": str(event.id), "resource": event.resource},
     )
 

@@ -321,17 +321,15 @@ def test_a_virtual_host_that_is_deleted_is_named_until_it_is_back(
     subscription.close()
 
 
-@pytest.mark.parametrize("right", ["configure", "write"])
 def test_a_right_that_is_taken_away_is_named_and_asked_for_ever_more_seldom(
     broker: RabbitServer,
     place: Vhost,
     connect: Callable[..., RabbitTransport],
     caplog: pytest.LogCaptureFixture,
-    right: str,
 ) -> None:
     transport = connect(retry_delay=60.0)
     assert transport.publish([make_message()]) == [None]
-    permit(broker, place.vhost, place.user, **{right: "nothing"})
+    permit(broker, place.vhost, place.user, write="nothing")
     broker.ctl("close_all_connections", "--vhost", place.vhost, "by the test")
     with caplog.at_level(logging.WARNING):
         ends = time.monotonic() + 6

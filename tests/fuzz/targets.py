@@ -22,6 +22,7 @@ from eventworker.cli import lines
 from eventworker.engine import condition
 from eventworker.errors import DecodeError, EncodeError
 from eventworker.transports.rabbit.headers import TolerantProperties
+from eventworker.transports.rabbit.settings import RabbitSettings
 from eventworker.transports.rabbit.subscription import RabbitSubscription
 from tests.helpers.events import TRACEPARENT, TRACESTATE, make_event
 from tests.helpers.poison import BODIES, sound
@@ -70,6 +71,7 @@ def properties(data: bytes) -> None:
     """AMQP's properties, from the bytes of the header frame to what a consumer is given."""
     read = TolerantProperties().decode(data)
     consumer: Any = object.__new__(RabbitSubscription)
+    consumer._settings = RabbitSettings()
     consumer._generation, consumer._arrived = 1, deque()
     consumer._arrival = threading.Condition()
     method = SimpleNamespace(exchange="x", routing_key="x", redelivered=False, delivery_tag=1)

@@ -120,7 +120,7 @@ def test_a_hostile_event_is_one_line_for_each_of_its_outcomes(
 
     shop = Workshop(sqlite_engine, loaded(Plugin("a", body), max_attempts=2))
     for _ in range(len(errors)):
-        dispatch(shop, hostile(text), source=text[:255], routing_key=text, content_type=text)
+        dispatch(shop, hostile(text), source=text[:255], routing_key=text)
     shown = entries(stream)
     assert len([line for line in shown if "dead letter" in line]) == 1
     assert len([line for line in shown if "failed, again" in line]) == 3
@@ -137,6 +137,7 @@ def test_hostile_bytes_are_one_line_of_the_log_and_of_a_table(
     wrong = json.dumps({"method": text, "resource": text, text: [text]})
     for body in (text.encode(), wrong.encode(), f'{{"{text}": 1}}'.encode()):
         dispatch(shop, body, source=text[:255], routing_key=text, message_id=text)
+    dispatch(shop, hostile(text), content_type=text)
     entries(stream)
     kept = rows(sqlite_engine, quarantine_table)
     assert kept
