@@ -14,15 +14,15 @@ import select
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from eventworker.engine.blame import settle_estate
 from eventworker.engine.child import SIGNALS, Child, fork, host_name, signals_held
 from eventworker.engine.consumer import MAIN_LANE, consume, perform
 from eventworker.engine.loader import services
+from eventworker.engine.post import Post, cause_of
 from eventworker.engine.preflight import Report, look
-from eventworker.engine.slot import Call, Slot
+from eventworker.engine.slot import Slot
 from eventworker.reload import reload
 
 log = logging.getLogger(__name__)
@@ -47,21 +47,6 @@ class _Order(enum.IntEnum):
     FORCE = 2
 
 
-@dataclass(slots=True)
-class _Post:
-    """A child that is to be kept running."""
-
-    title: str
-    run: Callable[[Child], None]
-    slot: Slot = field(default_factory=Slot)
-    pid: int | None = None
-    started: float = 0.0
-    start_at: float = 0.0
-    short_lives: int = 0
-    replaced: bool = False
-    overrun: Call | None = None
-
-
 class Supervisor:
     """Keeps N consumers, those of the lanes and of the effects, and the side services running.
 
@@ -73,17 +58,19 @@ class Supervisor:
         self._conf = conf
         self._order = _Order.RUN
         self._posts = [
-            _Post(f"consumer {n + 1}", self._lane(MAIN_LANE)) for n in range(worker_count)
+            Post(f"consumer {n + 1}", self._lane(MAIN_LANE)) for n in range(worker_count)
         ]
         for lane, count in report.lanes.items():
-            self._posts += [_Post(f"lane {lane} {n + 1}", self._lane(lane)) for n in range(count)]
+            self._posts += [Post(f"lane {lane} {n + 1}", self._lane(lane)) for n in range(count)]
         for lane, count in report.effect_lanes.items():
             title = "effects" if lane == "effects" else f"effects {lane}"
-            self._posts += [_Post(f"{title} {n + 1}", self._effects(lane)) for n in range(count)]
-        self._posts += [_Post(f"service {name}", self._service(name)) for name in report.services]
+            self._posts += [Post(f"{title} {n + 1}", self._effects(lane)) for n in range(count)]
+        self._posts += [Post(f"service {name}", self._service(name)) for name in report.services]
         self._undertakers: set[int] = set()
         #: What undertakers have to do for whom none could be forked yet.
         self._unburied: list[Callable[[Child], None]] = []
+        self._lanes = {*report.lanes, MAIN_LANE}
+        self._effect_lanes = set(report.effect_lanes)
         self._registrar: int | None = None
         self._registration_due = False
         self._scarce_until = 0.0
@@ -154,6 +141,10 @@ class Supervisor:
             log.error("SIGHUP: the plugins stay as they were: %s", report.error)
         if report.error:
             raise SystemExit(1)
+        for lane in {*report.lanes} - self._lanes:
+            log.error("SIGHUP: lane %s has no process, so its events wait for a restart", lane)
+        for lane in {*report.effect_lanes} - self._effect_lanes:
+            log.error("SIGHUP: no process performs effects of lane %s before a restart", lane)
 
     def _replace_consumers(self) -> None:
         """Have the consumers finish what is in hand; their successors load the plugins anew."""
@@ -199,7 +190,7 @@ class Supervisor:
             log.error("no process can be started, trying again: %s", error.strerror)
             return None
 
-    def _start(self, post: _Post, now: float) -> None:
+    def _start(self, post: Post, now: float) -> None:
         if self._order is not _Order.RUN:
             return
         post.slot.clear()
@@ -243,21 +234,29 @@ class Supervisor:
             self._undertakers.discard(pid)
             if pid == self._registrar:
                 self._registrar = None
-                if status == 0 and not self._registration_due:
-                    self._replace_consumers()
+                self._registered(os.waitstatus_to_exitcode(status))
             for post in self._posts:
                 if post.pid == pid:
                     self._buried(post, pid, os.waitstatus_to_exitcode(status))
 
-    def _buried(self, post: _Post, pid: int, code: int) -> None:
+    def _registered(self, code: int) -> None:
+        if code < 0:
+            cause = cause_of(None, None, code)
+            log.error("SIGHUP: the plugins stay as they were: loading them was %s", cause)
+        if code == 0 and not self._registration_due:
+            self._replace_consumers()
+
+    def _buried(self, post: Post, pid: int, code: int) -> None:
         """A child has ended: find whom to blame, and plan its successor."""
         post.pid = None
         call = post.slot.read()
-        if self._order is not _Order.RUN:
+        if self._order is not _Order.RUN or (post.replaced and code == 0):
             call = None  # we killed it, or it was told to go
-        if code != 0 or call is not None:
-            cause = _cause(post.overrun, call, code)
-            log.error("%s (process %d) ended: %s", post.title, pid, cause)
+        # One that was told to go in an outage could not give back what it had claimed.
+        if code != 0 or call is not None or post.replaced:
+            cause = cause_of(post.overrun, call, code)
+            if code != 0 or call is not None:
+                log.error("%s (process %d) ended: %s", post.title, pid, cause)
             owner = f"{host_name()}/{pid}"
             self._unburied.append(
                 lambda child: settle_estate(self._conf, child, owner, call, cause)
@@ -289,15 +288,6 @@ class Supervisor:
             time.sleep(0.02)
         for pid in self._undertakers:
             os.kill(pid, signal.SIGTERM)
-
-
-def _cause(overrun: Call | None, call: Call | None, code: int) -> str:
-    if overrun is not None and overrun == call:
-        return f"killed: the call did not end at its limit of {overrun.timeout:g} s"
-    where = " during the call" if call is not None else ""
-    if code < 0:
-        return f"killed by signal {signal.Signals(-code).name}{where}"
-    return f"the process ended with exit code {code}{where}"
 
 
 def _sleep(wakeup: int, seconds: float) -> None:

@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from eventworker.engine.child import is_alive
+from eventworker.engine.post import cause_of
 from eventworker.engine.slot import Slot, grace
 from eventworker.engine.timelimit import time_limit
 from eventworker.errors import (
@@ -153,3 +154,10 @@ def test_a_zombie_is_not_alive() -> None:
     assert not is_alive(pid)
     os.waitpid(pid, 0)
     assert not is_alive(pid)
+
+
+def test_a_signal_without_a_name_is_no_reason_to_fail() -> None:
+    """The daemon itself would end of it, with all its children."""
+    assert cause_of(None, None, -40) == "killed by signal 40"
+    assert cause_of(None, None, -9) == "killed by signal SIGKILL"
+    assert cause_of(None, None, 3) == "the process ended with exit code 3"
