@@ -208,5 +208,4 @@ def test_an_effect_of_work_that_was_undone_is_never_performed(
 
 def test_without_a_plugin_that_performs_there_is_no_process_for_it(site: Site) -> None:
     daemon = site.start()
-    assert len(daemon.children("service")) == 2
     assert daemon.children("effects") == []

@@ -43,8 +43,12 @@ def run_application(
     every_event_has_each_effect_once(site, expected, timeout)
 
 
-@pytest.mark.slow
-def test_ten_thousand_events_through_tracker_outbox_relay_broker_and_daemon(site: Site) -> None:
+def test_a_thousand_events_through_tracker_outbox_relay_broker_and_daemon(site: Site) -> None:
+    run_application(site, workers=3, requests=90, bulk=909, timeout=120)
+
+
+@pytest.mark.long
+def test_ten_thousand_of_them(site: Site) -> None:
     run_application(site, workers=6, requests=300, bulk=9699, timeout=120)
 
 
