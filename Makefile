@@ -7,7 +7,7 @@ REQUIREMENTS := setup.cfg $(wildcard pyproject.toml plugins/*/setup.cfg)
 
 .DEFAULT_GOAL := help
 .PHONY: help venv servers run test lint format types floors pytest long faults mutants unit contract \
-	integration acceptance docs fuzz audit lock sample clean
+	integration acceptance docs fuzzer fuzz audit lock sample clean
 # Two test suites at once would only fight for the processors.
 .NOTPARALLEL:
 
@@ -54,8 +54,8 @@ long: servers venv ## the tests that take too long for each run
 	$(PYTEST) -m long $(ARGS)
 
 # Some faults need the processors for themselves, so there is one process.
-faults: servers venv ## every fault there is, with a table at the end (ARGS="--seed N": the same again; --soak SECONDS)
-	$(PYTEST) -m "not long" tests/faults $(ARGS)
+faults: servers fuzzer ## every fault there is, with a table at the end (ARGS="--seed N": the same again; --soak SECONDS)
+	$(PYTEST) $(if $(findstring tests/,$(ARGS)),,tests/faults) $(ARGS)
 
 mutants: servers venv ## break a copy in known ways; the faults have to find each of them out
 	$(BIN)/python -m tests.faults.mutants $(ARGS)
@@ -72,8 +72,10 @@ integration: servers venv ## tests against real servers
 acceptance: servers venv ## the installed commands, seen from outside
 	$(PYTEST) tests/acceptance $(ARGS)
 
-fuzz: venv ## fuzz what reads a stranger's bytes (SECONDS=600: for so long)
+fuzzer: venv
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet -e '.[fuzz]'
+
+fuzz: fuzzer ## fuzz what reads a stranger's bytes (SECONDS=600: for so long)
 	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),600)
 
 audit: venv ## what is known against the locked dependencies, and their list (exit code 3: unknown)
