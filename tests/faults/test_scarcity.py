@@ -183,3 +183,17 @@ def test_f42_a_slow_plugin_does_not_starve_the_others(
     scene.probe.give_sign("released")
     scene.healed()
     scene.judge(within=RECOVERED)
+
+
+def test_f10_consumers_that_leak_are_replaced_and_nothing_is_lost(
+    make_scene: MakeScene, site: Site
+) -> None:
+    """Each call keeps ten MiB for the life of its process."""
+    scene = make_scene("F10", site)
+    site.configure(DEFAULT={"max_consumer_rss": 250}, plugin_alpha={"obeys": "leak"})
+    daemon = scene.start()
+    scene.producer.produce(100, resource="leak")
+    scene.says(daemon, "this process ends and is replaced", times=3, timeout=60)
+    scene.healed()
+    scene.judge()
+    assert "ended early" not in daemon.output(), "it counts as a crash loop"
