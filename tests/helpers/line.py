@@ -20,6 +20,7 @@ from eventworker.inbox.registry import plugin_table
 from eventworker.outbox.table import outbox_table
 from eventworker.transport import Subscription
 from eventworker.transports.rabbit import RabbitTransport
+from tests.helpers.configuration import configuration
 from tests.helpers.databases import rows
 from tests.helpers.deliveries import SILENCE
 from tests.helpers.plugins import Plugin, Workshop, loaded
@@ -48,7 +49,8 @@ class Line:
         self.plugins_are_older_by(timedelta(days=1))
         self.transport = RabbitTransport(settings_at(vhost))
         self.relay = Relay(engine, self.transport, 100, "host/1/100", check_in=0.0)
-        caller = Caller(engine, None, self.workshop.slot)
+        conf = configuration(notifications={"driver": "rabbit"})
+        caller = Caller(engine, conf, self.workshop.slot)
         here = self.workshop.plugins if known_here else []
         judge = Judge(engine, caller, here, narrowing, 2**20)
         self.reconciler = Reconciler(engine, self.transport, judge, in_hand)
