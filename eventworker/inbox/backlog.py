@@ -32,6 +32,7 @@ from sqlalchemy import (
     UniqueConstraint,
     and_,
     delete,
+    exists,
     insert,
     select,
     update,
@@ -213,6 +214,21 @@ def record_failure(
     state = DEAD if dead else RETRY
     delay = failure.delay or 0.0
     _insert(connection, event_id, [plugin], state, 1, failure, delay=delay, event=event)
+
+
+def complete(connection: Connection, event: Event, plugin: int) -> bool:
+    """Give the event to the row of a call that killed its process, if it has none yet; returns
+    whether there was such a row."""
+    bare = select(_delivery.id).where(
+        _delivery.event_id == event.id,
+        _delivery.plugin == plugin,
+        ~exists().where(_event.id == _delivery.event_id),
+    )
+    if connection.scalar(bare) is None:
+        return False
+    store(connection, event)
+    _place(connection, event)
+    return True
 
 
 def _insert(
