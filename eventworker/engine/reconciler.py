@@ -28,6 +28,7 @@ from eventworker.engine.filters import EVERYTHING, Filter, configured
 from eventworker.engine.loader import Discovery
 from eventworker.engine.reconciliation import CLEARLY, Horizon, Judge, Verdict
 from eventworker.engine.service import Service
+from eventworker.engine.slot import Slot
 from eventworker.errors import ConfigError, DatabaseUnavailable, TransportError
 from eventworker.outbox import sent
 from eventworker.outbox.sent import Sent
@@ -178,8 +179,11 @@ def _lost(row: Sent) -> str:
     return _LOST.format(row.republished, row.id)
 
 
-def build_judge(conf: Any, engine: Engine, caller: Caller, found: Discovery) -> Judge:
-    """The judge of this configuration, with the plugins that were found."""
+def build_judge(conf: Any, engine: Engine, slot: Slot, found: Discovery) -> Judge:
+    """The judge of this configuration, with the plugins that were found.
+
+    :param slot: where the daemon sees which plugin is asked.
+    """
 
     def narrowing(name: str) -> Filter:
         try:
@@ -187,7 +191,8 @@ def build_judge(conf: Any, engine: Engine, caller: Caller, found: Discovery) -> 
         except ConfigError:
             return EVERYTHING  # the preflight refuses this
 
-    return Judge(engine, caller, found.loaded, narrowing, conf.notifications.max_event_bytes)
+    caller, longest = Caller(engine, conf, slot), conf.notifications.max_event_bytes
+    return Judge(engine, caller, slot, found.loaded, narrowing, longest)
 
 
 def in_hand(conf: Any) -> float:
@@ -205,7 +210,7 @@ def run(conf: Any, child: Child) -> None:
         return
     transport = transports.build(conf, engine)
     child.at_stop(transport.interrupt)
-    judge = build_judge(conf, engine, Caller(engine, conf, child.slot), found)
+    judge = build_judge(conf, engine, child.slot, found)
     reconciler = Reconciler(engine, transport, judge, in_hand(conf), lambda: child.stopping)
     failures, reporter = 0, Reporter()
     try:
@@ -220,7 +225,6 @@ def run(conf: Any, child: Child) -> None:
                 failures += 1
                 if failures > 1:  # the first may be a deadlock with another host's reconciler
                     reconciler.horizon.forget()
-            child.slot.leave()
             pause = min(_EVERY, max(0.2, conf.outbox.reconcile_after / 4))
             child.wait(pause * random.uniform(0.75, 1.25))
     finally:

@@ -20,9 +20,11 @@ from eventworker.db import short_transaction
 from eventworker.engine.attempt import Caller, End
 from eventworker.engine.filters import Filter
 from eventworker.engine.loader import Loaded
+from eventworker.engine.slot import Slot
 from eventworker.errors import DecodeError
 from eventworker.event import Event, decode
-from eventworker.inbox import claims, registry
+from eventworker.inbox import registry
+from eventworker.inbox.outcomes import outcomes_of
 from eventworker.inbox.registry import Registered
 from eventworker.outbox import sent
 from eventworker.outbox.sent import Sent
@@ -78,11 +80,13 @@ class Verdict(enum.Enum):
 class Judge:
     """Finds out how far events have come, asking filters and ``wants()`` as a consumer does.
 
+    :param slot: the caller's: an event that was asked about is in nobody's call any more.
     :param narrowing: what the configuration says of a plugin that is not loaded here, by name.
     """
 
     engine: Engine
     caller: Caller
+    slot: Slot
     loaded: Sequence[Loaded]
     narrowing: Callable[[str], Filter]
     max_event_bytes: int
@@ -95,7 +99,7 @@ class Judge:
         ids = [row.id for row in rows]
         with short_transaction(self.engine) as connection:
             known = [each for each in registry.read(connection) if each.state == registry.ON]
-            outcomes = claims.plugins_with_outcome(connection, ids)
+            outcomes = outcomes_of(connection, ids)
             owed = {row.id: [each for each in known if _is_owed(row, each)] for row in rows}
             open_ids = [
                 row.id
@@ -148,6 +152,7 @@ class Judge:
         if known.is_paused:
             return True  # nothing of it is called, and whoever dispatches the event keeps it
         result = self.caller.ask(plugin, known.number, event, attempt=1)
+        self.slot.leave()
         # One that fails is owed the event: where it is dispatched, that is an attempt.
         return result is None or result.end is not End.UNWANTED
 

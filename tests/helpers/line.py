@@ -52,7 +52,7 @@ class Line:
         conf = configuration(notifications={"driver": "rabbit"})
         caller = Caller(engine, conf, self.workshop.slot)
         here = self.workshop.plugins if known_here else []
-        judge = Judge(engine, caller, here, narrowing, 2**20)
+        judge = Judge(engine, caller, self.workshop.slot, here, narrowing, 2**20)
         self.reconciler = Reconciler(engine, self.transport, judge, in_hand)
 
     def plugins_are_older_by(self, age: timedelta) -> None:

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, select
 
-from eventworker.db import clock, short_transaction
+from eventworker.db import Failure, clock, short_transaction
 from eventworker.engine.filters import Filter
 from eventworker.engine.reconciler import LIMIT, Tally
 from eventworker.engine.reconciliation import Horizon
 from eventworker.event import Event
-from eventworker.inbox import registry
+from eventworker.inbox import estate, registry
 from eventworker.outbox import sent
 from eventworker.outbox.table import LOST, READY, SENT
 from tests.helpers.databases import effects, outbox_states
@@ -218,6 +218,33 @@ def test_a_condition_that_fails_does_not_lose_the_event(
     line.publish()
     line.consume()  # now it has a row, and its attempts are counted there
     assert line.look() == Tally(handled=1)
+
+
+def test_an_attempt_that_nobody_can_repeat_is_no_outcome(
+    engine: Engine, make_line: Callable[..., Line], vhost: Vhost
+) -> None:
+    """The call killed its consumer, and then the broker lost the delivery."""
+    line = make_line(engine, Plugin("alpha"))
+    (event,) = line.send(*stories(1))
+    with channel_at(vhost) as channel:
+        channel.queue_purge(QUEUE)
+    with short_transaction(engine) as connection:
+        estate.blame(connection, event.id, 1, Failure("killed", delay=0.0), "host/1/99")
+    assert line.look() == Tally(republished=1)
+    line.publish()
+    line.consume()
+    assert line.workshop.runner.run_due() == 1
+    assert line.look() == Tally(handled=1)
+    assert effects(engine) == ["alpha"]
+
+
+def test_a_reconciler_that_dies_between_two_events_is_nobodys_fault(
+    sqlite_engine: Engine, make_line: Callable[..., Line]
+) -> None:
+    line = make_line(sqlite_engine, Plugin("alpha", wants=lambda event: True))
+    line.send(*stories(1))
+    assert line.reconciler.look() == Tally(waiting=1)
+    assert line.workshop.slot.read() is None
 
 
 def test_a_plugin_that_came_after_the_event_is_not_owed_it(
