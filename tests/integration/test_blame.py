@@ -63,7 +63,9 @@ def test_a_first_call_that_killed_its_process_is_made_again_though_the_event_nev
     config.plugin_group(conf, "culprit")
     conf.set_override("backoff", 0.0, group="plugin:culprit")
     with Session(engine) as session, session.begin():
-        event = outbox.record(session, make_event(traceparent=TRACEPARENT, resource_id=1), ordered=True)
+        event = outbox.record(
+            session, make_event(traceparent=TRACEPARENT, resource_id=1), ordered=True
+        )
     settle(conf, event.id)
 
     def claimed() -> list[backlog.Due]:
