@@ -93,7 +93,7 @@ class Reconciler:
         """
         now = self._now()
         if self._taken is not None:
-            # The queue is first in, first out: what was sent clearly before one that has an outcome
+            # The queue is first in, first out: what was sent clearly before one that was delivered
             # has left it too. That serves where the queue never runs empty.
             self.horizon.note(now, self._taken - CLEARLY)
         if self._queue_is_empty():
@@ -152,7 +152,7 @@ class Reconciler:
         again = [row for row in gone if row.republished < LIMIT]
         given_up = [row for row in gone if row.republished >= LIMIT]
         waiting = [row for row in of[Verdict.LACKING] if row not in gone]
-        done = [*of[Verdict.HANDLED], *of[Verdict.UNWANTED]]
+        done = [*of[Verdict.HANDLED], *of[Verdict.KEPT], *of[Verdict.UNWANTED]]
         tally.handled += len(done)
         tally.waiting += len(waiting)
         tally.unsure += len(of[Verdict.UNSURE])

@@ -24,10 +24,14 @@ from eventworker.engine.slot import Slot
 from eventworker.errors import DecodeError
 from eventworker.event import Event, decode
 from eventworker.inbox import registry
+from eventworker.inbox.claims import Outcome
 from eventworker.inbox.outcomes import outcomes_of
 from eventworker.inbox.registry import Registered
 from eventworker.outbox import sent
 from eventworker.outbox.sent import Sent
+
+#: The outcomes that as a rule come of a delivery.
+_OF_A_DELIVERY = {Outcome.DONE, Outcome.SKIPPED, Outcome.DEAD}
 
 #: What is dated by more than this apart has also happened in that order: a row is dated after the
 #: broker's confirm, which the relay waits for up to 30 s, and consumers know a new plugin later.
@@ -67,8 +71,11 @@ class Horizon:
 class Verdict(enum.Enum):
     """How far a sent event has come."""
 
-    #: Each plugin that it is owed to has an outcome, and there is one at least.
+    #: Each plugin that it is owed to has an outcome, and one at least is of a delivery.
     HANDLED = "handled"
+    #: Each has an outcome, but none that shows that the event has left the queue: a backfill owes
+    #: what still waits there, an erasure discards it, and a reconciler may die of asking about it.
+    KEPT = "kept"
     #: It is owed to nobody, so it leaves no trace where it is dispatched.
     UNWANTED = "unwanted"
     LACKING = "lacking"
@@ -112,7 +119,8 @@ class Judge:
             lacking = [each for each in owed[row.id] if each.number not in outcomes[row.id]]
             verdict = self._without(bodies.get(row.id), lacking)
             if verdict is Verdict.UNWANTED and len(lacking) < len(owed[row.id]):
-                verdict = Verdict.HANDLED
+                came = not _OF_A_DELIVERY.isdisjoint(outcomes[row.id].values())
+                verdict = Verdict.HANDLED if came else Verdict.KEPT
             verdicts[row.id] = verdict
         return verdicts
 

@@ -13,7 +13,8 @@ from eventworker.engine.filters import Filter
 from eventworker.engine.reconciler import LIMIT, Tally
 from eventworker.engine.reconciliation import Horizon
 from eventworker.event import Event
-from eventworker.inbox import estate, registry
+from eventworker.inbox import backlog, estate, registry
+from eventworker.inbox.claims import Outcome, note
 from eventworker.outbox import sent
 from eventworker.outbox.table import LOST, READY, SENT
 from tests.helpers.databases import effects, outbox_states
@@ -180,6 +181,35 @@ def test_what_was_sent_about_when_a_handled_event_was_proves_nothing(
     line.sent_earlier(timedelta(seconds=100), second)
     line.sent_earlier(timedelta(seconds=80), first)
     assert line.look() == Tally(handled=1, waiting=1)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "proves"),
+    [
+        (Outcome.PENDING, False),
+        (Outcome.RETRY, False),
+        (Outcome.DISCARDED, False),
+        (Outcome.DONE, True),
+        (Outcome.SKIPPED, True),
+        (Outcome.DEAD, True),
+    ],
+)
+def test_an_outcome_that_needs_no_delivery_does_not_prove_that_the_event_has_left_the_queue(
+    sqlite_engine: Engine, make_line: Callable[..., Line], outcome: Outcome, proves: bool
+) -> None:
+    """A backfill owes the plugin what still waits, an erasure discards it, and a call is blamed
+    that the reconciler itself died in."""
+    line = make_line(sqlite_engine, Plugin("alpha"))
+    (first,) = line.send(*stories(1))
+    (second,) = line.send(*stories(1))
+    line.sent_earlier(timedelta(minutes=30), first)
+    with short_transaction(sqlite_engine) as connection:
+        backlog.store(connection, second)
+        note(connection, second.id, [1], outcome)
+    if proves:
+        assert line.look() == Tally(handled=1, republished=1)
+    else:
+        assert line.look() == Tally(handled=1, waiting=1)
 
 
 def test_an_event_that_nobody_wants_proves_nothing_and_is_not_published_again(
