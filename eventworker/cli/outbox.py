@@ -164,7 +164,7 @@ def _reconcile(arguments: argparse.Namespace) -> int:
         reconciler = Reconciler(engine, transport, judge, in_hand(loaded))
         with short_transaction(engine) as connection:
             before = sent.now(connection) - _FRESH
-        tally = reconciler.sweep(before, dry_run=dry_run, most=None)
+        tally = reconciler.sweep(before, dry_run=dry_run, forced=arguments.force, most=None)
     number = tally.republished
     if number and not dry_run:
         audit.info("outbox reconciled: %d", number, extra={"user": user()})

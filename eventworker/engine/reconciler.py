@@ -117,6 +117,7 @@ class Reconciler:
         *,
         until: datetime | None = None,
         dry_run: bool = False,
+        forced: bool = False,
         most: int | None = _MOST,
     ) -> Tally:
         """Look at what is not known to be handled.
@@ -124,6 +125,7 @@ class Reconciler:
         :param before: what was sent before this and has no outcome is lost; None for nothing.
         :param until: look only at what is due by then, and put off what has no outcome yet.
         :param dry_run: only count.
+        :param forced: they may wait in the queue all the same, so none is given up on.
         :param most: end after about so many that are published again; None for no limit.
         """
         tally, last = Tally(), None
@@ -133,7 +135,7 @@ class Reconciler:
             if not rows:
                 break
             last = rows[-1]
-            self._settle(rows, before, until, dry_run, tally)
+            self._settle(rows, before, until, dry_run, forced, tally)
             if most is not None and tally.republished >= most:
                 break
         return tally
@@ -144,13 +146,14 @@ class Reconciler:
         before: datetime | None,
         until: datetime | None,
         dry_run: bool,
+        forced: bool,
         tally: Tally,
     ) -> None:
         verdicts = self._judge.judge(rows)
         of = {each: [row for row in rows if verdicts[row.id] is each] for each in Verdict}
         gone = [row for row in of[Verdict.LACKING] if before is not None and row.sent_at < before]
-        again = [row for row in gone if row.republished < LIMIT]
-        given_up = [row for row in gone if row.republished >= LIMIT]
+        again = [row for row in gone if forced or row.republished < LIMIT]
+        given_up = [row for row in gone if row not in again]
         waiting = [row for row in of[Verdict.LACKING] if row not in gone]
         done = [*of[Verdict.HANDLED], *of[Verdict.KEPT], *of[Verdict.UNWANTED]]
         tally.handled += len(done)
@@ -162,7 +165,7 @@ class Reconciler:
             return
         with short_transaction(self._engine) as connection:
             sent.handled(connection, done)
-            republished = sent.republish(connection, again)
+            republished = sent.republish(connection, again, counted=not forced)
             lost = [row for row in given_up if sent.give_up(connection, row, _lost(row))]
             if until is not None:
                 sent.postpone(connection, [*waiting, *of[Verdict.UNSURE]], until)
