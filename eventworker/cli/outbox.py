@@ -18,7 +18,6 @@ from eventworker.cli.database import engine_of
 from eventworker.cli.logs import AUDIT
 from eventworker.db import short_transaction
 from eventworker.engine import timelimit
-from eventworker.engine.attempt import Caller
 from eventworker.engine.loader import check_databases, discover
 from eventworker.engine.reconciler import Reconciler, build_judge, in_hand
 from eventworker.engine.slot import Slot
@@ -161,11 +160,11 @@ def _reconcile(arguments: argparse.Namespace) -> int:
                 _require_empty(transport.depth(_PATIENCE) or 0)
         finally:
             transport.close()
-        judge = build_judge(loaded, engine, Caller(engine, loaded, Slot()), found)
+        judge = build_judge(loaded, engine, Slot(), found)
         reconciler = Reconciler(engine, transport, judge, in_hand(loaded))
         with short_transaction(engine) as connection:
             before = sent.now(connection) - _FRESH
-        tally = reconciler.sweep(before, dry_run=dry_run, most=None)
+        tally = reconciler.sweep(before, dry_run=dry_run, forced=arguments.force, most=None)
     number = tally.republished
     if number and not dry_run:
         audit.info("outbox reconciled: %d", number, extra={"user": user()})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection, select
 
@@ -18,10 +19,11 @@ from eventworker.engine.attempt import failure_after
 from eventworker.engine.child import Child
 from eventworker.engine.loader import Loaded
 from eventworker.engine.slot import Call
-from eventworker.errors import DatabaseUnavailable
-from eventworker.inbox import estate
+from eventworker.errors import DatabaseUnavailable, DecodeError
+from eventworker.event import Event
+from eventworker.inbox import backlog, estate
 from eventworker.inbox.registry import plugin_table
-from eventworker.outbox import queue
+from eventworker.outbox import queue, sent
 
 log = logging.getLogger(__name__)
 
@@ -62,8 +64,19 @@ def _blame(conf: Any, connection: Connection, call: Call, owner: str, cause: str
     else:
         attempts = estate.attempts_of(connection, call.event_id, call.plugin, owner)
         failure = failure_after(loaded, max(attempts, 1), cause)
-        estate.blame(connection, call.event_id, call.plugin, failure, owner)
+        event = _known(connection, call.event_id)
+        estate.blame(connection, call.event_id, call.plugin, failure, owner, event)
     log.error("%s", cause, extra=fields)
+
+
+def _known(connection: Connection, event_id: UUID) -> Event | None:
+    """The event as the outbox has it. It may never be delivered again: a broker may have lost it,
+    and a reconciler asks about events that nobody has in hand."""
+    row = sent.messages(connection, [event_id]).get(event_id)
+    try:
+        return None if row is None else backlog.stored_event(row)
+    except DecodeError:
+        return None  # a consumer puts it into the quarantine
 
 
 def _limits(conf: Any, connection: Connection, number: int) -> Loaded:

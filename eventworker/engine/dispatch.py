@@ -171,6 +171,11 @@ class Dispatcher:
             left.waiting.append((number, plugin))
         elif result.end is End.UNWANTED and plugin.ordered and event.seq is not None:
             left.skipped.append(number)
+        elif result.end is End.SEEN:
+            # Perhaps only as a call that killed its process: who wrote that down knew the event's
+            # id alone, and has left the rest to this delivery.
+            with short_transaction(self._engine) as connection:
+                left.to_us |= backlog.complete(connection, event, number)
         elif result.failure is not None:
             reached("outcome.before")
             with short_transaction(self._engine) as connection:

@@ -15,6 +15,7 @@ from sqlalchemy import (
     bindparam,
     delete,
     exists,
+    func,
     or_,
     select,
 )
@@ -30,29 +31,36 @@ from eventworker.inbox.claims import Outcome, inbox_table
 from eventworker.inbox.cursor import cursor_table
 from eventworker.inbox.quarantine import quarantine_table
 from eventworker.outbox.table import DEAD as OUTBOX_DEAD
-from eventworker.outbox.table import LOST, SENT, outbox_table
+from eventworker.outbox.table import LOST, READY, outbox_table
 
 log = logging.getLogger(__name__)
 
 _BITE = 2000
 _DAY = 86400.0
+#: Ids in a line of the log.
+_NAMED = 5
+
+_outbox = outbox_table.c
 
 
 def overdue(options: Any) -> Iterator[tuple[Table, ColumnElement[bool]]]:
     """Each table with the condition under which its rows may go, in the order of deletion."""
-    outbox, inbox = outbox_table.c, inbox_table.c
+    inbox = inbox_table.c
     delivery, event = delivery_table.c, event_table.c
     dead = clock(-options.dead_days * _DAY)
     inbox_days = clock(-options.inbox_days * _DAY)
+    # Longer only what nobody was given: that does no harm by coming back late.
+    unpublished = and_(_outbox.state == OUTBOX_DEAD, _outbox.sent_at.is_(None))
     yield (
         outbox_table,
-        # Not the dead: nobody was given them, so they do no harm by coming back late.
-        or_(
-            and_(
-                outbox.state.in_((SENT, LOST)),
-                outbox.settled_at < clock(-options.outbox_days * _DAY),
+        # Not IN, here and below: SQLAlchemy has no such list in a statement for many rows, see
+        # _bite.
+        and_(
+            _outbox.state != READY,
+            or_(
+                and_(~unpublished, _outbox.settled_at < clock(-options.outbox_days * _DAY)),
+                and_(unpublished, _outbox.settled_at < dead),
             ),
-            and_(outbox.state == OUTBOX_DEAD, outbox.settled_at < dead),
         ),
     )
     yield delivery_table, and_(delivery.state == DEAD, delivery.due_at < dead)
@@ -76,7 +84,6 @@ def overdue(options: Any) -> Iterator[tuple[Table, ColumnElement[bool]]]:
         inbox_table,
         and_(
             inbox.at < inbox_days,
-            # Not NOT IN: SQLAlchemy has no such list in a statement for many rows, see _bite.
             inbox.outcome != int(Outcome.PENDING),
             inbox.outcome != int(Outcome.RETRY),
             ~exists().where(delivery.event_id == inbox.event_id, delivery.plugin == inbox.plugin),
@@ -102,6 +109,8 @@ def clean(engine: Engine, options: Any) -> dict[str, int]:
     """
     deleted: dict[str, int] = {}
     for table, condition in overdue(options):
+        if table is outbox_table:
+            _tell_unhandled(engine, condition)
         while True:
             with short_transaction(engine) as connection:
                 gone = _bite(connection, table, condition)
@@ -109,6 +118,26 @@ def clean(engine: Engine, options: Any) -> dict[str, int]:
             if gone < _BITE:
                 break
     return deleted
+
+
+def _tell_unhandled(engine: Engine, condition: ColumnElement[bool]) -> None:
+    """Say which of the outbox's overdue events are deleted although nobody has ever found them
+    handled: with their bodies goes the last chance to publish them again."""
+    unhandled = and_(condition, or_(_outbox.state == LOST, _outbox.check_at.is_not(None)))
+    with short_transaction(engine) as connection:
+        number = connection.scalar(select(func.count()).select_from(outbox_table).where(unhandled))
+        if not number:
+            return
+        ids = connection.scalars(
+            select(_outbox.id).where(unhandled).order_by(_outbox.id).limit(_NAMED)
+        ).all()
+    log.error(
+        "%d events are deleted that were never known to be handled, since they are older than "
+        "outbox_days: %s%s",
+        number,
+        ", ".join(map(str, ids)),
+        ", ..." if number > len(ids) else "",
+    )
 
 
 def _bite(connection: Connection, table: Table, condition: ColumnElement[bool]) -> int:

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, delete, false, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, false, or_, select, tuple_
 
 from eventworker.db import clock, in_call
 from eventworker.effects.table import IS_OPEN as EFFECT_IS_OPEN
 from eventworker.effects.table import effect_table, shared_table
 from eventworker.inbox.backlog import IS_OPEN, delivery_table, event_table
-from eventworker.outbox.table import READY, outbox_table
+from eventworker.outbox.table import READY, SENT, outbox_table
 
 _delivery, _outbox, _effect = delivery_table.c, outbox_table.c, effect_table.c
 
@@ -60,7 +60,11 @@ PLACES = (
         outbox_table,
         _outbox.id,
         body=_outbox.body,
-        waits=_outbox.state == READY,
+        # Nobody looks again at what was sent and has no check_at: it is handled, or, without a
+        # reconciler, it has to be taken for that.
+        waits=or_(
+            _outbox.state == READY, and_(_outbox.state == SENT, _outbox.check_at.is_not(None))
+        ),
         held=and_(_outbox.state == READY, _outbox.leased_until > clock()),
     ),
 )

@@ -28,6 +28,7 @@ from eventworker.engine.filters import EVERYTHING, Filter, configured
 from eventworker.engine.loader import Discovery
 from eventworker.engine.reconciliation import CLEARLY, Horizon, Judge, Verdict
 from eventworker.engine.service import Service
+from eventworker.engine.slot import Slot
 from eventworker.errors import ConfigError, DatabaseUnavailable, TransportError
 from eventworker.outbox import sent
 from eventworker.outbox.sent import Sent
@@ -92,7 +93,7 @@ class Reconciler:
         """
         now = self._now()
         if self._taken is not None:
-            # The queue is first in, first out: what was sent clearly before one that has an outcome
+            # The queue is first in, first out: what was sent clearly before one that was delivered
             # has left it too. That serves where the queue never runs empty.
             self.horizon.note(now, self._taken - CLEARLY)
         if self._queue_is_empty():
@@ -116,6 +117,7 @@ class Reconciler:
         *,
         until: datetime | None = None,
         dry_run: bool = False,
+        forced: bool = False,
         most: int | None = _MOST,
     ) -> Tally:
         """Look at what is not known to be handled.
@@ -123,6 +125,7 @@ class Reconciler:
         :param before: what was sent before this and has no outcome is lost; None for nothing.
         :param until: look only at what is due by then, and put off what has no outcome yet.
         :param dry_run: only count.
+        :param forced: they may wait in the queue all the same, so none is given up on.
         :param most: end after about so many that are published again; None for no limit.
         """
         tally, last = Tally(), None
@@ -132,7 +135,7 @@ class Reconciler:
             if not rows:
                 break
             last = rows[-1]
-            self._settle(rows, before, until, dry_run, tally)
+            self._settle(rows, before, until, dry_run, forced, tally)
             if most is not None and tally.republished >= most:
                 break
         return tally
@@ -143,15 +146,16 @@ class Reconciler:
         before: datetime | None,
         until: datetime | None,
         dry_run: bool,
+        forced: bool,
         tally: Tally,
     ) -> None:
         verdicts = self._judge.judge(rows)
         of = {each: [row for row in rows if verdicts[row.id] is each] for each in Verdict}
         gone = [row for row in of[Verdict.LACKING] if before is not None and row.sent_at < before]
-        again = [row for row in gone if row.republished < LIMIT]
-        given_up = [row for row in gone if row.republished >= LIMIT]
+        again = [row for row in gone if forced or row.republished < LIMIT]
+        given_up = [row for row in gone if row not in again]
         waiting = [row for row in of[Verdict.LACKING] if row not in gone]
-        done = [*of[Verdict.HANDLED], *of[Verdict.UNWANTED]]
+        done = [*of[Verdict.HANDLED], *of[Verdict.KEPT], *of[Verdict.UNWANTED]]
         tally.handled += len(done)
         tally.waiting += len(waiting)
         tally.unsure += len(of[Verdict.UNSURE])
@@ -161,7 +165,7 @@ class Reconciler:
             return
         with short_transaction(self._engine) as connection:
             sent.handled(connection, done)
-            republished = sent.republish(connection, again)
+            republished = sent.republish(connection, again, counted=not forced)
             lost = [row for row in given_up if sent.give_up(connection, row, _lost(row))]
             if until is not None:
                 sent.postpone(connection, [*waiting, *of[Verdict.UNSURE]], until)
@@ -178,8 +182,11 @@ def _lost(row: Sent) -> str:
     return _LOST.format(row.republished, row.id)
 
 
-def build_judge(conf: Any, engine: Engine, caller: Caller, found: Discovery) -> Judge:
-    """The judge of this configuration, with the plugins that were found."""
+def build_judge(conf: Any, engine: Engine, slot: Slot, found: Discovery) -> Judge:
+    """The judge of this configuration, with the plugins that were found.
+
+    :param slot: where the daemon sees which plugin is asked.
+    """
 
     def narrowing(name: str) -> Filter:
         try:
@@ -187,7 +194,8 @@ def build_judge(conf: Any, engine: Engine, caller: Caller, found: Discovery) -> 
         except ConfigError:
             return EVERYTHING  # the preflight refuses this
 
-    return Judge(engine, caller, found.loaded, narrowing, conf.notifications.max_event_bytes)
+    caller, longest = Caller(engine, conf, slot), conf.notifications.max_event_bytes
+    return Judge(engine, caller, slot, found.loaded, narrowing, longest)
 
 
 def in_hand(conf: Any) -> float:
@@ -205,7 +213,7 @@ def run(conf: Any, child: Child) -> None:
         return
     transport = transports.build(conf, engine)
     child.at_stop(transport.interrupt)
-    judge = build_judge(conf, engine, Caller(engine, conf, child.slot), found)
+    judge = build_judge(conf, engine, child.slot, found)
     reconciler = Reconciler(engine, transport, judge, in_hand(conf), lambda: child.stopping)
     failures, reporter = 0, Reporter()
     try:
@@ -220,7 +228,6 @@ def run(conf: Any, child: Child) -> None:
                 failures += 1
                 if failures > 1:  # the first may be a deadlock with another host's reconciler
                     reconciler.horizon.forget()
-            child.slot.leave()
             pause = min(_EVERY, max(0.2, conf.outbox.reconcile_after / 4))
             child.wait(pause * random.uniform(0.75, 1.25))
     finally:

@@ -20,12 +20,18 @@ from eventworker.db import short_transaction
 from eventworker.engine.attempt import Caller, End
 from eventworker.engine.filters import Filter
 from eventworker.engine.loader import Loaded
+from eventworker.engine.slot import Slot
 from eventworker.errors import DecodeError
 from eventworker.event import Event, decode
-from eventworker.inbox import claims, registry
+from eventworker.inbox import registry
+from eventworker.inbox.claims import Outcome
+from eventworker.inbox.outcomes import outcomes_of
 from eventworker.inbox.registry import Registered
 from eventworker.outbox import sent
 from eventworker.outbox.sent import Sent
+
+#: The outcomes that as a rule come of a delivery.
+_OF_A_DELIVERY = {Outcome.DONE, Outcome.SKIPPED, Outcome.DEAD}
 
 #: What is dated by more than this apart has also happened in that order: a row is dated after the
 #: broker's confirm, which the relay waits for up to 30 s, and consumers know a new plugin later.
@@ -65,8 +71,11 @@ class Horizon:
 class Verdict(enum.Enum):
     """How far a sent event has come."""
 
-    #: Each plugin that it is owed to has an outcome, and there is one at least.
+    #: Each plugin that it is owed to has an outcome, and one at least is of a delivery.
     HANDLED = "handled"
+    #: Each has an outcome, but none that shows that the event has left the queue: a backfill owes
+    #: what still waits there, an erasure discards it, and a reconciler may die of asking about it.
+    KEPT = "kept"
     #: It is owed to nobody, so it leaves no trace where it is dispatched.
     UNWANTED = "unwanted"
     LACKING = "lacking"
@@ -78,11 +87,13 @@ class Verdict(enum.Enum):
 class Judge:
     """Finds out how far events have come, asking filters and ``wants()`` as a consumer does.
 
+    :param slot: the caller's: an event that was asked about is in nobody's call any more.
     :param narrowing: what the configuration says of a plugin that is not loaded here, by name.
     """
 
     engine: Engine
     caller: Caller
+    slot: Slot
     loaded: Sequence[Loaded]
     narrowing: Callable[[str], Filter]
     max_event_bytes: int
@@ -95,7 +106,7 @@ class Judge:
         ids = [row.id for row in rows]
         with short_transaction(self.engine) as connection:
             known = [each for each in registry.read(connection) if each.state == registry.ON]
-            outcomes = claims.plugins_with_outcome(connection, ids)
+            outcomes = outcomes_of(connection, ids)
             owed = {row.id: [each for each in known if _is_owed(row, each)] for row in rows}
             open_ids = [
                 row.id
@@ -108,7 +119,8 @@ class Judge:
             lacking = [each for each in owed[row.id] if each.number not in outcomes[row.id]]
             verdict = self._without(bodies.get(row.id), lacking)
             if verdict is Verdict.UNWANTED and len(lacking) < len(owed[row.id]):
-                verdict = Verdict.HANDLED
+                came = not _OF_A_DELIVERY.isdisjoint(outcomes[row.id].values())
+                verdict = Verdict.HANDLED if came else Verdict.KEPT
             verdicts[row.id] = verdict
         return verdicts
 
@@ -148,6 +160,7 @@ class Judge:
         if known.is_paused:
             return True  # nothing of it is called, and whoever dispatches the event keeps it
         result = self.caller.ask(plugin, known.number, event, attempt=1)
+        self.slot.leave()
         # One that fails is owed the event: where it is dispatched, that is an attempt.
         return result is None or result.end is not End.UNWANTED
 

@@ -32,6 +32,7 @@ from sqlalchemy import (
     UniqueConstraint,
     and_,
     delete,
+    exists,
     insert,
     select,
     update,
@@ -175,24 +176,33 @@ def park(connection: Connection, event: Event, plugins: Sequence[int], delay: fl
     store(connection, event)
     owed = note(connection, event.id, list(plugins), Outcome.PENDING)
     _insert(connection, event.id, owed, PENDING, delay=delay, event=event)
-    if event.seq is not None and len(owed) < len(plugins):
-        _place(connection, event)
+    if len(owed) < len(plugins):
+        _was_known(connection, event)
 
 
-def _place(connection: Connection, event: Event) -> None:
-    """Give its place to a row that was written when only the event's id was known: that of a call
-    that killed its process. What comes after it waits for it."""
-    connection.execute(
-        update(delivery_table)
-        .where(_delivery.event_id == event.id, _delivery.seq.is_(None))
-        .values(stream=event.stream, seq=event.seq)
-    )
+def _was_known(connection: Connection, event: Event) -> None:
+    """See to an event that is stored now and had an outcome before.
+
+    A row that was written when only its id was known, that of a call that killed its process, gets
+    its place: what comes after it waits for it. And where no row needs the body, it does not stay:
+    the event may have been erased since. It is stored first all the same, since its row is what an
+    erasure and a consumer wait for each other at.
+    """
+    if event.seq is not None:
+        connection.execute(
+            update(delivery_table)
+            .where(_delivery.event_id == event.id, _delivery.seq.is_(None))
+            .values(stream=event.stream, seq=event.seq)
+        )
+    unneeded = ~exists().where(_delivery.event_id == _event.id)
+    connection.execute(delete(event_table).where(_event.id == event.id, unneeded))
 
 
 def fail_first(connection: Connection, event: Event, plugin: int, failure: Failure) -> None:
     """Record that the call at the event's arrival failed."""
     store(connection, event)
-    record_failure(connection, event.id, plugin, failure, event)
+    if not record_failure(connection, event.id, plugin, failure, event):
+        _was_known(connection, event)
 
 
 def record_failure(
@@ -201,18 +211,36 @@ def record_failure(
     plugin: int,
     failure: Failure,
     event: Event | None = None,
-) -> None:
+) -> bool:
     """Record one failed attempt, even if the event's body is not stored here yet.
 
     The row of a call that killed its process is written before the event arrives again; until then
     there is nothing to call the plugin with, and :func:`claim` passes it over.
+
+    :returns: False when it was handled, or counted, by somebody else in the meantime.
     """
     dead = failure.delay is None
     if not note(connection, event_id, [plugin], Outcome.DEAD if dead else Outcome.RETRY):
-        return  # handled, or counted, by somebody else in the meantime
+        return False
     state = DEAD if dead else RETRY
     delay = failure.delay or 0.0
     _insert(connection, event_id, [plugin], state, 1, failure, delay=delay, event=event)
+    return True
+
+
+def complete(connection: Connection, event: Event, plugin: int) -> bool:
+    """Give the event to the row of a call that killed its process, if it has none yet; returns
+    whether there was such a row."""
+    bare = select(_delivery.id).where(
+        _delivery.event_id == event.id,
+        _delivery.plugin == plugin,
+        ~exists().where(_event.id == _delivery.event_id),
+    )
+    if connection.scalar(bare) is None:
+        return False
+    store(connection, event)
+    _was_known(connection, event)
+    return True
 
 
 def _insert(

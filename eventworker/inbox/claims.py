@@ -7,7 +7,7 @@ the event is owed to has its row; a second delivery finds the row and skips.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -201,17 +201,6 @@ def _connected(engine: Engine) -> Iterator[Connection]:
                     f"the connection was lost: {first_line(error)}"
                 ) from error
             raise
-
-
-def plugins_with_outcome(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, set[int]]:
-    """For each of these events the plugins that have a row, however far they have come."""
-    found: dict[UUID, set[int]] = {event_id: set() for event_id in ids}
-    rows = connection.execute(
-        select(_inbox.event_id, _inbox.plugin).where(_inbox.event_id.in_(ids))
-    )
-    for event_id, plugin in rows:
-        found[event_id].add(plugin)
-    return found
 
 
 def set_outcome(connection: Connection, event_id: UUID, plugin: int, outcome: Outcome) -> None:

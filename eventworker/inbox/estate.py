@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import Connection, select, update
 
 from eventworker.db import Failure, clock, failed
+from eventworker.event import Event
 from eventworker.inbox import backlog
 from eventworker.inbox.backlog import IS_OPEN, delivery_table
 from eventworker.inbox.claims import Outcome, set_outcome
@@ -15,7 +16,12 @@ _delivery = delivery_table.c
 
 
 def blame(
-    connection: Connection, event_id: UUID, plugin: int, failure: Failure, owner: str
+    connection: Connection,
+    event_id: UUID,
+    plugin: int,
+    failure: Failure,
+    owner: str,
+    event: Event | None = None,
 ) -> None:
     """Record that a call took its process down, whether it came from the backlog or not.
 
@@ -23,6 +29,7 @@ def blame(
     or one by now that the event's redelivery has made: that is another process's to call.
 
     :param owner: the process that died.
+    :param event: the event, where somebody still has it: the call can be repeated with it then.
     """
     changed = connection.execute(
         update(delivery_table)
@@ -35,7 +42,10 @@ def blame(
         .values(failed(failure))
     )
     if not changed.rowcount:
-        backlog.record_failure(connection, event_id, plugin, failure)
+        if event is None:
+            backlog.record_failure(connection, event_id, plugin, failure)
+        else:
+            backlog.fail_first(connection, event, plugin, failure)
     elif failure.delay is None:
         set_outcome(connection, event_id, plugin, Outcome.DEAD)
 

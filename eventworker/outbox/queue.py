@@ -110,7 +110,13 @@ def bury(connection: Connection, event_id: UUID, error: str) -> None:
     connection.execute(
         update(outbox_table)
         .where(_outbox.id == event_id)
-        .values(state=DEAD, settled_at=clock(), error=error, leased_until=None, owner=None)
+        .values(
+            state=DEAD,
+            settled_at=func.coalesce(_outbox.settled_at, clock()),
+            error=error,
+            leased_until=None,
+            owner=None,
+        )
     )
 
 

@@ -105,14 +105,22 @@ def postpone(connection: Connection, rows: Sequence[Sent], at: datetime) -> None
     )
 
 
-def republish(connection: Connection, rows: Sequence[Sent]) -> int:
-    """Have the relay publish these again; returns how many were still as they were seen."""
+def republish(connection: Connection, rows: Sequence[Sent], *, counted: bool = True) -> int:
+    """Have the relay publish these again; returns how many were still as they were seen.
+
+    :param counted: that is one of the times after which an event is given up; else only that it was
+        published again at all is noted.
+    """
     return sum(
         _changed(
             connection,
             [row for row in rows if row.republished == count],
             count,
-            {"state": READY, "republished": count + 1, "leased_until": None},
+            {
+                "state": READY,
+                "republished": count + 1 if counted else max(count, 1),
+                "leased_until": None,
+            },
         )
         for count in {row.republished for row in rows}
     )

@@ -49,9 +49,10 @@ class Line:
         self.plugins_are_older_by(timedelta(days=1))
         self.transport = RabbitTransport(settings_at(vhost))
         self.relay = Relay(engine, self.transport, 100, "host/1/100", check_in=0.0)
-        caller = Caller(engine, configuration(), self.workshop.slot)
+        conf = configuration(notifications={"driver": "rabbit"})
+        caller = Caller(engine, conf, self.workshop.slot)
         here = self.workshop.plugins if known_here else []
-        judge = Judge(engine, caller, here, narrowing, 2**20)
+        judge = Judge(engine, caller, self.workshop.slot, here, narrowing, 2**20)
         self.reconciler = Reconciler(engine, self.transport, judge, in_hand)
 
     def plugins_are_older_by(self, age: timedelta) -> None:

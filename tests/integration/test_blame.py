@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from eventworker import config, outbox
 from eventworker.db import short_transaction
@@ -19,8 +20,9 @@ from eventworker.outbox import queue
 from tests.helpers.configuration import configuration
 from tests.helpers.databases import deliveries, effects, outcomes, write
 from tests.helpers.effects import Mailer, add, waiting
-from tests.helpers.events import make_event
+from tests.helpers.events import TRACEPARENT, make_event
 from tests.helpers.plugins import Plugin, Workshop, loaded, time_limits
+from tests.servers import wait_until
 
 DEAD = "host/1/666"
 
@@ -52,6 +54,28 @@ def test_a_first_call_that_killed_its_process_is_one_failed_attempt(
     (row,) = deliveries(engine)
     assert (row.event_id, row.plugin, row.state, row.attempts) == (event.id, 1, "retry", 1)
     assert "SIGSEGV" in row.error
+
+
+def test_a_first_call_that_killed_its_process_is_made_again_though_the_event_never_comes_back(
+    engine: Engine, conf: Any
+) -> None:
+    """The broker may have lost the delivery, or the reconciler was the one that died."""
+    config.plugin_group(conf, "culprit")
+    conf.set_override("backoff", 0.0, group="plugin:culprit")
+    with Session(engine) as session, session.begin():
+        event = outbox.record(
+            session, make_event(traceparent=TRACEPARENT, resource_id=1), ordered=True
+        )
+    settle(conf, event.id)
+
+    def claimed() -> list[backlog.Due]:
+        with short_transaction(engine) as connection:
+            return backlog.claim(connection, [1], 10, 60.0, "me")
+
+    (due,) = wait_until(claimed, 10, "it is never due")
+    assert (due.event, due.attempts) == (event, 2)
+    (row,) = deliveries(engine)
+    assert (row.stream, row.seq) == ("story/1", 1)
 
 
 def test_what_else_the_process_had_claimed_is_free_and_uncounted(engine: Engine, conf: Any) -> None:

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Engine, update
 
 from eventworker.db import clock, short_transaction
+from eventworker.engine.reconciler import LIMIT, Tally
 from eventworker.event import Event
 from eventworker.outbox import queue, record
 from eventworker.outbox.table import DEAD, LOST, READY, outbox_table
@@ -102,6 +103,24 @@ def test_by_hand_a_queue_is_not_published_twice_unless_that_is_meant(
     line.publish()
     line.consume()
     assert effects(line.engine) == ["ledger"] * 2
+
+
+def test_by_hand_nothing_that_may_wait_in_the_queue_is_given_up_however_often(
+    line: Line, command: Commands, vhost: Vhost
+) -> None:
+    (event,) = send(line, 1)
+    for _ in range(LIMIT + 1):
+        forced = command("outbox", "reconcile", "--force", "-O", "json").json
+        assert (forced["republished"], forced["lost"]) == (1, 0)
+        line.publish()
+        line.sent_earlier(timedelta(hours=1), event)
+    # Nor has it used up the times that the daemon may do so.
+    with channel_at(vhost) as channel:
+        channel.queue_purge(QUEUE)
+    assert line.look() == Tally(republished=1)
+    line.publish()
+    line.consume()
+    assert effects(line.engine) == ["ledger"]
 
 
 @pytest.mark.parametrize(("state", "name"), [(DEAD, "dead"), (LOST, "lost")])

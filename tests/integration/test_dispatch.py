@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, update
 
-from eventworker.db import clock, short_transaction
+from eventworker.db import Failure, clock, short_transaction
 from eventworker.errors import Reject, Retry
-from eventworker.inbox import anonymous, registry
-from eventworker.inbox.backlog import delivery_table
+from eventworker.inbox import anonymous, estate, registry
+from eventworker.inbox.backlog import delivery_table, event_table
 from eventworker.inbox.claims import Outcome
 from eventworker.inbox.quarantine import quarantine_table
 from tests.helpers.databases import deliveries, effects, outcomes, rows
@@ -37,6 +37,32 @@ def ends(engine: Engine) -> dict[int, Outcome]:
 def make_due(engine: Engine) -> None:
     with short_transaction(engine) as connection:
         connection.execute(update(delivery_table).values(due_at=clock(-1.0)))
+
+
+@pytest.mark.parametrize("delay", [0.0, None])
+def test_an_event_that_comes_for_the_first_time_after_its_call_was_blamed_is_kept_for_it(
+    engine: Engine, delay: float | None
+) -> None:
+    """Who died was the reconciler, or the broker has lost the delivery and got it anew."""
+    plugin = Plugin("a")
+    shop = Workshop(engine, loaded(plugin))
+    event = make_event()
+    with short_transaction(engine) as connection:
+        estate.blame(connection, event.id, 1, Failure("killed", delay=delay), "host/1/99")
+    assert shop.runner.run_due() == 0
+    shop.dispatch(event)
+    (kept,) = rows(engine, event_table)
+    assert kept.body == event.encode()
+    assert shop.runner.run_due() == int(delay is not None)
+    assert plugin.calls == int(delay is not None)
+
+
+def test_a_duplicate_of_what_is_done_leaves_no_body(engine: Engine) -> None:
+    shop = Workshop(engine, loaded(Plugin("a")))
+    event = make_event()
+    shop.dispatch(event)
+    shop.dispatch(event)
+    assert rows(engine, event_table) == deliveries(engine) == []
 
 
 def test_one_plugins_failure_does_not_touch_the_other(engine: Engine) -> None:

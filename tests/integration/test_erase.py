@@ -87,6 +87,14 @@ def ready(engine: Engine, event: Event) -> Event:
     return event
 
 
+def confirmed(engine: Engine, event: Event) -> Event:
+    """The broker has it, and nobody has looked yet whether it was handled."""
+    ready(engine, event)
+    with short_transaction(engine) as connection:
+        queue.settle(connection, [event.id], check_in=300.0)
+    return event
+
+
 def failed(engine: Engine, event: Event, delay: float | None = None) -> Event:
     with short_transaction(engine) as connection:
         said = f"it broke: {event.resource_after}"
@@ -150,7 +158,9 @@ def test_an_erased_event_that_comes_again_is_not_handled_again(engine: Engine) -
     assert effects(engine) == ["done", "done"]
 
 
-@pytest.mark.parametrize("make", [ready, lambda engine, event: failed(engine, event, 60.0)])
+@pytest.mark.parametrize(
+    "make", [ready, confirmed, lambda engine, event: failed(engine, event, 60.0)]
+)
 def test_what_is_still_to_be_handled_is_left_and_told(
     engine: Engine, make: Callable[[Engine, Event], Event]
 ) -> None:
@@ -172,12 +182,25 @@ def test_a_dead_letter_of_one_plugin_waits_for_the_other_ones_retry(engine: Engi
 def test_open_work_can_be_erased_too_and_is_discarded(engine: Engine) -> None:
     waiting_one = ready(engine, by_ada())
     retrying = failed(engine, by_ada(), 60.0)
+    in_the_broker = confirmed(engine, by_ada())
     erased = erase(engine, open_too=True)
     assert CANARY not in everything(engine)
     assert erased.waiting == set()
     # Of the one nobody had heard yet: should it come again, both know that it is over.
-    gone = {(event.id, plugin) for event in (waiting_one, retrying) for plugin in (1, 2)}
+    events = (waiting_one, retrying, in_the_broker)
+    gone = {(event.id, plugin) for event in events for plugin in (1, 2)}
     assert outcomes(engine) == dict.fromkeys(gone, Outcome.DISCARDED)
+
+
+def test_the_body_of_what_was_discarded_is_not_stored_again(engine: Engine) -> None:
+    """It was on its way in the broker, or in a first call, of which no row tells."""
+    event = ready(engine, by_ada())
+    erase(engine, open_too=True)
+    with short_transaction(engine) as connection:
+        backlog.park(connection, event, [1, 2])
+        backlog.fail_first(connection, event, 1, Failure(str(event.id), delay=0.0))
+    assert CANARY not in everything(engine)
+    assert deliveries(engine) == []
 
 
 @pytest.mark.parametrize("open_too", [False, True])
@@ -209,7 +232,8 @@ def test_a_plugin_that_is_owed_the_event_at_this_moment_keeps_it(engine: Engine)
     if engine.dialect.name == "sqlite":
         pytest.skip("there one transaction writes at a time")
     event = sent(engine, by_ada())
-    failed(engine, event)  # keeps the body in eventworker_event, with a dead letter's row
+    with short_transaction(engine) as connection:
+        backlog.store(connection, event)  # left by a row that is done
     result: list[eraser.Erased] = []
     with engine.begin() as parking:
         backlog.store(parking, event)

@@ -1,5 +1,6 @@
 """What has been kept long enough goes; what somebody may still need stays."""
 
+import logging
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -21,7 +22,7 @@ from eventworker.inbox.backlog import Failure, delivery_table, event_table
 from eventworker.inbox.claims import FirstClaim, Outcome, inbox_table, note, run_once
 from eventworker.inbox.quarantine import quarantine_table
 from eventworker.outbox import queue, record
-from eventworker.outbox.table import outbox_table
+from eventworker.outbox.table import LOST, outbox_table
 from tests.helpers.databases import count, outcomes, rows
 from tests.helpers.effects import Mailer
 from tests.helpers.events import make_event
@@ -95,6 +96,43 @@ def test_an_event_that_could_never_be_published_is_kept_as_long_as_a_dead_letter
     assert clean(engine, conf) == {}
     age(engine, 2)
     assert clean(engine, conf) == {"eventworker_outbox": 1}
+
+
+def test_one_that_was_sent_before_it_was_found_unpublishable_goes_with_those_that_were_sent(
+    engine: Engine, conf: cfg.ConfigOpts
+) -> None:
+    """The inbox knows it for so long after it was sent first, and it may still come back."""
+    with short_transaction(engine) as connection:
+        event = record(connection, make_event())
+        queue.settle(connection, [event.id])
+    age(engine, 2)
+    (sent,) = rows(engine, outbox_table)
+    with short_transaction(engine) as connection:
+        queue.bury(connection, event.id, "too long")
+    (buried,) = rows(engine, outbox_table)
+    assert buried.settled_at == sent.settled_at
+    assert clean(engine, conf) == {}
+    age(engine, 2)
+    assert clean(engine, conf) == {"eventworker_outbox": 1}
+
+
+def test_what_is_deleted_and_was_never_known_to_be_handled_is_told(
+    engine: Engine, conf: cfg.ConfigOpts, caplog: pytest.LogCaptureFixture
+) -> None:
+    with short_transaction(engine) as connection:
+        handled, unproven, lost = (record(connection, make_event()) for _ in range(3))
+        queue.settle(connection, [handled.id])
+        queue.settle(connection, [unproven.id, lost.id], check_in=300.0)
+        is_lost = {"state": LOST, "check_at": None}
+        connection.execute(update(outbox_table).where(outbox_table.c.id == lost.id).values(is_lost))
+    assert clean(engine, conf) == {}
+    assert caplog.text == ""
+    age(engine, 4)
+    assert clean(engine, conf) == {"eventworker_outbox": 3}
+    (told,) = [each for each in caplog.records if each.levelno == logging.ERROR]
+    assert "2 events" in told.message
+    assert {str(event.id) in told.message for event in (unproven, lost)} == {True}
+    assert str(handled.id) not in told.message
 
 
 def test_the_memory_of_what_is_done_outlives_the_events_body(

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, select
 
-from eventworker.db import clock, short_transaction
+from eventworker.db import Failure, clock, short_transaction
 from eventworker.engine.filters import Filter
 from eventworker.engine.reconciler import LIMIT, Tally
 from eventworker.engine.reconciliation import Horizon
 from eventworker.event import Event
-from eventworker.inbox import registry
+from eventworker.inbox import backlog, estate, registry
+from eventworker.inbox.claims import Outcome, note
 from eventworker.outbox import sent
 from eventworker.outbox.table import LOST, READY, SENT
 from tests.helpers.databases import effects, outbox_states
@@ -182,6 +183,35 @@ def test_what_was_sent_about_when_a_handled_event_was_proves_nothing(
     assert line.look() == Tally(handled=1, waiting=1)
 
 
+@pytest.mark.parametrize(
+    ("outcome", "proves"),
+    [
+        (Outcome.PENDING, False),
+        (Outcome.RETRY, False),
+        (Outcome.DISCARDED, False),
+        (Outcome.DONE, True),
+        (Outcome.SKIPPED, True),
+        (Outcome.DEAD, True),
+    ],
+)
+def test_an_outcome_that_needs_no_delivery_does_not_prove_that_the_event_has_left_the_queue(
+    sqlite_engine: Engine, make_line: Callable[..., Line], outcome: Outcome, proves: bool
+) -> None:
+    """A backfill owes the plugin what still waits, an erasure discards it, and a call is blamed
+    that the reconciler itself died in."""
+    line = make_line(sqlite_engine, Plugin("alpha"))
+    (first,) = line.send(*stories(1))
+    (second,) = line.send(*stories(1))
+    line.sent_earlier(timedelta(minutes=30), first)
+    with short_transaction(sqlite_engine) as connection:
+        backlog.store(connection, second)
+        note(connection, second.id, [1], outcome)
+    if proves:
+        assert line.look() == Tally(handled=1, republished=1)
+    else:
+        assert line.look() == Tally(handled=1, waiting=1)
+
+
 def test_an_event_that_nobody_wants_proves_nothing_and_is_not_published_again(
     engine: Engine, make_line: Callable[..., Line]
 ) -> None:
@@ -218,6 +248,33 @@ def test_a_condition_that_fails_does_not_lose_the_event(
     line.publish()
     line.consume()  # now it has a row, and its attempts are counted there
     assert line.look() == Tally(handled=1)
+
+
+def test_an_attempt_that_nobody_can_repeat_is_no_outcome(
+    engine: Engine, make_line: Callable[..., Line], vhost: Vhost
+) -> None:
+    """The call killed its consumer, and then the broker lost the delivery."""
+    line = make_line(engine, Plugin("alpha"))
+    (event,) = line.send(*stories(1))
+    with channel_at(vhost) as channel:
+        channel.queue_purge(QUEUE)
+    with short_transaction(engine) as connection:
+        estate.blame(connection, event.id, 1, Failure("killed", delay=0.0), "host/1/99")
+    assert line.look() == Tally(republished=1)
+    line.publish()
+    line.consume()
+    assert line.workshop.runner.run_due() == 1
+    assert line.look() == Tally(handled=1)
+    assert effects(engine) == ["alpha"]
+
+
+def test_a_reconciler_that_dies_between_two_events_is_nobodys_fault(
+    sqlite_engine: Engine, make_line: Callable[..., Line]
+) -> None:
+    line = make_line(sqlite_engine, Plugin("alpha", wants=lambda event: True))
+    line.send(*stories(1))
+    assert line.reconciler.look() == Tally(waiting=1)
+    assert line.workshop.slot.read() is None
 
 
 def test_a_plugin_that_came_after_the_event_is_not_owed_it(
