@@ -18,7 +18,7 @@ from sqlalchemy import Connection, exists, func, or_, select
 from eventworker.engine.loader import Loaded
 from eventworker.inbox.claims import Outcome, inbox_table
 from eventworker.inbox.registry import plugin_table
-from eventworker.outbox.table import DEAD, READY, SENT, outbox_table
+from eventworker.outbox.table import DEAD, LOST, READY, SENT, outbox_table
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class Gaps:
                     extra={"plugin": plugin.name},
                 )
             return False
-        if found.state == SENT and not found.has_outcome:
+        if found.state in (SENT, LOST) and not found.has_outcome:
             self._begin(place)
         else:
             self.forget(place)

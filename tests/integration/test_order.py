@@ -21,7 +21,7 @@ from eventworker.inbox.operations import replay
 from eventworker.inbox.operations.blocked import Blocked, blocked
 from eventworker.inbox.operations.selection import Selection
 from eventworker.outbox import queue
-from eventworker.outbox.table import outbox_table, row_of
+from eventworker.outbox.table import LOST, outbox_table, row_of
 from eventworker.transport import Message
 from tests.helpers.databases import deliveries, outcomes
 from tests.helpers.events import make_event
@@ -353,6 +353,27 @@ def test_a_gap_that_is_not_filled_is_passed_in_time_with_an_error(
     shop.dispatch(lost)
     assert done(engine) == {"story/1": [2, 3, 1]}
     assert "handled after a later event of its resource" in caplog.text
+
+
+@pytest.mark.parametrize("policy", ["park", "skip"])
+def test_a_row_that_the_reconciler_gave_up_is_passed_in_time(
+    engine: Engine, plugin: InOrder, monkeypatch: pytest.MonkeyPatch, policy: str
+) -> None:
+    shop = Workshop(engine, loaded(plugin, order_on_failure=policy))
+    lost, two = record(engine, 1, 1)
+    with short_transaction(engine) as connection:
+        connection.execute(
+            update(outbox_table).where(outbox_table.c.id == lost.id).values(state=LOST)
+        )
+    shop.dispatch(two)
+    drain(shop)
+    assert done(engine) == {}
+    monkeypatch.setattr(order, "_ROUSE_EVERY", 0.0)
+    begun = shop.dispatcher._order._gaps._begun
+    for place in begun:
+        begun[place] -= 3600.0
+    drain(shop)
+    assert done(engine) == {"story/1": [2]}
 
 
 def test_who_waits_and_was_not_told_is_found(
