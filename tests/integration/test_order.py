@@ -10,7 +10,7 @@ from sqlalchemy import Engine, delete, func, insert, select, update
 from sqlalchemy import event as sqlalchemy_event
 
 from eventworker.db import clock, short_transaction
-from eventworker.engine import gaps, order
+from eventworker.engine import backlog, gaps, order
 from eventworker.errors import Reject, Retry
 from eventworker.event import Event
 from eventworker.inbox import registry
@@ -374,6 +374,29 @@ def test_a_row_that_the_reconciler_gave_up_is_passed_in_time(
         begun[place] -= 3600.0
     drain(shop)
     assert done(engine) == {"story/1": [2]}
+
+
+def test_dead_letters_that_are_retried_together_do_not_wait_for_long(
+    engine: Engine, plugin: InOrder
+) -> None:
+    """The second one waits again, while the first one fails anew."""
+    plugin.body = failing(Reject("no"), 1, 2)
+    shop = Workshop(engine, loaded(plugin, order_on_failure="skip"))
+    one, two = record(engine, 1, 1)
+    shop.dispatch(one)
+    shop.dispatch(two)
+    assert ends(engine) == [Outcome.DEAD, Outcome.DEAD]
+    plugin.body = failing(Retry(3600), 1)
+    with short_transaction(engine) as connection:
+        assert replay.retry(connection, Selection(states=("dead",))) == 2
+    drain(shop)
+    assert done(engine) == {}
+    with engine.connect() as connection:
+        soon = delivery_table.c.due_at <= clock(backlog._UNTOLD)
+        waiting = connection.execute(
+            select(delivery_table.c.seq, delivery_table.c.state).where(soon)
+        )
+        assert waiting.all() == [(2, "retry")]
 
 
 def test_who_waits_and_was_not_told_is_found(
