@@ -195,7 +195,6 @@ class Order:
         if stream is None or seq is None:
             return False
         reached("order.settled")
-        self._gaps.forget(Place(number, stream, seq))
         return self._tell(number, stream, seq)
 
     def _tell(self, number: int, stream: str, seq: int) -> bool:

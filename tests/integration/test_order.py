@@ -21,7 +21,7 @@ from eventworker.inbox.operations import replay
 from eventworker.inbox.operations.blocked import Blocked, blocked
 from eventworker.inbox.operations.selection import Selection
 from eventworker.outbox import queue
-from eventworker.outbox.table import LOST, outbox_table, row_of
+from eventworker.outbox.table import LOST, READY, SENT, outbox_table, row_of
 from eventworker.transport import Message
 from tests.helpers.databases import deliveries, outcomes
 from tests.helpers.events import make_event
@@ -56,6 +56,22 @@ def drain(*shops: Workshop) -> None:
         if not any([shop.runner.run_due() for shop in shops]):
             return
     raise AssertionError("something is due for ever")
+
+
+def an_hour_later(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if what is there had been there for an hour, and the daemon, too."""
+    given = outbox_table.c.state.in_((SENT, LOST))
+    with short_transaction(engine) as connection:
+        connection.execute(update(outbox_table).where(given).values(sent_at=clock(-3600.0)))
+        connection.execute(update(delivery_table).values(created_at=clock(-3600.0)))
+    monkeypatch.setattr(gaps, "_up_since", gaps._up_since - 3600.0)
+
+
+def set_state(engine: Engine, event: Event, state: int) -> None:
+    with short_transaction(engine) as connection:
+        connection.execute(
+            update(outbox_table).where(outbox_table.c.id == event.id).values(state=state)
+        )
 
 
 def ends(engine: Engine) -> list[Outcome]:
@@ -344,9 +360,7 @@ def test_a_gap_that_is_not_filled_is_passed_in_time_with_an_error(
     shop.dispatch(three)
     assert lost
     assert plugin.calls == []
-    begun = shop.dispatcher._order._gaps._begun
-    for place in begun:
-        begun[place] -= 3600.0
+    an_hour_later(engine, monkeypatch)
     drain(shop)
     assert done(engine) == {"story/1": [2, 3]}
     assert len([each for each in caplog.messages if "did not come" in each]) == 1
@@ -361,19 +375,63 @@ def test_a_row_that_the_reconciler_gave_up_is_passed_in_time(
 ) -> None:
     shop = Workshop(engine, loaded(plugin, order_on_failure=policy))
     lost, two = record(engine, 1, 1)
-    with short_transaction(engine) as connection:
-        connection.execute(
-            update(outbox_table).where(outbox_table.c.id == lost.id).values(state=LOST)
-        )
+    set_state(engine, lost, LOST)
     shop.dispatch(two)
     drain(shop)
     assert done(engine) == {}
     monkeypatch.setattr(order, "_ROUSE_EVERY", 0.0)
-    begun = shop.dispatcher._order._gaps._begun
-    for place in begun:
-        begun[place] -= 3600.0
+    an_hour_later(engine, monkeypatch)
     drain(shop)
     assert done(engine) == {"story/1": [2]}
+
+
+def test_a_gap_is_passed_in_time_by_whoever_looks_then(
+    engine: Engine, plugin: InOrder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Consumers are replaced now and then, and the reconciler publishes the lost one again."""
+    first = Workshop(engine, loaded(plugin))
+    lost, two = record(engine, 1, 1)
+    first.dispatch(two)
+    an_hour_later(engine, monkeypatch)
+    set_state(engine, lost, READY)
+    first.dispatcher._order._roused_at = float("-inf")
+    drain(first)
+    assert done(engine) == {}
+    set_state(engine, lost, SENT)
+    second = Workshop(engine, loaded(plugin), owner="host/1/101")
+    drain(second)
+    assert done(engine) == {"story/1": [2]}
+
+
+def test_what_the_broker_was_given_again_just_now_is_waited_for(
+    engine: Engine, plugin: InOrder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = Workshop(engine, loaded(plugin))
+    lost, two = record(engine, 1, 1)
+    shop.dispatch(two)
+    an_hour_later(engine, monkeypatch)
+    set_state(engine, lost, READY)
+    with short_transaction(engine) as connection:
+        queue.settle(connection, [lost.id])
+    drain(shop)
+    assert done(engine) == {}
+
+
+def test_an_hour_in_which_the_daemon_was_down_does_not_count(
+    engine: Engine, plugin: InOrder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker had the earlier one meanwhile, and delivers it now."""
+    before = Workshop(engine, loaded(plugin))
+    one, two = record(engine, 1, 1)
+    before.dispatch(two)
+    with monkeypatch.context() as patched:
+        an_hour_later(engine, patched)
+    shop = Workshop(engine, loaded(plugin), owner="host/1/101")
+    drain(shop)
+    assert done(engine) == {}
+    shop.dispatch(one)
+    drain(shop)
+    assert done(engine) == {"story/1": [1, 2]}
 
 
 def test_dead_letters_that_are_retried_together_do_not_wait_for_long(
