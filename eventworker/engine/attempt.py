@@ -76,7 +76,11 @@ class Caller:
         self._engine = engine
         self._slot = slot
         self._conf = conf
-        self.order = Order(engine, brokered=conf.notifications.driver == "rabbit")
+        self.order = Order(
+            engine,
+            brokered=conf.notifications.driver == "rabbit",
+            refresh=conf.plugins.registry_refresh,
+        )
         self._surroundings = Surroundings()
 
     def ask(self, loaded: Loaded, number: int, event: Event, attempt: int) -> Result | None:

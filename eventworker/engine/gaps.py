@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, or_, select, true
@@ -32,6 +32,9 @@ _plugin = plugin_table.c
 #: Seconds that an event waits for one that had left the outbox before the plugin was switched on:
 #: if the broker still has it, it came first and is in some consumer's hands.
 _UNDER_WAY = 10.0
+#: Seconds after the plugin was switched on in which such events leave the outbox, too, besides the
+#: age of a consumer's copy of the registry: what its message was under way.
+_SPREAD = 5.0
 #: Places of which the log has said that they are handled without an earlier one.
 _REMEMBERED = 10_000
 #: When the daemon started, which has this module before it forks: what a consumer that is replaced
@@ -53,10 +56,12 @@ class Gaps:
 
     :param brokered: events go from the outbox to a broker, so one that has left it may still be
         under way; else it has left it because it is done.
+    :param refresh: seconds after which all consumers know of a plugin that is switched on.
     """
 
-    def __init__(self, brokered: bool) -> None:
+    def __init__(self, brokered: bool, refresh: float) -> None:
         self._brokered = brokered
+        self._spread = timedelta(seconds=refresh + _SPREAD)
         self._passed: set[Place] = set()
 
     def is_open(self, connection: Connection, plugin: Loaded, place: Place, after: int) -> bool:
@@ -103,7 +108,7 @@ class Gaps:
                 _plugin.number == number
             )
         ).one()
-        return since
+        return since + self._spread
 
     def _tell(self, plugin: Loaded, place: Place, waited: float) -> None:
         if place in self._passed:  # its call has failed, and comes again

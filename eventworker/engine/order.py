@@ -91,12 +91,13 @@ class Order:
 
     :param brokered: events go from the outbox to a broker, so one that has left it may still be
         under way; else it has left it because it is done.
+    :param refresh: seconds after which all consumers know of a plugin that is switched on.
     """
 
-    def __init__(self, engine: Engine, brokered: bool = False) -> None:
+    def __init__(self, engine: Engine, brokered: bool, refresh: float) -> None:
         self._engine = engine
         self._brokered = brokered
-        self._gaps = Gaps(brokered)
+        self._gaps = Gaps(brokered, refresh)
         self._told: dict[tuple[int, str], list[int]] = {}
         self._roused_at = 0.0
         self._unordered: dict[str, int] = {}

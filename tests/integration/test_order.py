@@ -20,6 +20,7 @@ from eventworker.inbox.cursor import cursor_table
 from eventworker.inbox.operations import replay
 from eventworker.inbox.operations.blocked import Blocked, blocked
 from eventworker.inbox.operations.selection import Selection
+from eventworker.inbox.registry import plugin_table
 from eventworker.outbox import queue
 from eventworker.outbox.table import LOST, READY, SENT, outbox_table, row_of
 from eventworker.transport import Message
@@ -59,12 +60,14 @@ def drain(*shops: Workshop) -> None:
 
 
 def an_hour_later(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if what is there had been there for an hour, and the daemon, too."""
+    """As if what is there had been there for an hour, and the plugin and the daemon longer."""
     given = outbox_table.c.state.in_((SENT, LOST))
+    then = clock(-3600.0)
     with short_transaction(engine) as connection:
-        connection.execute(update(outbox_table).where(given).values(sent_at=clock(-3600.0)))
-        connection.execute(update(delivery_table).values(created_at=clock(-3600.0)))
-    monkeypatch.setattr(gaps, "_up_since", gaps._up_since - 3600.0)
+        connection.execute(update(plugin_table).values(ordered_since=clock(-7200.0)))
+        connection.execute(update(outbox_table).where(given).values(settled_at=then, sent_at=then))
+        connection.execute(update(delivery_table).values(created_at=then))
+    monkeypatch.setattr(gaps, "_up_since", gaps._up_since - 7200.0)
 
 
 def set_state(engine: Engine, event: Event, state: int) -> None:
@@ -345,6 +348,29 @@ def test_with_a_broker_it_is_waited_for_a_moment(
     monkeypatch.setattr(order, "_ROUSE_EVERY", 0.0)
     drain(shop)
     assert done(engine) == {"story/1": [2, 3]}
+
+
+def test_what_left_the_outbox_before_all_knew_of_the_order_is_waited_for_a_moment(
+    engine: Engine, plugin: InOrder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A consumer with an older copy of the registry writes no outcome of what it leaves out."""
+    shop = Workshop(engine, loaded(plugin))
+    left_out, two, owed, four = record(engine, 1, 1, 1, 1)
+    with short_transaction(engine) as connection:
+        connection.execute(
+            update(outbox_table)
+            .where(outbox_table.c.id == owed.id)
+            .values(settled_at=clock(10.0), sent_at=clock(10.0))
+        )
+    shop.dispatch(two)
+    shop.dispatch(four)
+    drain(shop)
+    assert left_out
+    assert done(engine) == {}
+    monkeypatch.setattr(gaps, "_UNDER_WAY", 0.0)
+    monkeypatch.setattr(order, "_ROUSE_EVERY", 0.0)
+    shop.runner.run_due()
+    assert done(engine) == {"story/1": [2]}
 
 
 def test_a_gap_that_is_not_filled_is_passed_in_time_with_an_error(
