@@ -103,14 +103,18 @@ class Order:
         self._unordered: dict[str, int] = {}
         self._told_at = float("-inf")
 
-    def placed(self, event: Event) -> Event:
+    def placed(self, event: Event, wanted: bool) -> Event:
         """The event with its place, if the outbox of this database knows it at that place: a
         message's header may be a stranger's, or another database's.
 
+        :param wanted: whether anybody asks for it. If not, it is not looked for, and not kept: a
+            plugin may become ordered that is owed the event.
         :raises DatabaseUnavailable: when the database is away.
         """
         if event.seq is None or not self._brokered:
             return event
+        if not wanted:
+            return replace(event, seq=None)
         place = {"event": event.id, "k": event.stream, "at": event.seq}
         with self._look() as connection:
             known = connection.scalar(_recorded, place)

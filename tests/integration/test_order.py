@@ -300,6 +300,19 @@ def test_a_place_that_the_outbox_does_not_know_is_none(
     assert [event.seq for event in plugin.calls] == [None, 1, 2]
 
 
+def test_a_forged_place_is_not_kept_for_a_plugin_that_becomes_ordered(engine: Engine) -> None:
+    before = Workshop(engine, loaded(Plugin("inorder")), patience=0.0)
+    before.dispatch(Event(method="PUT", resource="story", resource_id=1, seq=2**62))
+    plugin = InOrder()
+    shop = Workshop(engine, loaded(plugin))
+    drain(shop)
+    one, two = record(engine, 1, 1)
+    shop.dispatch(two)
+    shop.dispatch(one)
+    drain(shop)
+    assert [event.seq for event in plugin.calls] == [None, 1, 2]
+
+
 def test_a_row_that_could_never_be_published_holds_up_nothing(
     engine: Engine, plugin: InOrder
 ) -> None:
