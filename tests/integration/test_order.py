@@ -14,7 +14,7 @@ from eventworker.engine import backlog, gaps, order
 from eventworker.errors import Reject, Retry
 from eventworker.event import Event
 from eventworker.inbox import registry
-from eventworker.inbox.backlog import delivery_table
+from eventworker.inbox.backlog import delivery_table, park
 from eventworker.inbox.claims import Outcome
 from eventworker.inbox.cursor import cursor_table
 from eventworker.inbox.operations import replay
@@ -512,6 +512,21 @@ def test_who_waits_and_was_not_told_is_found(
     shop.dispatcher._order._roused_at = float("-inf")
     drain(shop)
     assert done(engine) == {"story/1": [1, 2, 3]}
+
+
+def test_who_calls_no_plugin_himself_makes_due_what_waits_for_what_he_left_out(
+    engine: Engine,
+) -> None:
+    plugin = loaded(InOrder(methods=("PUT",)), lane="slow")
+    shop = Workshop(engine, plugin)
+    (post,), (put,) = record(engine, 1, method="POST"), record(engine, 1, method="PUT")
+    with short_transaction(engine) as connection:
+        park(connection, put, [1], delay=600.0)
+    shop.dispatch(post)
+    assert shop.runner.run_due() == 0
+    with engine.connect() as connection:
+        due = delivery_table.c.due_at <= clock()
+        assert connection.scalars(select(delivery_table.c.seq).where(due)).all() == [2]
 
 
 def test_a_call_that_killed_its_process_is_waited_for(engine: Engine, plugin: InOrder) -> None:
