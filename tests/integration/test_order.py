@@ -599,6 +599,34 @@ def test_a_call_that_lost_its_turn_leaves_no_effect(engine: Engine, plugin: InOr
         assert connection.scalar(select(cursor_table.c.seq)) == 7
 
 
+def test_a_call_that_only_waits_is_blamed_for_nothing(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process may be killed while it looks, or lingers, or writes down that the event waits."""
+    shop = Workshop(engine, loaded(InOrder(wants=lambda event: True)))
+    one, two = record(engine, 1, 1)
+    blamed: list[Any] = []
+
+    def observe(name: str) -> None:
+        method = getattr(order.Order, name)
+
+        def observed(*arguments: Any) -> Any:
+            blamed.append(shop.slot.read())
+            return method(*arguments)
+
+        monkeypatch.setattr(order.Order, name, observed)
+
+    for name in ("in_turn", "comes_soon", "check_again"):
+        observe(name)
+    shop.dispatch(two)
+    assert blamed == [None] * 3
+    assert shop.slot.read() is None
+    shop.dispatch(two, redelivered=True)
+    shop.dispatch(one)
+    drain(shop)
+    assert done(engine) == {"story/1": [1, 2]}
+
+
 def test_an_event_that_waits_keeps_its_place_over_a_restart(
     engine: Engine, plugin: InOrder
 ) -> None:
