@@ -21,7 +21,7 @@ from eventworker.inbox.backlog import Failure, delivery_table, event_table
 from eventworker.inbox.claims import FirstClaim, Outcome, inbox_table, note, run_once
 from eventworker.inbox.quarantine import quarantine_table
 from eventworker.outbox import queue, record
-from eventworker.outbox.table import outbox_table
+from eventworker.outbox.table import LOST, outbox_table
 from tests.helpers.databases import count, outcomes, rows
 from tests.helpers.effects import Mailer
 from tests.helpers.events import make_event
@@ -84,6 +84,17 @@ def test_a_sent_event_goes_and_one_that_was_not_sent_stays_for_ever(
     age(engine, 5000)
     assert clean(engine, conf) == {"eventworker_outbox": 1}
     assert [row.id for row in rows(engine, outbox_table)] == [sent_and_ready]
+
+
+def test_sent_and_lost_events_go_many_at_a_time(engine: Engine, conf: cfg.ConfigOpts) -> None:
+    with short_transaction(engine) as connection:
+        sent = [record(connection, make_event()).id for _ in range(3)]
+        queue.settle(connection, sent)
+        connection.execute(
+            update(outbox_table).where(outbox_table.c.id == sent[0]).values(state=LOST)
+        )
+    age(engine, 4)
+    assert clean(engine, conf) == {"eventworker_outbox": 3}
 
 
 def test_an_event_that_could_never_be_published_is_kept_as_long_as_a_dead_letter(
