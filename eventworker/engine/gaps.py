@@ -33,7 +33,7 @@ _plugin = plugin_table.c
 #: if the broker still has it, it came first and is in some consumer's hands.
 _UNDER_WAY = 10.0
 #: Seconds after the plugin was switched on in which such events leave the outbox, too, besides the
-#: age of a consumer's copy of the registry: what its message was under way.
+#: age of a consumer's copy of the registry: for so long its message may have been under way.
 _SPREAD = 5.0
 #: Places of which the log has said that they are handled without an earlier one.
 _REMEMBERED = 10_000
