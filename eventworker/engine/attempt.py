@@ -76,7 +76,11 @@ class Caller:
         self._engine = engine
         self._slot = slot
         self._conf = conf
-        self.order = Order(engine, brokered=conf.notifications.driver == "rabbit")
+        self.order = Order(
+            engine,
+            brokered=conf.notifications.driver == "rabbit",
+            refresh=conf.plugins.registry_refresh,
+        )
         self._surroundings = Surroundings()
 
     def ask(self, loaded: Loaded, number: int, event: Event, attempt: int) -> Result | None:
@@ -122,6 +126,9 @@ class Caller:
             "trace_id": trace_id(event.traceparent),
         }
         for redo in itertools.count(1):
+            # Whatever kills the process while it looks, or while the event is written down as one
+            # that waits, it is not this event.
+            self._slot.leave()
             in_turn = self.order.in_turn(loaded, number, event, claim)
             if in_turn is None:
                 return Result(End.WAITING)
@@ -133,6 +140,7 @@ class Caller:
                 if not isinstance(in_turn, InTurn) or not in_turn.lost:
                     return Result(End.SEEN)
                 if redo > _REDO:
+                    self._slot.leave()
                     return Result(End.WAITING)
                 continue
             except Retry as verdict:

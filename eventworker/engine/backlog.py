@@ -7,7 +7,7 @@ import time
 
 from sqlalchemy import Engine
 
-from eventworker.db import Failure, short_transaction
+from eventworker.db import PENDING, Failure, short_transaction
 from eventworker.engine.attempt import Caller, End, Result
 from eventworker.engine.dispatch import is_settled, report
 from eventworker.engine.loader import Loaded
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 #: Rows claimed at a time, and the seconds after which those not begun are given back: so each
 #: call begins well inside its lease, which is the plugin's time limit and a margin.
 BATCH, FRESH, MARGIN = 16, 15.0, 60.0
-#: Seconds after which a row that had been called before, and waits all the same, looks again.
+#: Seconds after which a row that had failed before, and waits all the same, looks again.
 _UNTOLD = 5.0
 DIED = "the process ended during this call, {0} times in a row"
 
@@ -48,6 +48,7 @@ class BacklogRunner:
         """
         here = dict(self._registry.debts().here)
         if not here:
+            self._order.told(here)  # a process that only leaves events to others finds their turn
             return 0
         if self._interrupted:
             with short_transaction(self._engine) as connection:
@@ -108,8 +109,8 @@ class BacklogRunner:
             return
         with short_transaction(self._engine) as connection:
             for due in waiting:
-                # Only a row that was never called is found by whom it waits for.
-                delay = LONG if due.attempts == 1 else _UNTOLD
+                # Only a pending row is found by whom it waits for.
+                delay = LONG if due.state == PENDING else _UNTOLD
                 backlog.give_back(connection, due, delay)
         for due in waiting:
             self._order.check_again(here[due.plugin], due.plugin, due.event)

@@ -70,8 +70,7 @@ class Dispatcher:
             delivery.ack()
             return False
         debts = self._registry.debts()
-        if debts.has_ordered:
-            event = self._order.placed(event)
+        event = self._order.placed(event, wanted=debts.has_ordered)
         here = [(number, plugin) for number, plugin in debts.here if plugin.admits(event)]
         elsewhere = [each for each in debts.elsewhere if each.admits(event)]
         if not here and not elsewhere:

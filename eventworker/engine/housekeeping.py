@@ -89,8 +89,16 @@ def overdue(options: Any) -> Iterator[tuple[Table, ColumnElement[bool]]]:
             ~exists().where(delivery.event_id == inbox.event_id, delivery.plugin == inbox.plugin),
         ),
     )
-    # Where it is missing, the outbox and the inbox say the same, with a longer look.
-    yield cursor_table, cursor_table.c.at < inbox_days
+    # Where it is missing, the outbox and the inbox say the same, with a longer look; but a dead
+    # letter outlives them, and must not be taken for the first event of its resource.
+    cursor = cursor_table.c
+    yield (
+        cursor_table,
+        and_(
+            cursor.at < inbox_days,
+            ~exists().where(delivery.stream == cursor.stream, delivery.plugin == cursor.plugin),
+        ),
+    )
     # An event's body goes when no row of the backlog needs it; the pause keeps a body whose rows
     # are being written by another transaction right now.
     yield (

@@ -91,25 +91,30 @@ class Order:
 
     :param brokered: events go from the outbox to a broker, so one that has left it may still be
         under way; else it has left it because it is done.
+    :param refresh: seconds after which all consumers know of a plugin that is switched on.
     """
 
-    def __init__(self, engine: Engine, brokered: bool = False) -> None:
+    def __init__(self, engine: Engine, brokered: bool, refresh: float) -> None:
         self._engine = engine
         self._brokered = brokered
-        self._gaps = Gaps(brokered)
+        self._gaps = Gaps(brokered, refresh)
         self._told: dict[tuple[int, str], list[int]] = {}
         self._roused_at = 0.0
         self._unordered: dict[str, int] = {}
         self._told_at = float("-inf")
 
-    def placed(self, event: Event) -> Event:
+    def placed(self, event: Event, wanted: bool) -> Event:
         """The event with its place, if the outbox of this database knows it at that place: a
         message's header may be a stranger's, or another database's.
 
+        :param wanted: whether anybody asks for it. If not, it is not looked for, and not kept: a
+            plugin may become ordered that is owed the event.
         :raises DatabaseUnavailable: when the database is away.
         """
         if event.seq is None or not self._brokered:
             return event
+        if not wanted:
+            return replace(event, seq=None)
         place = {"event": event.id, "k": event.stream, "at": event.seq}
         with self._look() as connection:
             known = connection.scalar(_recorded, place)
@@ -195,7 +200,6 @@ class Order:
         if stream is None or seq is None:
             return False
         reached("order.settled")
-        self._gaps.forget(Place(number, stream, seq))
         return self._tell(number, stream, seq)
 
     def _tell(self, number: int, stream: str, seq: int) -> bool:

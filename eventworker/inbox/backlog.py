@@ -96,12 +96,16 @@ IS_OPEN = _delivery.state.in_((PENDING, RETRY))
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A claimed row: this process may call this plugin with this event, ``attempts`` included."""
+    """A claimed row: this process may call this plugin with this event, ``attempts`` included.
+
+    :ivar state: pending or retry, as the claim left it.
+    """
 
     id: int
     event: Event
     plugin: int
     attempts: int
+    state: str
 
     def is_taken(self, connection: Connection) -> bool:
         found = connection.scalar(select(_delivery.attempts).where(_delivery.id == self.id))
@@ -310,7 +314,7 @@ def _claim(
         _delivery.due_at,
         limit,
         {"attempts": _delivery.attempts + 1, "due_at": clock(lease), "owner": owner},
-        (_delivery.id, _delivery.event_id, _delivery.plugin, _delivery.attempts),
+        (_delivery.id, _delivery.event_id, _delivery.plugin, _delivery.attempts, _delivery.state),
         among=delivery_table.join(event_table, _event.id == _delivery.event_id),
     )
     if not rows:
@@ -321,7 +325,7 @@ def _claim(
             select(event_table).where(_event.id.in_({row.event_id for row in rows}))
         )
     }
-    return [Due(row.id, events[row.event_id], row.plugin, row.attempts) for row in rows]
+    return [Due(row.id, events[row.event_id], row.plugin, row.attempts, row.state) for row in rows]
 
 
 def _mine(due: Due) -> object:

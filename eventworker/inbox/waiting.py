@@ -8,6 +8,7 @@ died at that moment, or because nobody knows what they wait for.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import timedelta
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, or_, select, update
 
@@ -39,6 +40,11 @@ _next = (
     .order_by(_delivery.seq)
     .limit(_NEXT)
 )
+_written = select(_delivery.created_at, clock().label("now")).where(
+    _delivery.stream == bindparam("k"),
+    _delivery.plugin == bindparam("p"),
+    _delivery.seq == bindparam("at"),
+)
 
 
 def successors(connection: Connection, plugin: int, stream: str, seq: int) -> list[int]:
@@ -46,6 +52,15 @@ def successors(connection: Connection, plugin: int, stream: str, seq: int) -> li
     waits for something else, too. A look without a lock."""
     rows = connection.execute(_next, {"p": plugin, "k": stream, "after": seq}).all()
     return [row.id for place, row in enumerate(rows) if row.seq == rows[0].seq + place]
+
+
+def waited(connection: Connection, plugin: int, stream: str, seq: int) -> float:
+    """Seconds since the event at this place was written down; 0 if it is not."""
+    row = connection.execute(_written, {"p": plugin, "k": stream, "at": seq}).one_or_none()
+    if row is None:
+        return 0.0
+    age: timedelta = row.now - row.created_at
+    return age.total_seconds()
 
 
 def heads(

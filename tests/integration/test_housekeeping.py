@@ -15,17 +15,23 @@ from eventworker.effects.table import effect_table, shared_table
 from eventworker.engine import housekeeping
 from eventworker.engine.loader import Discovery, Loaded
 from eventworker.engine.preflight import check_retention
-from eventworker.errors import ConfigError
+from eventworker.errors import ConfigError, Reject
+from eventworker.event import Event
 from eventworker.inbox import anonymous, backlog, quarantine
 from eventworker.inbox.anonymous import anonymous_table
 from eventworker.inbox.backlog import Failure, delivery_table, event_table
 from eventworker.inbox.claims import FirstClaim, Outcome, inbox_table, note, run_once
+from eventworker.inbox.cursor import cursor_table
+from eventworker.inbox.operations import replay
+from eventworker.inbox.operations.selection import Selection
 from eventworker.inbox.quarantine import quarantine_table
 from eventworker.outbox import queue, record
 from eventworker.outbox.table import LOST, outbox_table
 from tests.helpers.databases import count, outcomes, rows
 from tests.helpers.effects import Mailer
 from tests.helpers.events import make_event
+from tests.helpers.ordered import InOrder
+from tests.helpers.ordered import record as ordered
 from tests.helpers.plugins import Workshop, loaded, time_limits
 
 AGED: dict[Table, tuple[str, ...]] = {
@@ -35,6 +41,7 @@ AGED: dict[Table, tuple[str, ...]] = {
     event_table: ("stored_at", "time"),
     quarantine_table: ("received_at",),
     anonymous_table: ("at",),
+    cursor_table: ("at",),
     effect_table: ("due_at", "created_at"),
     shared_table: ("created_at",),
 }
@@ -85,6 +92,17 @@ def test_a_sent_event_goes_and_one_that_was_not_sent_stays_for_ever(
     age(engine, 5000)
     assert clean(engine, conf) == {"eventworker_outbox": 1}
     assert [row.id for row in rows(engine, outbox_table)] == [sent_and_ready]
+
+
+def test_sent_and_lost_events_go_many_at_a_time(engine: Engine, conf: cfg.ConfigOpts) -> None:
+    with short_transaction(engine) as connection:
+        sent = [record(connection, make_event()).id for _ in range(3)]
+        queue.settle(connection, sent)
+        connection.execute(
+            update(outbox_table).where(outbox_table.c.id == sent[0]).values(state=LOST)
+        )
+    age(engine, 4)
+    assert clean(engine, conf) == {"eventworker_outbox": 3}
 
 
 def test_an_event_that_could_never_be_published_is_kept_as_long_as_a_dead_letter(
@@ -234,6 +252,29 @@ def test_what_nobody_shares_yet_is_kept_while_it_is_fresh(
     assert clean(engine, conf) == {}
     age(engine, 0.1)
     assert clean(engine, conf) == {"eventworker_effect_shared": 1}
+
+
+def test_how_far_a_resource_has_come_is_known_as_long_as_a_dead_letter_may_come_late(
+    engine: Engine, conf: cfg.ConfigOpts, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(_session: Any, event: Event) -> None:
+        if event.stream == "story/1" and event.seq == 1:
+            raise Reject("no")
+
+    plugin = InOrder(body=refuse)
+    shop = Workshop(engine, loaded(plugin, order_on_failure="skip"))
+    for event in ordered(engine, 1, 1, 2):
+        shop.dispatch(event)
+    age(engine, 31)
+    assert clean(engine, conf)["eventworker_cursor"] == 1
+    assert [(row.stream, row.seq) for row in rows(engine, cursor_table)] == [("story/1", 2)]
+    plugin.body = None
+    with short_transaction(engine) as connection:
+        replay.retry(connection, Selection())
+    assert shop.runner.run_due()
+    assert "handled after a later event of its resource" in caplog.text
+    age(engine, 31)
+    assert clean(engine, conf)["eventworker_cursor"] == 1
 
 
 def test_a_large_number_goes_in_bites(
