@@ -31,6 +31,7 @@ from eventworker.engine.dispatch import Dispatcher
 from eventworker.engine.loader import Loaded
 from eventworker.engine.registered import RegistryView
 from eventworker.engine.slot import Slot
+from eventworker.engine.wear import Wear
 from eventworker.inbox import registry
 from eventworker.transports.sql import SqlTransport
 from tests.servers import PostgresServer
@@ -61,7 +62,8 @@ def consume(url: str, pipe: int, child: Child) -> None:
     dispatcher = Dispatcher(engine, caller, view, 1024 * 1024, patience=1000.0)
     subscription = SqlTransport(engine, poll_interval=60.0).subscribe(32, child.name)
     backlog = BacklogRunner(engine, caller, view, child.name)
-    Consumer(engine, child, backlog, dispatcher, subscription, 1.0).run()
+    wear = Wear(max_rss=0, max_events=0)
+    Consumer(engine, child, wear, backlog, dispatcher, subscription, 1.0).run()
     subscription.close()
 
 
