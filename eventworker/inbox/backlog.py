@@ -325,7 +325,10 @@ def _claim(
             select(event_table).where(_event.id.in_({row.event_id for row in rows}))
         )
     }
-    return [Due(row.id, events[row.event_id], row.plugin, row.attempts, row.state) for row in rows]
+    return [
+        Due(row.id, events[row.event_id], row.plugin, row.attempts, row.state)
+        for row in sorted(rows, key=lambda row: row.id)
+    ]
 
 
 def _mine(due: Due) -> object:
