@@ -26,11 +26,7 @@ def test_f21_a_revoked_password_is_named_and_nothing_is_lost_until_it_is_back(
     assert vhost
     server, user = vhost.server, f"user-of-{vhost.vhost}"
     tests = '<<"tests">>'
-    server.evaluate(f'rabbit_auth_backend_internal:add_user(<<"{user}">>, <<"right">>, {tests})')
-    server.evaluate(
-        f'rabbit_auth_backend_internal:set_permissions(<<"{user}">>, <<"{vhost.vhost}">>,'
-        f' <<".*">>, <<".*">>, <<".*">>, {tests})'
-    )
+    server.add_user(user, "right", vhost.vhost)
     site.configure(notifications={"rabbit_userid": user, "rabbit_password": "right"})
     daemon = scene.start(workers=2)
     at_rest(scene)
@@ -47,7 +43,7 @@ def test_f21_a_revoked_password_is_named_and_nothing_is_lost_until_it_is_back(
     server.evaluate(password.format(user, "right", tests))
     scene.healed()
     scene.judge(within=RECOVERED)
-    server.evaluate(f'rabbit_auth_backend_internal:delete_user(<<"{user}">>, {tests})')
+    server.delete_user(user)
 
 
 def test_f21_a_virtual_host_that_is_gone_is_named_and_used_again_when_it_is_back(
@@ -72,7 +68,11 @@ def test_f20_a_name_that_cannot_be_resolved_or_means_another_address_is_asked_fo
     scene, vhost = make_scene("F20", site), site.vhost
     assert vhost
     resolver, name = Resolver(site.folder / "resolver"), "broker.test"
-    site.configure(notifications={"rabbit_host": name})
+    # A login that everybody knows would be refused for a name that may be another host's.
+    user = f"user-of-{vhost.vhost}"
+    vhost.server.add_user(user, "right", vhost.vhost)
+    login = {"rabbit_userid": user, "rabbit_password": "right"}
+    site.configure(notifications={"rabbit_host": name, **login})
     daemon = scene.start(workers=2, ready=False, env=resolver.env)
     scene.producer.produce(60)
     scene.says(daemon, "name resolution", 6)
@@ -84,7 +84,7 @@ def test_f20_a_name_that_cannot_be_resolved_or_means_another_address_is_asked_fo
     with Proxy(vhost.port, address="127.0.0.2", port=vhost.port) as moved:
         resolver.set({name: "127.0.0.2"})
         vhost.server.evaluate(
-            f'rabbit_networking:close_all_user_connections(<<"{vhost.user}">>, <<"it moves">>)'
+            f'rabbit_networking:close_all_user_connections(<<"{user}">>, <<"it moves">>)'
         )
         scene.healed()
         scene.producer.produce(60)

@@ -138,7 +138,13 @@ class RabbitServer(Server):
         return self.at(chosen)
 
     def add_user(
-        self, name: str, password: str, vhost: str, configure: str, write: str, read: str
+        self,
+        name: str,
+        password: str,
+        vhost: str,
+        configure: str = ".*",
+        write: str = ".*",
+        read: str = ".*",
     ) -> None:
         """Make a user with these permissions, regular expressions, on one virtual host."""
         patterns = ", ".join(f'<<"{pattern}">>' for pattern in (configure, write, read))
