@@ -9,7 +9,7 @@ from tests.acceptance.site import Site
 from tests.faults.scene import Scene
 from tests.servers import wait_until
 
-#: What an event of a plugin that is not ordered and adds no effect does not pass when all goes well.
+#: What an event does not pass when all goes well, no plugin is ordered and none adds effects.
 ELSEWHERE = ("outcome.", "parked.", "backlog.", "order.", "effect.")
 RELAY = [name for name in failpoints.NAMES if name.startswith("relay.")]
 CONSUMER = [name for name in failpoints.NAMES if not name.startswith((*ELSEWHERE, "relay."))]
@@ -55,3 +55,26 @@ def test_f32_a_relay_killed_at_each_place_publishes_again_and_nothing_is_done_tw
     make_scene: Callable[..., Scene], site: Site, point: str
 ) -> None:
     killed_at(make_scene("F32", site), point, point)
+
+
+@pytest.mark.parametrize("point", ["outcome.before", "outcome.after", "backlog.claimed"])
+def test_f7_killed_while_a_failed_attempt_is_written_down_or_made_again(
+    make_scene: Callable[..., Scene], site: Site, point: str
+) -> None:
+    scene = make_scene("F7", site)
+    site.configure(plugin_beta={"obeys": "boom_twice", "backoff": 0.05})
+    daemon = scene.start(workers=2)
+    for _ in range(2):
+        scene.order(point)
+        scene.producer.produce(20, resource="boom_twice")
+        scene.fired(point)
+        wait_until(lambda: len(daemon.children("consumer")) == 2, 10, "it is not replaced")
+    scene.healed()
+    scene.judge(within=RECOVERED)
+
+
+def test_f1_killed_when_a_redelivered_event_has_been_left_to_the_backlog(
+    make_scene: Callable[..., Scene], site: Site
+) -> None:
+    """Twice for the same reason: the first death is what makes them redelivered."""
+    killed_at(make_scene("F1", site), "ack.before", "parked.after")
