@@ -75,9 +75,16 @@ class Line:
     def consume(self) -> None:
         """Dispatch what is in the queue."""
         subscription: Subscription = self.transport.subscribe(10)
+        is_empty = False
         try:
-            while (delivery := subscription.receive(SILENCE)) is not None:
-                self.workshop.dispatcher.dispatch(delivery)
+            while True:
+                delivery = subscription.receive(SILENCE)
+                if delivery is not None:
+                    self.workshop.dispatcher.dispatch(delivery)
+                elif is_empty:
+                    return
+                # The silence before the connection is there proves nothing.
+                is_empty = self.transport.depth() == 0
         finally:
             subscription.close()
 
