@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.acceptance.installation import clean_environment
 from tests.servers import wait_until
-from tests.servers.process import descendants, is_running, tail
+from tests.servers.process import birth, descendants, is_child, is_running, tail
 
 STOP_SECONDS = 15.0
 _CHILD = re.compile(r"(consumer|lane|effects|service) (\S+.*) is process (\d+)$", re.MULTILINE)
@@ -25,7 +25,8 @@ class Daemon:
     ) -> None:
         self.log = log
         self.ended = False
-        self._seen: set[int] = set()
+        #: Processes below it, with their times of birth: their numbers may be strangers' by now.
+        self._seen: dict[int, str] = {}
         with log.open("ab") as output:
             self._popen = subprocess.Popen(
                 list(command),
@@ -60,12 +61,14 @@ class Daemon:
     def children(self, title: str) -> list[int]:
         """Pids of the running children whose title begins so: consumer, lane, effects, service."""
         found = [int(pid) for kind, _, pid in _CHILD.findall(self.output()) if kind == title]
-        return [pid for pid in found if is_running(pid)]
+        return [pid for pid in dict.fromkeys(found) if is_child(pid, self.pid)]
 
     def family(self) -> list[int]:
         """Every process below the daemon, remembered for the time after its end."""
+        if self._popen.poll() is not None:
+            return []
         found = descendants(self.pid)
-        self._seen.update(found)
+        self._seen.update((pid, birth(pid)) for pid in found)
         return found
 
     def signal(self, number: signal.Signals) -> None:
@@ -84,7 +87,7 @@ class Daemon:
         return code
 
     def survivors(self) -> list[int]:
-        return [pid for pid in self._seen if is_running(pid)]
+        return [pid for pid, born in self._seen.items() if is_running(pid) and birth(pid) == born]
 
     def stop(self) -> None:
         """The orderly end, which has to succeed."""

@@ -140,6 +140,25 @@ def is_running(pid: int) -> bool:
     return _state_and_parent(pid)[0] not in ("", "Z", "X")
 
 
+def is_child(pid: int, parent: int) -> bool:
+    """Whether it is running, as a child of that process."""
+    state, its_parent = _state_and_parent(pid)
+    return state not in ("", "Z", "X") and its_parent == parent
+
+
+def birth(pid: int) -> str:
+    """When the process began, in clock ticks since the boot; empty if there is none.
+
+    A number is given to another process when all others have had their turn, which on a busy
+    machine takes some minutes. The two together mean one process for ever.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    return stat.rpartition(")")[2].split()[19]
+
+
 def descendants(pid: int) -> list[int]:
     """Everything below a process: servers put their children into sessions of their own."""
     children: dict[int, list[int]] = {}
