@@ -53,13 +53,19 @@ class Wear:
         """So many were handled."""
         self._events += events
 
+    def _resident(self) -> int:
+        try:
+            return self._memory()
+        except OSError:  # no descriptor is left; that is no reason to end
+            return 0
+
     def reason(self) -> str:
         """Why the process should end now; empty when it may go on."""
         if self._max_events and self._events >= self._max_events:
             return f"it has handled {self._events} events"
         if self._max_rss and self._events and time.monotonic() >= self._look_at:
             self._look_at = time.monotonic() + _LOOK_EVERY
-            if (taken := self._memory()) >= self._max_rss:
+            if (taken := self._resident()) >= self._max_rss:
                 limit = self._max_rss // _MIB
                 return (
                     f"it has {taken // _MIB} MiB of memory, and max_consumer_rss is {limit} MiB "

@@ -125,7 +125,7 @@ def test_f36_reloads_during_an_outage_end_with_the_last_file(
         proxy.cut()
         for disabled in ("beta", "beta, gamma", "beta", "gamma", ""):
             site.configure(plugins={"disabled": disabled})
-            reload(daemon, "SIGHUP: 1 options changed")
+            reload(daemon, "SIGHUP: options changed: [plugins]")
         scene.producer.produce(20)
         scene.prove(f"5 reloads, {proxy.seen['refused']} connections refused")
         proxy.heal()

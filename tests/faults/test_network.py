@@ -121,7 +121,7 @@ def test_f19_whoever_is_refused_does_not_try_in_a_tight_loop(
     tries = proxy.seen["refused"] - refused
     rate = 60 * tries / (time.monotonic() - began)
     scene.prove(f"{tries} tries refused, {rate:.0f} per minute")
-    assert rate <= 40 * CONNECTIONS
+    assert rate <= 40 * (CONNECTIONS + 1)  # the reconciler has one, too
     proxy.heal()
     scene.healed()
     scene.judge(within=RECOVERED)

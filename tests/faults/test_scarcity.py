@@ -100,10 +100,10 @@ def test_f41_no_descriptor_is_left_for_a_new_connection(make_scene: MakeScene, s
 
 def limited(pid: int) -> tuple[int, int]:
     """Leave this process the descriptors that it has, and no more; the limits before."""
-    used = max(int(entry.name) for entry in Path(f"/proc/{pid}/fd").iterdir())
-    return resource.prlimit(
-        pid, resource.RLIMIT_NOFILE, (used + 1, resource.prlimit(pid, resource.RLIMIT_NOFILE)[1])
-    )
+    used = {int(entry.name) for entry in Path(f"/proc/{pid}/fd").iterdir()}
+    lowest_free = min(set(range(len(used) + 1)) - used)
+    hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)[1]
+    return resource.prlimit(pid, resource.RLIMIT_NOFILE, (lowest_free, hard))
 
 
 def resident(pids: Iterable[int]) -> float:

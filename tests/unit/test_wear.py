@@ -51,3 +51,17 @@ def test_this_process_has_a_size() -> None:
     kept = b"x" * (64 * MIB)
     assert resident() - before > 60 * MIB
     assert len(kept) == 64 * MIB
+
+
+def test_a_memory_that_cannot_be_looked_at_ends_nobody() -> None:
+    """As when no descriptor is left."""
+    answers: list[int] = [0]
+
+    def memory() -> int:
+        if not answers:
+            raise OSError("too many open files")
+        return answers.pop()
+
+    wear = Wear(1, 0, memory)
+    wear.count()
+    assert wear.reason() == ""
