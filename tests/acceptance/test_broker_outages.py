@@ -81,6 +81,7 @@ def test_a_relay_that_is_killed_while_it_waits_leaves_its_events_to_the_next_one
         broker.evaluate("rabbit_alarm:clear_alarm({resource_limit, memory, node()})")
     # Its leases would have lasted for a minute and a half.
     site.wait_for([*first, *events], "alpha", "beta", timeout=30)
-    wait_until(site.queue_is_empty, 10, "the queue does not run empty")
+    ready = "SELECT count(*) FROM eventworker_outbox WHERE state = 0"
+    wait_until(lambda: probe.number(ready) == 0, 20, "the outbox does not run empty")
     site.stop_all()
     assert probe.effects() == once([*first, *events], "alpha", "beta")

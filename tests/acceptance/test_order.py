@@ -49,7 +49,9 @@ def kill_storm(site: Site) -> None:
     """Consumers die one after the other; between two such series the daemon does, with all."""
     site.configure(plugins={"only": "inorder"})
     events: list[Event] = []
-    kill_some(site, site.start(workers=2), events)
+    first = site.start(workers=2)
+    site.age_plugins()
+    kill_some(site, first, events)
     (daemon,) = site.daemons
     daemon.kill()
     wait_until(lambda: not daemon.survivors(), 5, "children live on")
@@ -83,6 +85,7 @@ def test_who_dies_between_commit_and_release_does_not_stop_its_resource(site: Si
         plugin_inorder={"obeys": "die_after_commit", "max_attempts": 10},
     )
     daemon = site.start(workers=2)
+    site.age_plugins()
     events = site.record(*some(16, "die_after_commit"), *some(40), ordered=True)
     all_once(site, events)
     assert "killed by signal SIGKILL" in daemon.log.read_text()

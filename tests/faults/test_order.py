@@ -21,6 +21,7 @@ PLACES = ("call.claimed", "commit.before", "commit.after", "order.settled", "bac
 def killed_in_order(scene: Scene) -> None:
     """Consumers die at the places that matter to the order, a few resources are busy meanwhile."""
     daemon = scene.start(workers=3)
+    scene.site.age_plugins()
     for point in PLACES:
         scene.order(point)
         with scene.producer.stream(rate=100, count=2000, streams=4):
@@ -48,6 +49,7 @@ def test_f29_what_arrives_in_any_order_and_twice_is_handled_in_its_own(
     assert site.vhost is not None
     site.configure(outbox={"relay": False})
     scene.start(workers=3)
+    site.age_plugins()
     scene.producer.produce(200, streams=5)
     shuffled = _outbox(site.url)
     random.Random(scene.seed).shuffle(shuffled)
