@@ -2,7 +2,6 @@
 
 import os
 import signal
-from collections import Counter
 
 from tests.acceptance.probe import Probe, once
 from tests.acceptance.site import Site
@@ -51,6 +50,9 @@ def test_events_that_kill_every_consumer_that_takes_them_do_not_stop_the_others(
     assert "ended early" not in daemon.output(), "a call that is blamed counts as a crash loop"
     site.stop_all()
     assert probe.effects() == once(good, "alpha", "beta")
-    assert probe.calls() == once(good, "alpha", "beta") + Counter(
-        {(str(event.id), name): attempts for event in bad for name in ("alpha", "beta")}
-    )
+    calls = probe.calls()
+    # One more where the redelivery was parked before the death was written down.
+    for event in bad:
+        for name in ("alpha", "beta"):
+            assert calls.pop((str(event.id), name)) in (attempts, attempts + 1)
+    assert calls == once(good, "alpha", "beta")
