@@ -6,6 +6,7 @@ Every implementation in :mod:`eventworker.transports` passes ``tests/contract``.
 from __future__ import annotations
 
 import abc
+import time as clock
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -110,6 +111,26 @@ class Subscription(abc.ABC):
     def receive(self, timeout: float) -> Delivery | None:
         """The next delivery, or None after ``timeout`` seconds. Never raises for a broker that is
         away: reconnecting is the subscription's own business."""
+
+    def gather(self, most: int, timeout: float, linger: float = 0.0) -> list[Delivery]:
+        """The deliveries that wait already, in their order, ``most`` of them at most; an empty list
+        after ``timeout`` seconds without any. What holds for :meth:`receive` holds for this.
+
+        :param linger: seconds to wait for company when there are some, but fewer than ``most``.
+        """
+        first = self.receive(timeout)
+        if first is None:
+            return []
+        gathered = [first]
+        deadline = clock.monotonic() + linger
+        while len(gathered) < most:
+            left = deadline - clock.monotonic()
+            delivery = self.receive(max(left, 0.0))
+            if delivery is not None:
+                gathered.append(delivery)
+            elif left <= 0:
+                break
+        return gathered
 
     @abc.abstractmethod
     def ack(self, delivery: Delivery) -> None:

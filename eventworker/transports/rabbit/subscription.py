@@ -79,6 +79,18 @@ class RabbitSubscription(Subscription):
         # One of a lost channel comes again; asking for it twice would only do its work twice.
         return delivery if delivery.token[0] == self._generation else None
 
+    def gather(self, most: int, timeout: float, linger: float = 0.0) -> list[Delivery]:
+        with self._arrival:
+            if not self._arrival.wait_for(lambda: self._wanted and self._arrived, max(timeout, 0)):
+                return []
+            # More than prefetch never come; a prefetch of 0 is no limit.
+            full = min(most, self._prefetch or most)
+            if linger > 0:
+                self._arrival.wait_for(lambda: len(self._arrived) >= full, linger)
+            count = min(most, len(self._arrived)) if self._wanted else 0
+            taken = [self._arrived.popleft()[0] for _ in range(count)]
+        return [delivery for delivery in taken if delivery.token[0] == self._generation]
+
     def ack(self, delivery: Delivery) -> None:
         self._reply(delivery.token, True)
 
