@@ -98,6 +98,11 @@ class Delivery:
         self._settle()
         self.subscription.requeue(self)
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether it was acked or given back."""
+        return self._settled
+
     def _settle(self) -> None:
         if self._settled:
             raise AlreadySettled(f"event {self.event_id} is acked or returned already")

@@ -23,6 +23,7 @@ from eventworker.db.failures import (
     is_unavailable,
     translated,
 )
+from eventworker.db.group import GroupBroken, GroupSession, GroupTransaction
 from eventworker.db.insert import insert_ignore, insert_new, insert_or_update
 from eventworker.db.mariadb import longest_value
 from eventworker.db.session import EventSession, Origin
@@ -42,6 +43,9 @@ __all__ = [
     "EventId",
     "EventSession",
     "Failure",
+    "GroupBroken",
+    "GroupSession",
+    "GroupTransaction",
     "Origin",
     "OwnedTransaction",
     "Since",

@@ -173,6 +173,9 @@ class OwnedTransaction:
         if not self._ending:
             self._lost = "the plugin rolled the connection back underneath its session"
 
+    def about_to_send(self) -> None:
+        """Called before each statement of the transaction."""
+
     def note_error(self, error: BaseException) -> None:
         if is_stale_snapshot(error) or has_rolled_back(error):
             self._doomed = error
@@ -237,10 +240,12 @@ def guard_owned_transactions(engine: Engine) -> None:
 
     @event.listens_for(engine, "before_cursor_execute")
     def refuse_control(connection: Connection, _cursor: Any, statement: str, *_rest: Any) -> None:
-        if _OWNER not in connection.info:
+        owner = connection.info.get(_OWNER)
+        if owner is None:
             return
         if word := control_word(statement, engine.dialect.name):
-            connection.info[_OWNER].refuse(word)
+            owner.refuse(word)
+        owner.about_to_send()
 
     @event.listens_for(engine, "handle_error")
     def note_error(context: Any) -> None:

@@ -7,9 +7,10 @@ the event is owed to has its row; a second delivery finds the row and skips.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -34,6 +35,7 @@ from eventworker.db import (
     UTCDateTime,
     clock,
     first_line,
+    insert_ignore,
     insert_new,
     metadata,
     transaction_identity,
@@ -102,22 +104,20 @@ class FirstClaim:
         return taken
 
 
-_statements: dict[str, Any] = {}
+@cache
+def done_rows(dialect: str) -> Any:
+    """INSERT of rows that say done, where there are none yet."""
+    return insert_new(dialect, inbox_table).values(
+        event_id=bindparam("event_id"),
+        plugin=bindparam("plugin"),
+        outcome=int(Outcome.DONE),
+        at=clock(),
+    )
 
 
+@cache
 def _take_first(dialect: str) -> Any:
-    if dialect not in _statements:
-        _statements[dialect] = (
-            insert_new(dialect, inbox_table)
-            .values(
-                event_id=bindparam("event_id"),
-                plugin=bindparam("plugin"),
-                outcome=int(Outcome.DONE),
-                at=clock(),
-            )
-            .returning(transaction_identity())
-        )
-    return _statements[dialect]
+    return done_rows(dialect).returning(transaction_identity())
 
 
 def run_once(
@@ -157,7 +157,7 @@ def claimed_session(
 
     :raises Superseded: when somebody else settled it meanwhile; what the block did is undone.
     """
-    with _connected(engine) as connection:
+    with connected(engine) as connection:
         if engine.dialect.name == "sqlite":
             # There the claim comes last, so this look is what spares the call.
             taken = claim.is_taken(connection)
@@ -185,7 +185,7 @@ def claimed_session(
 
 
 @contextmanager
-def _connected(engine: Engine) -> Iterator[Connection]:
+def connected(engine: Engine) -> Iterator[Connection]:
     """A connection, whose own loss, and only that, is reported as the database's: a plugin may
     talk to other databases, and their troubles are the plugin's."""
     try:
@@ -227,3 +227,16 @@ def note(connection: Connection, event_id: UUID, plugins: list[int], outcome: Ou
         .returning(_inbox.plugin)
     )
     return list(rows.scalars())
+
+
+def note_all(connection: Connection, pairs: Sequence[tuple[UUID, int]], outcome: Outcome) -> None:
+    """Insert rows for those pairs of an event and a plugin that have none yet."""
+    if not pairs:
+        return
+    new = insert_ignore(connection.dialect.name, inbox_table).values(
+        event_id=bindparam("event_id"),
+        plugin=bindparam("plugin"),
+        outcome=int(outcome),
+        at=clock(),
+    )
+    connection.execute(new, [{"event_id": e, "plugin": n} for e, n in sorted(set(pairs))])
