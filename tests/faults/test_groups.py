@@ -230,3 +230,170 @@ def test_f44_whatever_an_event_does_to_its_batch_it_alone_pays_for_it(
     # Once for each that took its process down; the first attempts of those that did were nobody's.
     said = any_site.daemons[0].output().count("its events come again one by one")
     assert said == len(DEADLY)
+
+
+# The database and the broker, in the middle of a group.
+
+#: Ends whoever is in the middle of a transaction, on the server.
+IN_TRANSACTION = {
+    "postgresql": "SELECT pid FROM pg_stat_activity WHERE datname = current_database()"
+    " AND state = 'idle in transaction'",
+    "mariadb": "SELECT p.id FROM information_schema.processlist p"
+    " JOIN information_schema.innodb_trx t ON t.trx_mysql_thread_id = p.id"
+    " WHERE p.db = database() AND p.command = 'Sleep'",
+}
+KILL = {"postgresql": "SELECT pg_terminate_backend({})", "mariadb": "KILL {}"}
+
+
+def dialect(site: Site) -> str:
+    return site.url.partition(":")[0].partition("+")[0].replace("mysql", "mariadb")
+
+
+def middles(kind: str) -> list[tuple[str, int]]:
+    """Places in the middle of a group's transaction."""
+    called = [] if kind == "batcher" else [("group.called", 4)]
+    return [*called, ("group.flushed", 1), ("commit.before", 1)]
+
+
+def repeated_calls(scene: Scene) -> int:
+    """Calls beyond the first for their event."""
+    return sum(times - 1 for times in scene.probe.calls().values())
+
+
+@on_servers
+@of_each_kind
+def test_f44_a_session_ended_in_the_middle_of_a_group_costs_no_attempt(
+    stage: Callable[..., Scene], any_site: Site, kind: str
+) -> None:
+    scene = stage(any_site, kind, max_attempts=1)
+    scene.start(workers=1)
+    for point, times in middles(kind):
+        scene.order(point, "hold", times)
+        scene.producer.produce(SIZE)
+        scene.fired(point)
+        find, end = IN_TRANSACTION[dialect(any_site)], KILL[dialect(any_site)]
+        found = wait_until(
+            lambda find=find: scene.probe.rows(find), 10, "nobody is in a transaction"
+        )
+        for (number,) in found:
+            scene.probe.execute(end.format(number))
+        scene.prove(f"{len(found)} sessions ended by the server")
+        scene.go(point)
+        scene.healed()
+        assert scene.drained() <= RECOVERED
+    judged(scene)
+    assert repeated_calls(scene) >= len(middles(kind)) * SIZE / 2, "no group was done again"
+
+
+@on_servers
+@of_each_kind
+@pytest.mark.parametrize("arrives", [False, True], ids=["lost", "answer-lost"])
+def test_f44_the_commit_of_a_group_that_is_cut_off_is_looked_up(
+    stage: Callable[..., Scene],
+    any_site: Site,
+    proxied: Callable[[Site], Proxy],
+    kind: str,
+    arrives: bool,
+) -> None:
+    scene = stage(any_site, kind, max_attempts=1)
+    proxy = proxied(any_site)
+    scene.start(workers=1)
+    for cuts in range(1, 4):
+        # MariaDB's COMMIT looks like everybody's; held before it, the consumer sends no other.
+        scene.order("commit.before", "hold")
+        scene.producer.produce(SIZE)
+        scene.fired("commit.before", times=cuts)
+        proxy.cut_at(COMMITS[dialect(any_site)], Way.UP, forward=arrives)
+        scene.go("commit.before")
+        wait_until(lambda cuts=cuts: proxy.seen["matched"] == cuts, 20, "no COMMIT passed")
+        scene.healed()
+        assert scene.drained() <= RECOVERED
+    scene.prove(f"{cuts} times cut at COMMIT")
+    judged(scene)
+    # What the server has got was never called again, and what it has not got, all of it once.
+    assert repeated_calls(scene) == (0 if arrives else cuts * SIZE)
+
+
+@pytest.fixture(params=["postgresql", "mariadb"])
+def server(
+    request: pytest.FixtureRequest,
+    own_postgres_server: Callable[..., PostgresServer],
+    own_maria_server: Callable[..., MariaServer],
+) -> Iterator[PostgresServer | MariaServer]:
+    made = own_postgres_server() if request.param == "postgresql" else own_maria_server()
+    yield made
+    if isinstance(made, PostgresServer):
+        bring_back(made)
+
+
+@of_each_kind
+def test_f44_a_database_that_dies_in_the_middle_of_a_group_costs_no_attempt(
+    stage: Callable[..., Scene],
+    make_site: Callable[..., Site],
+    installation: Installation,
+    server: PostgresServer | MariaServer,
+    vhost: Vhost,
+    kind: str,
+) -> None:
+    site = make_site(server.createdb(), vhost)
+    make_tables(installation, site.url, site.folder)
+    scene = stage(site, kind, max_attempts=1)
+    daemon = scene.start(workers=1)
+    for rounds, (point, times) in enumerate(middles(kind), start=1):
+        scene.order(point, "hold", times)
+        scene.producer.produce(SIZE)
+        scene.fired(point)
+        server.kill()
+        scene.go(point)
+        scene.says(daemon, "consumption pauses", times=rounds)
+        server.start()
+        scene.healed()
+        assert scene.drained() <= RECOVERED
+    judged(scene)
+
+
+@on_servers
+@pytest.mark.parametrize("kind", ["adder", "batcher"])
+def test_f44_groups_that_wait_for_each_other_cost_no_attempt(
+    stage: Callable[..., Scene], any_site: Site, kind: str
+) -> None:
+    """Each has locked a row that the other one is after, and waits until it has."""
+    scene = stage(any_site, kind, max_attempts=1, obeys="one_then_two, two_then_one")
+    scene.probe.execute(*LOCKS)
+    daemon = scene.start(workers=2)
+    scene.producer.produce(3)
+    scene.producer.produce(1, resource="one_then_two")
+    scene.producer.produce(3)
+    wait_until(lambda: (scene.probe.folder / "locked-1").exists(), 20, "the call does not begin")
+    # Two of them, so that each consumer gets one: of which one is held by the first group.
+    scene.producer.produce(3)
+    scene.producer.produce(2, resource="two_then_one")
+    scene.producer.produce(3)
+    scene.says(daemon, "events are done anew in smaller groups")
+    scene.says(daemon, "deadlock" if dialect(any_site) == "postgresql" else "Deadlock")
+    scene.healed()
+    judged(scene, within=RECOVERED)
+    assert [n for (n,) in scene.probe.rows("SELECT n FROM probe_lock ORDER BY id")] == [3, 3]
+
+
+@of_each_kind
+def test_f44_a_broker_that_is_lost_between_a_groups_commit_and_its_acks(
+    stage: Callable[..., Scene], site: Site, vhost: Vhost, kind: str
+) -> None:
+    scene = stage(site, kind, max_attempts=1)
+    with Proxy(vhost.port) as broker:
+        site.configure(notifications={"rabbit_port": broker.port})
+        daemon = scene.start(workers=1)
+        for rounds, times in enumerate((1, 4), start=1):
+            scene.order("ack.before", "hold", times)
+            scene.producer.produce(SIZE)
+            scene.fired("ack.before", times=rounds)
+            before = daemon.output().count(f"consuming {QUEUE}")
+            broker.cut()
+            scene.says(daemon, f"consuming {QUEUE}", before + 1)
+            scene.go("ack.before")
+            scene.healed()
+            assert scene.drained() <= RECOVERED
+        scene.prove(f"{broker.seen['cut']} connections cut")
+        judged(scene)
+    assert set(scene.probe.calls().values()) == {1}, "what was committed was called again"
