@@ -295,7 +295,7 @@ def test_f44_a_session_ended_in_the_middle_of_a_group_costs_no_attempt(
         scene.healed()
         assert scene.drained() <= RECOVERED
     judged(scene)
-    assert repeated_calls(scene) >= len(middles(kind)) * SIZE / 2, "no group was done again"
+    assert repeated_calls(scene) >= SIZE / 2, "no group was done again"
 
 
 @on_servers
@@ -323,8 +323,10 @@ def test_f44_the_commit_of_a_group_that_is_cut_off_is_looked_up(
         assert scene.drained() <= RECOVERED
     scene.prove(f"{cuts} times cut at COMMIT")
     judged(scene)
-    # What the server has got was never called again, and what it has not got, all of it once.
-    assert repeated_calls(scene) == (0 if arrives else cuts * SIZE)
+    # What the server has got was never called again, and what it has not got, all of it once: the
+    # first group had ten events, and those after it are smaller.
+    assert (repeated_calls(scene) >= SIZE + cuts - 1) is not arrives
+    assert max(scene.probe.calls().values()) == (1 if arrives else 2)
 
 
 @pytest.fixture(params=["postgresql", "mariadb"])
