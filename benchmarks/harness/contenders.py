@@ -1,0 +1,75 @@
+"""Who is measured, and how each is started."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One way to do the work.
+
+    :ivar name: what the tables call it.
+    :ivar peer: its folder below ``benchmarks/peers``, of whose environment it takes its programs.
+    :ivar package: the distribution whose version the results name.
+    :ivar command: a program of that environment with its arguments; ``{processes}``, ``{folder}``
+        (of the run) and ``{queue}`` are filled in.
+    :ivar copies: whether each process is a start of the command of its own.
+    :ivar envelope: the messages that it reads, see ``messages.py``.
+    :ivar queue: the queue that it consumes, and `arguments` what it declares that queue with.
+    :ivar kind: "ours", "peer", or "bare" for what only shows what the machine allows.
+    :ivar plugins: of eventworker, what ``[plugins] only`` names.
+    :ivar load: it gets so many times the events, so that a fast one is measured for long enough.
+    :ivar env: more variables of its environment.
+    """
+
+    name: str
+    peer: str
+    package: str
+    command: tuple[str, ...]
+    copies: bool = True
+    envelope: str = "plain"
+    queue: str = "bench"
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    kind: str = "peer"
+    plugins: tuple[str, ...] = ()
+    load: int = 1
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+def eventworker(name: str, *plugins: str, load: int = 2) -> Contender:
+    """The daemon with these plugins."""
+    command = ("storyboard-worker-daemon", "--config-file", "{folder}/eventworker.conf")
+    return Contender(
+        name,
+        "eventworker",
+        "eventworker",
+        (*command, "--worker-count", "{processes}"),
+        copies=False,
+        queue="storyboard_events",
+        kind="ours",
+        plugins=plugins,
+        load=load,
+    )
+
+
+OURS = (
+    eventworker("eventworker", "add"),
+    eventworker("eventworker-ordinary", "add_ordinary", load=1),
+    eventworker("eventworker-batch", "add_batch", load=4),
+)
+PEERS = (
+    Contender("kombu", "kombu", "kombu", ("python", "worker.py")),
+    Contender("storyboard-loop", "storyboard_loop", "pika", ("python", "worker.py")),
+)
+BARES = (
+    Contender("pika-session", "pika", "pika", ("python", "session.py"), kind="bare"),
+    Contender(
+        "pika-executemany", "pika", "pika", ("python", "executemany.py"), kind="bare", load=8
+    ),
+)
+CONTENDERS = {each.name: each for each in (*OURS, *PEERS, *BARES)}
+#: Makes the tables that a peer needs in the database of a URL.
+TABLES: dict[str, Callable[[str], None]] = {}
