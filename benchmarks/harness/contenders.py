@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,9 +15,10 @@ class Contender:
     :ivar peer: its folder below ``benchmarks/peers``, of whose environment it takes its programs.
     :ivar package: the distribution whose version the results name.
     :ivar command: a program of that environment with its arguments; ``{processes}``, ``{folder}``
-        (of the run) and ``{queue}`` are filled in.
+        (of the run), ``{queue}`` and ``{number}`` (of the copy) are filled in.
     :ivar copies: whether each process is a start of the command of its own.
     :ivar envelope: the messages that it reads, see ``messages.py``.
+    :ivar carrier: what carries them: "rabbit", or a peer's own way through the database.
     :ivar queue: the queue that it consumes, and `arguments` what it declares that queue with.
     :ivar kind: "ours", "peer", or "bare" for what only shows what the machine allows.
     :ivar plugins: of eventworker, what ``[plugins] only`` names.
@@ -31,6 +32,7 @@ class Contender:
     command: tuple[str, ...]
     copies: bool = True
     envelope: str = "plain"
+    carrier: str = "rabbit"
     queue: str = "bench"
     arguments: Mapping[str, Any] = field(default_factory=dict)
     kind: str = "peer"
@@ -55,6 +57,19 @@ def eventworker(name: str, *plugins: str, load: int = 2) -> Contender:
     )
 
 
+def celery(name: str, *pool: str, copies: bool) -> Contender:
+    """Celery with a pool of that kind."""
+    quiet = ("--without-gossip", "--without-mingle", "--loglevel", "WARNING")
+    return Contender(
+        name,
+        "celery",
+        "celery",
+        ("celery", "--app", "worker", "worker", *quiet, "--hostname", "%n-{number}@%h", *pool),
+        copies=copies,
+        envelope="celery",
+    )
+
+
 OURS = (
     eventworker("eventworker", "add"),
     eventworker("eventworker-ordinary", "add_ordinary", load=1),
@@ -63,6 +78,25 @@ OURS = (
 PEERS = (
     Contender("kombu", "kombu", "kombu", ("python", "worker.py")),
     Contender("storyboard-loop", "storyboard_loop", "pika", ("python", "worker.py")),
+    Contender(
+        "dramatiq",
+        "dramatiq",
+        "dramatiq",
+        ("dramatiq", "worker", "--processes", "{processes}", "--threads", "8"),
+        copies=False,
+        envelope="dramatiq",
+        arguments={"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "bench.XQ"},
+        env={"dramatiq_queue_prefetch": "100"},
+    ),
+    celery("celery-solo", "--pool", "solo", copies=True),
+    celery("celery-prefork", "--pool", "prefork", "--concurrency", "{processes}", copies=False),
+    Contender(
+        "procrastinate",
+        "procrastinate",
+        "procrastinate",
+        ("procrastinate", "--app", "worker.app", "worker", "--queues", "{queue}"),
+        carrier="procrastinate",
+    ),
 )
 BARES = (
     Contender("pika-session", "pika", "pika", ("python", "session.py"), kind="bare"),
@@ -71,5 +105,3 @@ BARES = (
     ),
 )
 CONTENDERS = {each.name: each for each in (*OURS, *PEERS, *BARES)}
-#: Makes the tables that a peer needs in the database of a URL.
-TABLES: dict[str, Callable[[str], None]] = {}

@@ -40,6 +40,11 @@ def program(peer: str, name: str) -> Path:
     return cache() / peer / "bin" / name
 
 
+def module_path(peer: str) -> str:
+    """PYTHONPATH of a peer's processes: its own modules, and the work that all share."""
+    return f"{PEERS / peer}{os.pathsep}{SHARED}"
+
+
 def make(peer: str) -> None:
     """Make sure that a peer's environment is there and up to date.
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.harness.contenders import TABLES
 from benchmarks.harness.scenarios import Case
 from benchmarks.harness.servers import servers
 
@@ -35,8 +34,8 @@ def measure(cases: Sequence[Case], rounds: int) -> Measured:
 
 
 def _measure(cases: Sequence[Case], slow: bool, rounds: int, found: Measured) -> None:
-    tables = [TABLES[peer] for peer in sorted({case.contender.peer for case in cases} & {*TABLES})]
-    with servers(slow, tables) as running:
+    peers = {case.contender.peer for case in cases}
+    with servers(slow, procrastinate="procrastinate" in peers) as running:
         found.servers = running.versions()
         for number in range(1, rounds + 1):
             for index, case in enumerate(cases, 1):

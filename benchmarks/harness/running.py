@@ -12,8 +12,8 @@ import psycopg
 
 from benchmarks.harness import daemon
 from benchmarks.harness.contenders import Contender
-from benchmarks.harness.environments import PEERS, SHARED, program
-from benchmarks.harness.queues import Queue, RabbitQueue
+from benchmarks.harness.environments import PEERS, module_path, program
+from benchmarks.harness.queues import Queue, queue_of
 from benchmarks.harness.servers import Place, Servers
 from benchmarks.harness.workers import Usage, Workers
 from tests.servers import wait_until
@@ -74,7 +74,7 @@ class Run:
         if contender.kind == "ours":
             daemon.write(place.folder, place.url, contender.plugins, place.vhost)
         env = {
-            "PYTHONPATH": str(SHARED),
+            "PYTHONPATH": module_path(contender.peer),
             "BENCH_DATABASE": place.url,
             "BENCH_AMQP": place.vhost.url,
             "BENCH_QUEUE": contender.queue,
@@ -83,10 +83,8 @@ class Run:
             "BENCH_GATE": str(gate),
             **contender.env,
         }
-        values = {"processes": plan.processes, "folder": place.folder, "queue": contender.queue}
-        name, *arguments = (word.format(**values) for word in contender.command)
-        command = [str(program(contender.peer, name)), *arguments]
-        commands = [command] * (plan.processes if contender.copies else 1)
+        copies = plan.processes if contender.copies else 1
+        commands = [self._command(number) for number in range(copies)]
         log = place.folder / "workers.log"
         self.workers = Workers(commands, PEERS / contender.peer, env, log)
 
@@ -162,6 +160,17 @@ class Run:
         if self.workers is not None:
             self.workers.stop()
 
+    def _command(self, number: int) -> list[str]:
+        contender = self.plan.contender
+        values = {
+            "processes": self.plan.processes,
+            "folder": self.place.folder,
+            "queue": contender.queue,
+            "number": number,
+        }
+        name, *arguments = (word.format(**values) for word in contender.command)
+        return [str(program(contender.peer, name)), *arguments]
+
     def _require(self) -> None:
         assert self.workers is not None
         self.workers.require()
@@ -181,7 +190,7 @@ class Run:
 def run(servers: Servers, plan: Plan) -> Iterator[Run]:
     """A run with a database and a virtual host of its own."""
     with servers.place() as place, place.connect() as database:
-        queue = RabbitQueue(plan.contender, place.vhost)
+        queue = queue_of(plan.contender, place)
         found = Run(plan, place, queue, database)
         try:
             yield found

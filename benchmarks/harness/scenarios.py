@@ -124,7 +124,7 @@ def _plugins(options: Options) -> list[Case]:
 
 def _failures(options: Options) -> list[Case]:
     """Some of the events fail for half a second, and are tried again; one process."""
-    peers = [CONTENDERS[name] for name in RETRYING if name in CONTENDERS]
+    peers = [CONTENDERS[name] for name in RETRYING]
     return [
         _work_off("failures", options, each, work="failing", failing=part, labels={"failing": part})
         for part in PER_CENT

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import psycopg
 from sqlalchemy import NullPool, create_engine, insert
 
 from benchmarks.harness import daemon
+from benchmarks.harness.environments import PEERS, module_path, program
 from benchmarks.shared import benchwork
 from tests.servers import PostgresServer, RabbitServer, Vhost
 
@@ -27,9 +29,6 @@ SETTINGS = {
 #: Each commit waits for two milliseconds, as for a slow disk.
 SLOW_COMMITS = {"commit_delay": "2000", "commit_siblings": "0"}
 _TEMPLATE = "bench_template"
-
-#: Makes a peer's own tables in the database of that URL.
-Tables = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ class Servers:
         rabbit = self._rabbit.evaluate("rabbit_misc:version()").strip('"')
         return {"postgresql": postgres.split()[0], "rabbitmq": rabbit}
 
-    def make_template(self, tables: Sequence[Tables]) -> None:
+    def make_template(self, procrastinate: bool) -> None:
         """The database that those of all runs are copies of."""
         url = self._postgres.createdb(_TEMPLATE)
         engine = create_engine(url, poolclass=NullPool)
@@ -79,25 +78,39 @@ class Servers:
             rows = [{"id": number, "count": 0} for number in range(benchwork.COUNTERS)]
             connection.execute(insert(benchwork.Counter), rows)
         engine.dispose()
-        for make in tables:
-            make(url)
+        with tempfile.TemporaryDirectory() as folder:
+            daemon.make_tables(Path(folder), url)
+        if procrastinate:
+            _make_procrastinates_tables(url)
 
 
 @contextmanager
-def servers(slow_commits: bool = False, tables: Sequence[Tables] = ()) -> Iterator[Servers]:
+def servers(slow_commits: bool = False, procrastinate: bool = False) -> Iterator[Servers]:
     """Both of them, started for this benchmark and thrown away after it.
 
-    :param tables: what makes the peers' own tables.
+    :param procrastinate: whether its tables are needed, too.
     """
     settings = {**SETTINGS, **(SLOW_COMMITS if slow_commits else {})}
     with ExitStack() as stack:
         postgres = stack.enter_context(PostgresServer(settings))
         rabbit = stack.enter_context(RabbitServer())
         found = Servers(postgres, rabbit)
-        found.make_template([_of_eventworker, *tables])
+        found.make_template(procrastinate)
         yield found
 
 
-def _of_eventworker(url: str) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        daemon.make_tables(Path(folder), url)
+def _make_procrastinates_tables(url: str) -> None:
+    """By its own command."""
+    command = [
+        program("procrastinate", "procrastinate"),
+        "--app",
+        "worker.app",
+        "schema",
+        "--apply",
+    ]
+    env = {"PYTHONPATH": module_path("procrastinate"), "BENCH_DATABASE": url}
+    done = subprocess.run(
+        command, cwd=PEERS / "procrastinate", env=env, capture_output=True, text=True
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"procrastinate schema: {done.stdout}{done.stderr}")
