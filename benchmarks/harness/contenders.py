@@ -20,6 +20,8 @@ class Contender:
     :ivar envelope: the messages that it reads, see ``messages.py``.
     :ivar carrier: what carries them: "rabbit", or a peer's own way through the database.
     :ivar queue: the queue that it consumes, and `arguments` what it declares that queue with.
+    :ivar config: a file of its folder that is put into the run's, with ``{amqp}`` and ``{queue}``
+        filled in.
     :ivar kind: "ours", "peer", or "bare" for what only shows what the machine allows.
     :ivar plugins: of eventworker, what ``[plugins] only`` names.
     :ivar load: it gets so many times the events, so that a fast one is measured for long enough.
@@ -35,6 +37,7 @@ class Contender:
     carrier: str = "rabbit"
     queue: str = "bench"
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    config: str = ""
     kind: str = "peer"
     plugins: tuple[str, ...] = ()
     load: int = 1
@@ -96,6 +99,40 @@ PEERS = (
         "procrastinate",
         ("procrastinate", "--app", "worker.app", "worker", "--queues", "{queue}"),
         carrier="procrastinate",
+    ),
+    Contender(
+        "faststream",
+        "faststream",
+        "faststream",
+        ("faststream", "run", "worker:app", "--log-level", "warning"),
+    ),
+    Contender(
+        "nameko",
+        "nameko",
+        "nameko",
+        ("nameko", "run", "--config", "{folder}/config.yaml", "worker"),
+        config="config.yaml",
+    ),
+    Contender(
+        "taskiq-aio-pika",
+        "taskiq_aio_pika",
+        "taskiq-aio-pika",
+        ("taskiq", "worker", "worker:broker", "--workers", "{processes}", "--log-level", "WARNING"),
+        copies=False,
+        envelope="taskiq",
+        arguments={
+            "x-dead-letter-exchange": "",
+            "x-dead-letter-routing-key": "taskiq.dead_letter",
+            "x-queue-type": "classic",
+        },
+    ),
+    Contender(
+        "fedora-messaging",
+        "fedora_messaging",
+        "fedora-messaging",
+        ("fedora-messaging", "--conf", "{folder}/config.toml", "consume"),
+        envelope="fedora",
+        config="config.toml",
     ),
 )
 BARES = (

@@ -44,7 +44,7 @@ def plain(event: dict[str, Any], _queue: str) -> Message:
     return _properties("application/json"), json.dumps(event).encode()
 
 
-def celery(event: dict[str, Any], queue: str) -> Message:
+def celery(event: dict[str, Any], _queue: str) -> Message:
     """Celery's protocol 2."""
     task = str(uuid.uuid4())
     headers = {
@@ -84,6 +84,32 @@ def dramatiq(event: dict[str, Any], queue: str) -> Message:
     return _properties(None), json.dumps(message, separators=(",", ":")).encode()
 
 
+def taskiq(event: dict[str, Any], _queue: str) -> Message:
+    """Taskiq's message, with the headers of taskiq-aio-pika."""
+    task = uuid.uuid4().hex
+    message = {
+        "task_id": task,
+        "task_name": "work",
+        "labels": {},
+        "labels_types": {},
+        "args": [event],
+        "kwargs": {},
+    }
+    properties = _properties(None, headers={"task_id": task, "task_name": "work"})
+    return properties, json.dumps(message).encode()
+
+
+def fedora(event: dict[str, Any], _queue: str) -> Message:
+    """Fedora Messaging's message without a schema."""
+    headers = {
+        "fedora_messaging_schema": "base.message",
+        "fedora_messaging_severity": 20,
+        "sent-at": "2026-11-01T00:00:00+00:00",
+        "priority": 0,
+    }
+    return _properties("application/json", "utf-8", headers), json.dumps(event).encode()
+
+
 def _properties(
     content_type: str | None, encoding: str | None = None, headers: dict[str, Any] | None = None
 ) -> pika.BasicProperties:
@@ -97,4 +123,10 @@ def _properties(
     )
 
 
-ENVELOPES: dict[str, Envelope] = {"plain": plain, "celery": celery, "dramatiq": dramatiq}
+ENVELOPES: dict[str, Envelope] = {
+    "plain": plain,
+    "celery": celery,
+    "dramatiq": dramatiq,
+    "taskiq": taskiq,
+    "fedora": fedora,
+}

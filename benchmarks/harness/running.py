@@ -73,6 +73,10 @@ class Run:
         gate.mkdir()
         if contender.kind == "ours":
             daemon.write(place.folder, place.url, contender.plugins, place.vhost)
+        if contender.config:
+            text = (PEERS / contender.peer / contender.config).read_text()
+            filled = text.format(amqp=place.vhost.url, queue=contender.queue)
+            (place.folder / contender.config).write_text(filled)
         env = {
             "PYTHONPATH": module_path(contender.peer),
             "BENCH_DATABASE": place.url,
