@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from eventworker.db.session import EventSession, Origin
 from eventworker.db.transaction import OwnedTransaction
+from eventworker.errors import TransactionLost
 
 
 class GroupBroken(BaseException):
@@ -53,6 +54,7 @@ class GroupTransaction(OwnedTransaction):
 
         :raises GroupBroken: when it has broken the group.
         """
+        self.require_open()
         if session.has_only_added:
             session.forget_origin()  # it holds nothing that had to be closed
             if added := list(session.new):
@@ -104,7 +106,14 @@ class GroupTransaction(OwnedTransaction):
         self.require_whole()
         super().commit()
 
+    def require_open(self) -> None:
+        try:
+            super().require_open()
+        except TransactionLost as error:
+            self.break_up(error)
+
     def about_to_send(self) -> None:
+        super().about_to_send()
         self.statements += 1
         self.flush()
 

@@ -560,6 +560,30 @@ def test_a_row_that_appears_meanwhile_breaks_the_group_and_not_the_promise(engin
     assert plugin.calls == 4
 
 
+@pytest.mark.parametrize("kind", ["adder", "writer"])
+def test_a_transaction_that_ends_underneath_a_group_takes_no_neighbour_with_it(
+    engine: Engine, kind: str
+) -> None:
+    """A rollback by the driver, or by SQLite itself, which does so when its disk is full: what
+    follows must not be written outside of any transaction."""
+
+    def undo(session: Any) -> None:
+        session.connection().connection.rollback()
+
+    plugin = Adder(on(2, undo)) if kind == "adder" else writer(on(2, undo))
+    some = events(6)
+    shop = Workshop(engine, loaded(plugin, max_attempts=1))
+    shop.dispatch_together(*some)
+    left = [each for each in some if each.resource_id != 2]
+    assert ends(engine, left) == [Outcome.DONE] * 5
+    if kind == "adder":
+        assert [n for n in names(engine) if n != "2"] == ["0", "1", "3", "4", "5"]
+    else:
+        assert all_done_once(engine, left)
+    (row,) = deliveries(engine)
+    assert (row.event_id, row.state) == (some[2].id, "dead")
+
+
 def test_a_connection_that_is_lost_in_a_group_costs_nothing_but_time(engine: Engine) -> None:
     if engine.dialect.name != "postgresql":
         pytest.skip("killed from outside on PostgreSQL only")
