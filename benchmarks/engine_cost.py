@@ -126,7 +126,9 @@ def messages(count: int) -> list[Message]:
     ]
 
 
-def measure(engine: Engine, kind: str, events: int, group: int, profile: bool) -> tuple[float, float]:
+def measure(
+    engine: Engine, kind: str, events: int, group: int, profile: bool
+) -> tuple[float, float]:
     """Microseconds per event, by the clock and of this process's processor."""
     conf = cfg.ConfigOpts()
     config.register(conf)
