@@ -13,6 +13,7 @@ one by one.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -44,6 +45,16 @@ class GroupTransaction(OwnedTransaction):
         self._gathered = Session(bind=connection, join_transaction_mode="rollback_only")
         self._is_gathered = False
         self._broken: BaseException | None = None
+        self._watched: Any = None
+
+    def begin(self) -> bool:
+        begun = super().begin()
+        if begun and not self._claim_last:
+            # It would make the inbox rows of all calls final, of those to come too. SQLite's cannot
+            # be replaced, and has no such rows yet.
+            self._watched = self._driver
+            self._watched.commit = self._refuse_driver_commit
+        return begun
 
     def session(self) -> GroupSession:
         """A session for the next call."""
@@ -104,6 +115,7 @@ class GroupTransaction(OwnedTransaction):
 
     def commit(self) -> None:
         self.require_whole()
+        self._unwatch()
         super().commit()
 
     def require_open(self) -> None:
@@ -124,8 +136,17 @@ class GroupTransaction(OwnedTransaction):
             self._broken = error
 
     def release(self) -> None:
+        self._unwatch()
         super().release()
         self._gathered.close()
+
+    def _refuse_driver_commit(self) -> None:
+        self.break_up("the plugin committed through the driver")
+
+    def _unwatch(self) -> None:
+        if self._watched is not None:
+            del self._watched.commit
+            self._watched = None
 
 
 class GroupSession(EventSession):

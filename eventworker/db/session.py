@@ -72,6 +72,8 @@ class EventSession(Session):
         """Undo what was not committed, as any session's close does, and forget all objects."""
         self.rollback()
         super().close()
+        if self._mark is not None:  # it has ended with all the others
+            self._mark = super().begin(nested=True)
 
     def dispose(self) -> None:
         """The framework's close: the transaction has ended, nothing is to be undone."""

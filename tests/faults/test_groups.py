@@ -6,6 +6,7 @@ again, what was not is done alone, and only the event that did it pays for it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -48,11 +49,12 @@ BEFORE_ANY_CALL = "call.claimed"
 ATTEMPTS = 2
 INTERRUPTED = "the call took longer than its limit of 0.5 s"
 KILLED = "killed: the call did not end at its limit of 0.5 s"
-#: Behaviour, and what its dead letter says.
+#: Behaviour, and what its dead letter says, as a regular expression.
 SURVIVED = {
     "boom": "RuntimeError: boom",
     "stumble": "RuntimeError: stumbled",
-    "swallow": "TransactionLost",
+    # Found out by the COMMIT, or on PostgreSQL by the flush before it.
+    "swallow": "TransactionLost|transaction is aborted",
     "hang": INTERRUPTED,
 }
 DEADLY = {
@@ -164,14 +166,17 @@ def test_f44_of_a_group_that_is_acked_in_part_nothing_is_called_again(
 # Events that do something to their group.
 
 
-def culprits(scene: Scene, behaviours: dict[str, str], workers: int) -> None:
-    """One bad event of each kind, the fifth of ten or so."""
+def culprits(scene: Scene, behaviours: dict[str, str]) -> None:
+    """One bad event of each kind, the fifth of ten, each in the first group of a process: trouble
+    makes the groups of its process smaller for a while."""
     probe, (kind,) = scene.probe, scene.oracle.plugins
     limits = {"max_attempts": ATTEMPTS, "handler_timeout": 0.5, "backoff": 0.05}
     scene.site.configure(**{f"plugin_{kind}": {"obeys": ", ".join(behaviours), **limits}})
-    daemon = scene.start(workers)
+    daemon = scene.start(workers=1)
     bad: dict[str, Event] = {}
     for name in behaviours:
+        if bad:
+            replaced(scene, daemon)
         scene.producer.produce(4)
         (bad[name],) = scene.producer.produce(1, resource=name)
         scene.producer.produce(5)
@@ -180,22 +185,30 @@ def culprits(scene: Scene, behaviours: dict[str, str], workers: int) -> None:
             60,
             lambda name=name: f"{name}: {probe.deliveries()}",
         )
-    wait_until(lambda: len(daemon.children("consumer")) == workers, 10, "a consumer is missing")
-    scene.prove("dead letters: " + ", ".join(behaviours.values()))
+    scene.prove("dead letters of: " + ", ".join(behaviours))
     judged(scene, dead=len(bad))
     for name, error in behaviours.items():
-        state, attempts, said = probe.deliveries()[str(bad[name].id), kind]
+        pair = str(bad[name].id), kind
+        state, attempts, said = probe.deliveries()[pair]
         assert (state, attempts) == ("dead", ATTEMPTS), name
-        assert error in said, said
+        assert re.search(error, said), said
+        assert probe.shared_calls()[pair], f"{name}: it was not in a group"
     blamed_alone(daemon, bad, behaviours)
+
+
+def replaced(scene: Scene, daemon: Daemon) -> None:
+    """The one consumer, which has nothing in hand, gives way to a new one."""
+    (old,) = wait_until(lambda: daemon.children("consumer"), 10, "there is no consumer")
+    scene.kill(old)
+    wait_until(lambda: daemon.children("consumer") not in ([], [old]), 10, "it is not replaced")
 
 
 def blamed_alone(daemon: Daemon, bad: dict[str, Event], errors: dict[str, str]) -> None:
     """Whatever the log says of an attempt that failed, it says of a bad event."""
     ids = {str(event.id) for event in bad.values()}
+    failed = re.compile("|".join(("failed, again in", "dead letter:", *errors.values())))
     for line in daemon.output().splitlines():
-        failed = "failed, again in" in line or "dead letter:" in line
-        if failed or any(f"{error}" in line and "event=" in line for error in errors.values()):
+        if "event=" in line and failed.search(line):
             assert any(event_id in line for event_id in ids), f"an innocent one: {line}"
 
 
@@ -210,7 +223,7 @@ def kinds_of_trouble(site: Site) -> dict[str, str]:
 def test_f44_whatever_an_event_does_in_a_group_it_alone_pays_for_it(
     stage: Callable[..., Scene], any_site: Site, kind: str
 ) -> None:
-    culprits(stage(any_site, kind), kinds_of_trouble(any_site), workers=1)
+    culprits(stage(any_site, kind), kinds_of_trouble(any_site))
 
 
 @pytest.mark.family
@@ -218,7 +231,7 @@ def test_f44_a_batch_that_takes_its_process_down_comes_again_one_by_one(
     stage: Callable[..., Scene], site: Site
 ) -> None:
     scene = stage(site, "batcher")
-    culprits(scene, {"leave": DEADLY["leave"]}, workers=1)
+    culprits(scene, {"leave": DEADLY["leave"]})
     assert "its events come again one by one" in site.daemons[0].output()
 
 
@@ -226,8 +239,8 @@ def test_f44_whatever_an_event_does_to_its_batch_it_alone_pays_for_it(
     stage: Callable[..., Scene], any_site: Site
 ) -> None:
     scene = stage(any_site, "batcher")
-    culprits(scene, kinds_of_trouble(any_site), workers=1)
-    # Once for each that took its process down; the first attempts of those that did were nobody's.
+    culprits(scene, kinds_of_trouble(any_site))
+    # The first death was nobody's, so it cost no attempt.
     said = any_site.daemons[0].output().count("its events come again one by one")
     assert said == len(DEADLY)
 
@@ -282,7 +295,7 @@ def test_f44_a_session_ended_in_the_middle_of_a_group_costs_no_attempt(
         scene.healed()
         assert scene.drained() <= RECOVERED
     judged(scene)
-    assert repeated_calls(scene) >= len(middles(kind)) * SIZE / 2, "no group was done again"
+    assert repeated_calls(scene) >= SIZE / 2, "no group was done again"
 
 
 @on_servers
@@ -310,8 +323,10 @@ def test_f44_the_commit_of_a_group_that_is_cut_off_is_looked_up(
         assert scene.drained() <= RECOVERED
     scene.prove(f"{cuts} times cut at COMMIT")
     judged(scene)
-    # What the server has got was never called again, and what it has not got, all of it once.
-    assert repeated_calls(scene) == (0 if arrives else cuts * SIZE)
+    # What the server has got was never called again, and what it has not got, all of it once: the
+    # first group had ten events, and those after it are smaller.
+    assert (repeated_calls(scene) >= SIZE + cuts - 1) is not arrives
+    assert max(scene.probe.calls().values()) == (1 if arrives else 2)
 
 
 @pytest.fixture(params=["postgresql", "mariadb"])

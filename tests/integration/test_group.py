@@ -584,6 +584,33 @@ def test_a_transaction_that_ends_underneath_a_group_takes_no_neighbour_with_it(
     assert (row.event_id, row.state) == (some[2].id, "dead")
 
 
+@pytest.mark.parametrize("kind", ["adder", "writer"])
+def test_a_commit_through_the_driver_does_not_take_neighbours_for_done(
+    engine: Engine, kind: str
+) -> None:
+    """Their inbox rows are written already. Alone it can do what it will."""
+    if engine.dialect.name == "sqlite":
+        pytest.skip("the driver's commit cannot be replaced there")
+
+    def commit(session: Any) -> None:
+        session.connection().connection.driver_connection.commit()
+
+    plugin = Adder(on(2, commit)) if kind == "adder" else writer(on(2, commit))
+    some = events(6)
+    shop = Workshop(engine, loaded(plugin, max_attempts=1))
+    shop.dispatch_together(*some)
+    left = [each for each in some if each.resource_id != 2]
+    assert ends(engine, left) == [Outcome.DONE] * 5
+    if kind == "adder":
+        assert [n for n in names(engine) if n != "2"] == ["0", "1", "3", "4", "5"]
+    else:
+        with engine.connect() as connection:
+            written = list(connection.scalars(select(effect_table.c.event_id)))
+        assert sorted(written) == sorted(str(each.id) for each in some)
+    with engine.connect() as connection:
+        assert "commit" not in vars(connection.connection.driver_connection)
+
+
 def test_a_connection_that_is_lost_in_a_group_costs_nothing_but_time(engine: Engine) -> None:
     if engine.dialect.name != "postgresql":
         pytest.skip("killed from outside on PostgreSQL only")
