@@ -7,7 +7,7 @@ REQUIREMENTS := setup.cfg $(wildcard pyproject.toml plugins/*/setup.cfg)
 
 .DEFAULT_GOAL := help
 .PHONY: help venv servers run test lint format types floors pytest long faults mutants unit contract \
-	integration acceptance docs fuzzer fuzz audit lock sample clean
+	integration acceptance bench docs fuzzer fuzz audit lock sample clean
 # Two test suites at once would only fight for the processors.
 .NOTPARALLEL:
 
@@ -72,6 +72,9 @@ integration: servers venv ## tests against real servers
 acceptance: servers venv ## the installed commands, seen from outside
 	$(PYTEST) tests/acceptance $(ARGS)
 
+bench: servers venv ## measure eventworker and its peers side by side (ARGS="throughput --quick"; ARGS=--help)
+	$(BIN)/python -m benchmarks $(ARGS)
+
 fuzzer: venv
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet -e '.[fuzz]'
 
@@ -96,6 +99,6 @@ sample: venv ## write etc/eventworker.conf.sample anew
 
 clean: ## remove all that the commands above made
 	rm -rf $(VENV) .servers.json .pytest_cache .mypy_cache .ruff_cache .import_linter_cache \
-		.hypothesis .fuzz build dist docs/_build
+		.hypothesis .fuzz benchmarks/.venvs build dist docs/_build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	find . -name '*.egg-info' -type d -prune -exec rm -rf {} +

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import abc
 import time as clock
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -51,7 +51,6 @@ class Message:
         return cls(event.id, event.time, event.source, event.resource, body, *trace, *place)
 
 
-@dataclass(slots=True)
 class Delivery:
     """One arrival of one event.
 
@@ -59,7 +58,8 @@ class Delivery:
         event have to be settled too.
     :param event_id: the event's id, or None where the publisher gave none.
     :param redelivered: True when it may have been delivered before.
-    :param properties: what else the publisher said, for the quarantine.
+    :param properties: what else the publisher said, for the quarantine; or what makes it, since
+        hardly a delivery ever needs it.
     :param content_type: the format of the body, where the publisher named one.
     :param content_encoding: how the publisher says that the body is packed, where it said so.
     :param refusal: why the transport does not believe that the publisher may send it; empty if it
@@ -68,22 +68,65 @@ class Delivery:
     :param anonymous: the publisher gave no id, and ``event_id`` is one of ours.
     """
 
-    body: bytes
-    event_id: UUID | None
-    redelivered: bool
-    subscription: Subscription
-    token: Any
-    time: datetime | None = None
-    source: str = ""
-    properties: dict[str, Any] = field(default_factory=dict)
-    anonymous: bool = False
-    traceparent: str | None = None
-    tracestate: str | None = None
-    content_type: str | None = None
-    content_encoding: str | None = None
-    refusal: str = ""
-    seq: int | None = None
-    _settled: bool = False
+    __slots__ = (
+        "_properties",
+        "_settled",
+        "anonymous",
+        "body",
+        "content_encoding",
+        "content_type",
+        "event_id",
+        "redelivered",
+        "refusal",
+        "seq",
+        "source",
+        "subscription",
+        "time",
+        "token",
+        "traceparent",
+        "tracestate",
+    )
+
+    def __init__(
+        self,
+        body: bytes,
+        event_id: UUID | None,
+        redelivered: bool,
+        subscription: Subscription,
+        token: Any,
+        time: datetime | None = None,
+        source: str = "",
+        properties: dict[str, Any] | Callable[[], dict[str, Any]] = dict,
+        anonymous: bool = False,
+        traceparent: str | None = None,
+        tracestate: str | None = None,
+        content_type: str | None = None,
+        content_encoding: str | None = None,
+        refusal: str = "",
+        seq: int | None = None,
+    ) -> None:
+        self.body = body
+        self.event_id = event_id
+        self.redelivered = redelivered
+        self.subscription = subscription
+        self.token = token
+        self.time = time
+        self.source = source
+        self.anonymous = anonymous
+        self.traceparent = traceparent
+        self.tracestate = tracestate
+        self.content_type = content_type
+        self.content_encoding = content_encoding
+        self.refusal = refusal
+        self.seq = seq
+        self._properties = properties
+        self._settled = False
+
+    @property
+    def properties(self) -> dict[str, Any]:
+        """What else the publisher said, for the quarantine."""
+        said = self._properties
+        return said() if callable(said) else said
 
     def ack(self) -> None:
         """The event is durably dealt with; the transport may forget it.

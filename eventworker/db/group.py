@@ -61,19 +61,20 @@ class GroupTransaction(OwnedTransaction):
         return GroupSession(self)
 
     def end_call(self, session: GroupSession) -> None:
-        """Keep what a call has done. Its session is closed.
+        """Keep what a call has done. Its session is not to be used any more.
 
         :raises GroupBroken: when it has broken the group.
         """
         self.require_open()
         if session.has_only_added:
+            session.forget_origin()  # it holds nothing that had to be closed
             if added := list(session.new):
                 session.expunge_all()
                 self._gathered.add_all(added)
                 self._is_gathered = True
         else:
             session.commit()
-        session.dispose()
+            session.dispose()
         self.require_whole()
 
     def flush(self) -> None:
@@ -195,6 +196,6 @@ class GroupSession(EventSession):
             self.add(each)
         self.expire_all()
 
-    def dispose(self) -> None:
+    def forget_origin(self) -> None:
+        super().forget_origin()
         self.origins = {}
-        super().dispose()

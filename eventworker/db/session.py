@@ -77,8 +77,12 @@ class EventSession(Session):
 
     def dispose(self) -> None:
         """The framework's close: the transaction has ended, nothing is to be undone."""
-        self.origin = None
+        self.forget_origin()
         super().close()
+
+    def forget_origin(self) -> None:
+        """The call is over: effects cannot be added any more."""
+        self.origin = None
 
 
 class _Block:

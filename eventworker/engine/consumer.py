@@ -7,6 +7,7 @@ its process's main thread.
 
 from __future__ import annotations
 
+import gc
 import logging
 import random
 import time
@@ -180,6 +181,9 @@ class Consumer:
     def run(self) -> None:
         """Work until the child is told to stop, or is worn out; what is in hand is finished
         first."""
+        # What is loaded by now stays for life, and the collector need not look at it each time.
+        gc.collect()
+        gc.freeze()
         while not self._child.stopping and not self._is_worn_out():
             deliveries = self._next()
             if deliveries:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from uuid import UUID
 
 from sqlalchemy import Engine
 
@@ -145,7 +144,7 @@ class Dispatcher:
         if not admitted and not elsewhere and not arrival.is_wanted:
             log.debug("no plugin wants %s", change_of(event), extra={"event": str(event.id)})
         # Asked first, since the calls may take minutes, and somebody pause one meanwhile.
-        left.parked += [each.number for each in elsewhere if self._is_wanted(each, event, left)]
+        left.parked += [each.number for each in elsewhere if self._is_wanted(each, arrival)]
         self._call_all(admitted, event, left, started)
 
     def _end(self, arrivals: Sequence[Arrival], off: list[int]) -> None:
@@ -164,33 +163,37 @@ class Dispatcher:
         self, number: int, plugin: Loaded, arrivals: Sequence[Arrival], started: float
     ) -> None:
         """Call a plugin that shares its transactions with all that it wants of these."""
-        wanted: dict[UUID, Arrival] = {}
-        for each in arrivals:
-            if not plugin.admits(each.event):
-                continue
+        wanted = [each for each in arrivals if plugin.admits(each.event)]
+        for each in wanted:
             each.is_wanted = True
-            result = None
-            if plugin.condition is not None and self._registry.may_call(number):
-                result = self._caller.ask(plugin, number, each.event, attempt=1)
-            # The same event twice in one group would wait for itself.
-            if result is None and wanted.setdefault(each.event.id, each) is each:
-                continue
-            if result is None:
-                each.left.to_ourselves(number)
-            else:
-                self._record(each.event, number, plugin, result, each.left)
+        if plugin.condition is not None and self._registry.may_call(number):
+            wanted = [each for each in wanted if self._asks_for(number, plugin, each)]
+        # The same event twice in one group would wait for itself.
+        first = {each.event.id: each for each in reversed(wanted)}
+        if len(first) < len(wanted):
+            for each in wanted:
+                if first[each.event.id] is not each:
+                    each.left.to_ourselves(number)
+            wanted = list(reversed(first.values()))
 
         def may_begin() -> bool:
             late = time.monotonic() - started + plugin.handler_timeout > self._patience
             return not late and self._registry.may_call(number)
 
-        events = [each.event for each in wanted.values()]
-        for event_id, result in self._groups.call(plugin, number, events, may_begin).items():
-            each = wanted[event_id]
+        results = self._groups.call(plugin, number, [each.event for each in wanted], may_begin)
+        for each, result in zip(wanted, results, strict=True):
             if result is None:
                 each.left.to_ourselves(number)
             else:
                 self._record(each.event, number, plugin, result, each.left)
+
+    def _asks_for(self, number: int, plugin: Loaded, arrival: Arrival) -> bool:
+        """Whether the plugin's own condition lets the event in; if not, its outcome is noted."""
+        result = self._caller.ask(plugin, number, arrival.event, attempt=1)
+        if result is None:
+            return True
+        self._record(arrival.event, number, plugin, result, arrival.left)
+        return False
 
     def _call_all(
         self, here: list[tuple[int, Loaded]], event: Event, left: Left, started: float
@@ -212,18 +215,14 @@ class Dispatcher:
                     result = self._caller.call(plugin, number, event, claim, attempt=1)
             self._record(event, number, plugin, result, left)
 
-    def _is_wanted(self, owed: Elsewhere, event: Event, left: Left) -> bool:
+    def _is_wanted(self, owed: Elsewhere, arrival: Arrival) -> bool:
         """Whether to park the event: another lane's plugin can be asked here, and spare the row.
 
         Of a plugin that is paused nothing at all is called.
         """
         if owed.loaded is None or owed.paused:
             return True
-        result = self._caller.ask(owed.loaded, owed.number, event, attempt=1)
-        if result is None:
-            return True
-        self._record(event, owed.number, owed.loaded, result, left)
-        return False
+        return self._asks_for(owed.number, owed.loaded, arrival)
 
     def _record(
         self, event: Event, number: int, plugin: Loaded, result: Result, left: Left

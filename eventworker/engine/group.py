@@ -11,6 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from sqlalchemy import Engine
@@ -33,9 +34,6 @@ log = logging.getLogger(__name__)
 #: done anew when it breaks.
 _LONGEST = 0.1
 
-#: What became of each event; None for one whose call was not begun.
-Results = dict[UUID, Result | None]
-
 
 class GroupCaller:
     """Calls plugins of this process with groups of events.
@@ -56,26 +54,27 @@ class GroupCaller:
         number: int,
         events: Sequence[Event],
         may_begin: Callable[[], bool],
-    ) -> Results:
+    ) -> list[Result | None]:
         """Call the plugin with each of the events, which have not been delivered before.
 
         :param may_begin: asked before each transaction; when it says no, the rest is not called.
+        :returns: what became of each, in their order; None for those not called.
         :raises DatabaseUnavailable: when the database is away; whatever is done by then is known to
             the inbox, and the same call has to be made again.
         """
         pace = self._paces.setdefault(number, Pace(self._largest))
-        results: Results = dict.fromkeys([event.id for event in events])
-        waiting = [list(events)]
+        tasks = [_Task(event) for event in events]
+        waiting = [tasks]
         while waiting and may_begin():
             group = waiting.pop()
             if len(group) > pace.size:
                 waiting.append(group[pace.size :])
                 group = group[: pace.size]
             if len(group) == 1:
-                results[group[0].id] = self._alone(plugin, number, group[0])
+                group[0].result = self._alone(plugin, number, group[0].event)
                 pace.grow(1)
                 continue
-            attempt = _Attempt(plugin, number, group)
+            attempt = _Attempt(plugin, number, [task.event for task in group])
             try:
                 self._together(attempt)
             except GroupBroken as broken:
@@ -88,13 +87,14 @@ class GroupCaller:
                 pace.shrink()
                 waiting += reversed(_parts(group, attempt.culprit))
                 continue
-            results.update(attempt.results)
+            for task, result in zip(group, attempt.results, strict=True):
+                task.result = result
             if attempt.begun < len(group):
                 waiting.append(group[attempt.begun :])
                 pace.limit(attempt.begun)
             else:
                 pace.grow(len(group))
-        return results
+        return [task.result for task in tasks]
 
     def _alone(self, plugin: Loaded, number: int, event: Event) -> Result:
         return self._caller.call(plugin, number, event, FirstClaim(event.id, number), attempt=1)
@@ -113,9 +113,9 @@ class GroupCaller:
                 alarm() as timer,
                 claimed_group(self._engine, claim) as group,
             ):
-                attempt.note_seen(claim.taken)
+                attempt.note_seen(claim)
                 call = self._call_batch if attempt.plugin.has_batch else self._call_each
-                call(attempt, group, claim.taken, timer)
+                call(attempt, group, timer)
                 self._slot.enter_group(attempt.number, attempt.plugin.handler_timeout)
                 timer.start(attempt.plugin.handler_timeout)
                 group.flush()
@@ -130,14 +130,12 @@ class GroupCaller:
         except Exception as error:
             raise GroupBroken(first_line(error)) from error
 
-    def _call_each(
-        self, attempt: _Attempt, group: GroupTransaction, taken: set[UUID], timer: Alarm
-    ) -> None:
+    def _call_each(self, attempt: _Attempt, group: GroupTransaction, timer: Alarm) -> None:
         plugin, number, limit = attempt.plugin, attempt.number, attempt.plugin.handler_timeout
         performs, pid = plugin.performs, os.getpid()
         cut_at = time.monotonic() + _LONGEST
         for index, event in enumerate(attempt.events):
-            if event.id not in taken:
+            if attempt.results[index] is not None:
                 continue
             if index and time.monotonic() > cut_at:
                 attempt.cut(index)
@@ -160,9 +158,9 @@ class GroupCaller:
                 if result is None or session.has_sent:
                     group.break_up(error)
                 session.dispose()
-                attempt.results[event.id] = result
+                attempt.results[index] = result
             else:
-                attempt.results[event.id] = _DONE
+                attempt.results[index] = _DONE
                 reached("group.called")
             finally:
                 timer.stop()
@@ -170,11 +168,9 @@ class GroupCaller:
         attempt.culprit = None
         self._slot.leave()
 
-    def _call_batch(
-        self, attempt: _Attempt, group: GroupTransaction, taken: set[UUID], timer: Alarm
-    ) -> None:
+    def _call_batch(self, attempt: _Attempt, group: GroupTransaction, timer: Alarm) -> None:
         plugin, number, pid = attempt.plugin, attempt.number, os.getpid()
-        events = [event for event in attempt.events if event.id in taken]
+        events = attempt.unseen
         if not events:
             return
         session = group.session()
@@ -195,16 +191,24 @@ class GroupCaller:
             group.break_up(error)
         finally:
             timer.stop()
-        attempt.results.update(dict.fromkeys(taken, _DONE))
+        attempt.results = [result or _DONE for result in attempt.results]
 
 
 _DONE, _SEEN = Result(End.DONE), Result(End.SEEN)
 
 
+@dataclass(slots=True)
+class _Task:
+    """An event, and what became of its call."""
+
+    event: Event
+    result: Result | None = None
+
+
 class _Attempt:
     """One transaction for some events, and what becomes of them in it.
 
-    :ivar results: of those that were called, or are settled already.
+    :ivar results: of those that were called, or are settled already, in the order of ``events``.
     :ivar begun: how many events, from the first on, have theirs.
     :ivar culprit: the index of the event whose call broke the group; None if nobody can tell.
     """
@@ -213,35 +217,37 @@ class _Attempt:
         self.plugin = plugin
         self.number = number
         self.events = events
-        self.results: dict[UUID, Result | None] = {}
+        self.results: list[Result | None] = [None] * len(events)
         self.begun = len(events)
         self.culprit: int | None = None
 
-    def note_seen(self, taken: set[UUID]) -> None:
-        """All others have been handled before."""
-        for event in self.events:
-            if event.id not in taken:
-                self.results[event.id] = _SEEN
+    def note_seen(self, claim: GroupClaim) -> None:
+        """What was not taken has been handled before."""
+        if not claim.has_all:
+            for index, event in enumerate(self.events):
+                if event.id not in claim.taken:
+                    self.results[index] = _SEEN
+
+    @property
+    def unseen(self) -> list[Event]:
+        """The events that are to be handled here."""
+        pairs = zip(self.events, self.results, strict=True)
+        return [event for event, result in pairs if result is None]
 
     def cut(self, begun: int) -> None:
         """Make no further calls; the rest comes in another transaction."""
         self.begun = begun
         self.culprit = None
-        for event in self.events[begun:]:
-            self.results.pop(event.id, None)
+        self.results[begun:] = [None] * (len(self.events) - begun)
 
     @property
     def undone(self) -> set[UUID]:
         """The events of which nothing is to be kept in this transaction."""
-        rest = {event.id for event in self.events[self.begun :]}
-        return rest | {
-            event_id
-            for event_id, result in self.results.items()
-            if result is not None and result.end is End.FAILED
-        }
+        pairs = zip(self.events, self.results, strict=True)
+        return {event.id for event, result in pairs if result is None or result.end is End.FAILED}
 
 
-def _parts(group: list[Event], culprit: int | None) -> list[list[Event]]:
+def _parts(group: list[_Task], culprit: int | None) -> list[list[_Task]]:
     """What to do a broken group in: around the event that broke it, or in halves."""
     if culprit is None:
         middle = len(group) // 2

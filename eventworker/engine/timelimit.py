@@ -11,7 +11,10 @@ from typing import Any
 from eventworker.errors import HandlerTimeout
 
 _armed: float | None = None
-_ends_at = 0.0
+#: When the call has to end, and when the timer rings, on the clock of time.monotonic().
+_ends_at, _rings_at = 0.0, float("inf")
+#: Seconds by which the timer may ring before its time by that clock.
+_EARLY = 0.001
 
 
 def install() -> None:
@@ -20,9 +23,22 @@ def install() -> None:
 
 
 def _on_alarm(_signal: int, _frame: Any) -> None:
+    global _rings_at
+    _rings_at = float("inf")
     # An alarm that was on its way when its call ended must hit neither the framework nor the next.
-    if _armed is not None and time.monotonic() >= _ends_at:
+    if _armed is None:
+        return
+    left = _ends_at - time.monotonic()
+    if left > _EARLY:
+        _set_timer(left)
+    else:
         raise HandlerTimeout(f"the call took longer than its limit of {_armed:g} s")
+
+
+def _set_timer(seconds: float) -> None:
+    global _rings_at
+    _rings_at = time.monotonic() + seconds
+    signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 class Alarm:
@@ -34,13 +50,15 @@ class Alarm:
         It cannot interrupt C code that does not come back to Python; the daemon's kill can.
         """
         global _armed, _ends_at
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-        # The timer may be a little early by this clock.
-        _ends_at = time.monotonic() + seconds - min(0.01, seconds / 2)
+        _ends_at = time.monotonic() + seconds
         _armed = seconds
+        # One that rings earlier, for a call before this one, sets itself anew. So a thousand short
+        # calls set it once.
+        if _rings_at > _ends_at:
+            _set_timer(seconds)
 
     def stop(self) -> None:
-        """Raise nothing any more. The timer runs on, which costs less than to stop it."""
+        """Raise nothing any more."""
         global _armed
         _armed = None
 
@@ -52,8 +70,10 @@ def alarm() -> Iterator[Alarm]:
     SIGALRM and its timer are ours for the block alone, whatever the block does to them: a plugin
     that has taken the signal for itself has no more than its own calls without a limit.
     """
+    global _rings_at
     handler = signal.signal(signal.SIGALRM, _on_alarm)
     left, interval = signal.setitimer(signal.ITIMER_REAL, 0)
+    _rings_at = float("inf")
     began = time.monotonic()
     timer = Alarm()
     try:
@@ -61,6 +81,7 @@ def alarm() -> Iterator[Alarm]:
     finally:
         timer.stop()
         signal.setitimer(signal.ITIMER_REAL, 0)
+        _rings_at = float("inf")
         signal.signal(signal.SIGALRM, handler)
         if left:  # somebody waits for it; pytest-timeout, for one
             left = max(left - (time.monotonic() - began), 0.001)
