@@ -126,6 +126,14 @@ STEPS: dict[str, Callable[[Any, str], object]] = {
 programs = st.lists(
     st.one_of(st.sampled_from(["adds", "writes"]), st.sampled_from(sorted(STEPS))), max_size=4
 )
+#: What would undo the work of others in one session for all.
+ENDINGS = ("undoes", "undoes and hears nothing", "closes", "expunges", "leaves a savepoint open")
+sociable = st.lists(
+    st.one_of(
+        st.sampled_from(["adds", "writes"]), st.sampled_from(sorted(STEPS.keys() - set(ENDINGS)))
+    ),
+    max_size=4,
+)
 #: What arrives together: events by number, each redelivered or not. One may come more than once.
 groups = st.lists(st.tuples(st.integers(0, EVENTS - 1), st.booleans()), min_size=1, max_size=8)
 
@@ -149,14 +157,24 @@ class Performer:
             STEPS[step](session, f"{number}-{position}")
 
 
+class Batcher(Performer):
+    """Does what the programs of all its events say, one after the other."""
+
+    def handle_batch(self, session: Any, events: list[Event]) -> None:
+        for event in events:
+            self.handle(session, event)
+
+
 Arrivals = list[list[tuple[int, bool]]]
 
 
-def committed(engine: Engine, doing: list[list[str]], arrivals: Arrivals) -> dict[str, Any]:
-    """All that there is in the end, when the events have come like this and each once more."""
+def committed(
+    engine: Engine, performer: Performer, arrivals: Arrivals, largest: int = 100
+) -> dict[str, Any]:
+    """All that there is in the end, when the events have come like this."""
     empty_tables(engine)
-    plugin = loaded(Performer(doing), backoff=1000.0, backoff_max=1000.0)
-    shop = Workshop(engine, plugin, refresh=60.0)
+    plugin = loaded(performer, backoff=1000.0, backoff_max=1000.0)
+    shop = Workshop(engine, plugin, refresh=60.0, largest_group=largest)
     for arrival in arrivals:
         parcels = [shop.delivery(EXAMPLES[n], redelivered=again) for n, again in arrival]
         shop.dispatcher.dispatch(*parcels)
@@ -181,34 +199,54 @@ number_of = NUMBERS.__getitem__
 ALONE: Arrivals = [[(number, False)] for number in range(EVENTS)]
 TOGETHER: Arrivals = [[(number, False) for number in range(EVENTS)]]
 
-with_examples = given(
-    doing=st.lists(programs, min_size=EVENTS, max_size=EVENTS),
-    arrivals=st.lists(groups, max_size=3),
-)
 unhurried = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
+with_examples = given(
+    doing=st.lists(programs, min_size=EVENTS, max_size=EVENTS),
+    arrivals=st.lists(groups, max_size=3),
+    largest=st.sampled_from([2, 4, 100]),
+)
+
+
+def obeys_the_law(
+    engine: Engine, performer: Performer, arrivals: Arrivals, largest: int = 100
+) -> None:
+    alone = committed(engine, performer, ALONE)
+    grouped = committed(engine, performer, arrivals + TOGETHER, largest)
+    assert grouped == alone
 
 
 @settings(unhurried, max_examples=60)
 @with_examples
 def test_groups_commit_what_each_event_does_alone(
-    sqlite_engine: Engine, doing: list[list[str]], arrivals: Arrivals
+    sqlite_engine: Engine, doing: list[list[str]], arrivals: Arrivals, largest: int
 ) -> None:
-    alone = committed(sqlite_engine, doing, ALONE)
-    assert committed(sqlite_engine, doing, arrivals + TOGETHER) == alone
+    obeys_the_law(sqlite_engine, Performer(doing), arrivals, largest)
 
 
 @pytest.mark.parametrize("kind", ["postgres", "maria"])
 @settings(unhurried, max_examples=10)
 @with_examples
 def test_so_they_do_on_servers(
-    request: pytest.FixtureRequest, kind: str, doing: list[list[str]], arrivals: Arrivals
+    request: pytest.FixtureRequest,
+    kind: str,
+    doing: list[list[str]],
+    arrivals: Arrivals,
+    largest: int,
 ) -> None:
     engine = request.getfixturevalue(f"{kind}_engine")
-    alone = committed(engine, doing, ALONE)
-    assert committed(engine, doing, arrivals + TOGETHER) == alone
+    obeys_the_law(engine, Performer(doing), arrivals, largest)
+
+
+@settings(unhurried, max_examples=30)
+@given(
+    doing=st.lists(sociable, min_size=EVENTS, max_size=EVENTS),
+    arrivals=st.lists(groups, max_size=3),
+)
+def test_so_do_batches(sqlite_engine: Engine, doing: list[list[str]], arrivals: Arrivals) -> None:
+    obeys_the_law(sqlite_engine, Batcher(doing), arrivals)
 
 
 def test_the_law_convicts_a_group_in_which_nothing_can_be_undone(
@@ -216,6 +254,5 @@ def test_the_law_convicts_a_group_in_which_nothing_can_be_undone(
 ) -> None:
     """So the tests above can fail."""
     monkeypatch.setattr(GroupSession, "rollback", lambda _: None)
-    doing = [["adds", "undoes", "adds"]] * EVENTS
-    alone = committed(sqlite_engine, doing, ALONE)
-    assert committed(sqlite_engine, doing, TOGETHER) != alone
+    with pytest.raises(AssertionError):
+        obeys_the_law(sqlite_engine, Performer([["adds", "undoes", "adds"]] * EVENTS), [])
