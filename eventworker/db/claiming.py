@@ -5,10 +5,33 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, Table, select, update
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Connection,
+    FromClause,
+    Row,
+    Select,
+    Table,
+    any_,
+    bindparam,
+    select,
+    update,
+)
 
 #: Candidates looked at for each row wanted, since others may be taking some of them right now.
 _CANDIDATES = 8
+
+
+def among(dialect: str, column: ColumnElement[Any], keys: Sequence[Any]) -> ColumnElement[bool]:
+    """Whether the column has one of these values.
+
+    On PostgreSQL they are one parameter: hundreds of them cost SQLAlchemy and the driver more than
+    the server needs for its work.
+    """
+    if dialect == "postgresql":
+        return column == any_(bindparam(None, list(keys), ARRAY(column.type)))
+    return column.in_(keys)
 
 
 def claim_rows(
@@ -31,6 +54,10 @@ def claim_rows(
     (key,) = table.primary_key.columns
     source = table if among is None else among
     chosen = select(key).select_from(source).where(where).order_by(order_by)
+    if connection.dialect.name == "postgresql":
+        # Statistics of a quiet time say that next to nothing waits. When a million does, the server
+        # would by them read and sort all of it for each few, instead of the first of an index.
+        connection.exec_driver_sql("SET LOCAL enable_bitmapscan = off")
     if connection.dialect.update_returning:
         picked = chosen.limit(limit).with_for_update(skip_locked=True, of=table).cte("picked")
         changed = update(table).where(key.in_(select(picked))).values(**values)
@@ -58,7 +85,8 @@ def update_rows(
     """
     (key,) = table.primary_key.columns
     if connection.dialect.update_returning:
-        changed = update(table).where(key.in_(keys), where).values(**values)
+        mine = among(connection.dialect.name, key, keys)
+        changed = update(table).where(mine, where).values(**values)
         return connection.execute(changed.returning(*answer)).all()
     lock = _by_key(table, keys).where(where).with_for_update()
     return _update_locked(connection, table, connection.scalars(lock).all(), values, answer)

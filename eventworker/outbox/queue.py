@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
 
-from eventworker.db import claim_rows, clock, update_rows
+from eventworker.db import among, claim_rows, clock, update_rows
 from eventworker.outbox.table import DEAD, READY, SENT, outbox_table
 
 _outbox = outbox_table.c
@@ -66,8 +66,12 @@ def claim(
     return sorted((Row(*row) for row in rows), key=lambda row: row.id.int)
 
 
-def _mine(ids: Sequence[UUID], owner: str) -> ColumnElement[bool]:
-    return and_(_outbox.id.in_(ids), _outbox.owner == owner, _outbox.state == READY)
+def _these(connection: Connection, ids: Sequence[UUID]) -> ColumnElement[bool]:
+    return among(connection.dialect.name, _outbox.id, ids)
+
+
+def _mine(owner: str) -> ColumnElement[bool]:
+    return and_(_outbox.owner == owner, _outbox.state == READY)
 
 
 def extend(connection: Connection, ids: Sequence[UUID], lease: float, owner: str) -> set[UUID]:
@@ -76,7 +80,7 @@ def extend(connection: Connection, ids: Sequence[UUID], lease: float, owner: str
         connection,
         outbox_table,
         ids,
-        _mine(ids, owner),
+        _mine(owner),
         {"leased_until": clock(lease)},
         (_outbox.id,),
     )
@@ -93,7 +97,7 @@ def settle(connection: Connection, ids: Sequence[UUID], check_in: float | None =
     check_at = None if check_in is None else clock(check_in)
     connection.execute(
         update(outbox_table)
-        .where(_outbox.id.in_(ids), _outbox.state == READY)
+        .where(_these(connection, ids), _outbox.state == READY)
         .values(
             state=SENT,
             settled_at=func.coalesce(_outbox.settled_at, clock()),
@@ -125,7 +129,9 @@ def give_back(connection: Connection, ids: Sequence[UUID], owner: str, delay: fl
     if not ids:
         return
     connection.execute(
-        update(outbox_table).where(_mine(ids, owner)).values(leased_until=clock(delay), owner=None)
+        update(outbox_table)
+        .where(_these(connection, ids), _mine(owner))
+        .values(leased_until=clock(delay), owner=None)
     )
 
 
@@ -137,7 +143,7 @@ def release_owner(connection: Connection, owner: str, but: Collection[UUID] = ()
 
     :param but: the rows that are in hand.
     """
-    theirs = and_(_outbox.owner == owner, _outbox.state == READY)
+    theirs = _mine(owner)
     released = connection.execute(
         update(outbox_table)
         .where(and_(theirs, _outbox.id.not_in(but)) if but else theirs)
