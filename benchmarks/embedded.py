@@ -89,14 +89,14 @@ def speed(engine: Engine, number: int) -> float:
 
 
 @contextmanager
-def running(command: list[str | Path], env: dict[str, str], log: Path) -> Iterator[None]:
-    """A worker, until the end of the block."""
+def running(command: list[str | Path], env: dict[str, str], log: Path) -> Iterator[int]:
+    """A worker, until the end of the block; its process id."""
     with log.open("wb") as output:
         worker = subprocess.Popen(command, env={**os.environ, **env}, stdout=output, stderr=output)
     try:
-        yield
+        yield worker.pid
     finally:
-        worker.send_signal(signal.SIGTERM)
+        worker.send_signal(signal.SIGINT)
         try:
             worker.wait(15)
         except subprocess.TimeoutExpired:

@@ -2,7 +2,7 @@
 
 import sys
 
-from procrastinate import App, PsycopgConnector, SyncPsycopgConnector
+from procrastinate import App, PsycopgConnector
 from work import URL, work
 
 BODY = "x" * 1000
@@ -18,10 +18,11 @@ def task(number: int, body: str) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "fill":
-        with app.with_connector(SyncPsycopgConnector(conninfo=CONNINFO)).open() as filling:
-            filling.schema_manager.apply_schema()
-            deferrer = filling.configure_task("task")
-            for each in range(int(sys.argv[2])):
-                deferrer.defer(number=each, body=BODY)
+        with app.open():
+            app.schema_manager.apply_schema()
+            numbers = range(int(sys.argv[2]))
+            app.configure_task("task").batch_defer(
+                *({"number": each, "body": BODY} for each in numbers)
+            )
     else:
         app.run_worker(concurrency=1, install_signal_handlers=True)
