@@ -388,7 +388,12 @@ OUTBOX_OPTS: list[cfg.Opt] = [
         help="With driver = rabbit: keep a relay running that moves the outbox to the broker.",
     ),
     cfg.IntOpt(
-        "relay_batch", default=200, min=1, max=5000, help="Events published per round of confirms."
+        "relay_batch",
+        default=500,
+        min=1,
+        max=5000,
+        help="Events that the relay takes in one transaction. Two such batches at the most are on "
+        "their way to the broker, and in memory, at a time.",
     ),
     cfg.FloatOpt(
         "reconcile_after",

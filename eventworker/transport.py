@@ -152,6 +152,10 @@ class Delivery:
         self._settled = True
 
 
+#: Waits for what became of each message.
+Answer = Callable[[], list[TransportError | None]]
+
+
 class Subscription(abc.ABC):
     """A consumer's end of the queue. Used from one thread."""
 
@@ -215,6 +219,15 @@ class Transport(abc.ABC):
         :returns: for each message None, or why it was not published: TransportUnavailable (publish
             it again, which may duplicate it), Unroutable (bound to no queue) or Unpublishable.
         """
+
+    def begin(self, messages: Sequence[Message], timeout: float = 30.0) -> Answer:
+        """Begin to :meth:`publish`; calling what this returns waits for the results and gives them.
+
+        What is begun first is published first. Where nothing is won by waiting later, the whole
+        work is done here.
+        """
+        results = self.publish(messages, timeout)
+        return lambda: results
 
     @abc.abstractmethod
     def subscribe(self, prefetch: int, owner: str = "", hold: float = 60.0) -> Subscription:

@@ -44,7 +44,7 @@ class Contender:
     env: Mapping[str, str] = field(default_factory=dict)
 
 
-def eventworker(name: str, *plugins: str, load: int = 2) -> Contender:
+def eventworker(name: str, *plugins: str, load: int = 2, carrier: str = "rabbit") -> Contender:
     """The daemon with these plugins."""
     command = ("storyboard-worker-daemon", "--config-file", "{folder}/eventworker.conf")
     return Contender(
@@ -53,6 +53,7 @@ def eventworker(name: str, *plugins: str, load: int = 2) -> Contender:
         "eventworker",
         (*command, "--worker-count", "{processes}"),
         copies=False,
+        carrier=carrier,
         queue="storyboard_events",
         kind="ours",
         plugins=plugins,
@@ -141,4 +142,17 @@ BARES = (
         "pika-executemany", "pika", "pika", ("python", "executemany.py"), kind="bare", load=8
     ),
 )
-CONTENDERS = {each.name: each for each in (*OURS, *PEERS, *BARES)}
+_HUEYS_LOOKS = ("--delay", "0.005", "--max-delay", "0.005")
+#: Who needs no broker; procrastinate is among the others, too.
+EMBEDDED = (
+    eventworker("eventworker-sql", "add", carrier="outbox"),
+    Contender(
+        "huey",
+        "huey",
+        "huey",
+        # Without the options it looks ten times a second, and later once in ten seconds.
+        ("huey_consumer", "worker.huey", "--no-periodic", "--quiet", *_HUEYS_LOOKS),
+        carrier="huey",
+    ),
+)
+CONTENDERS = {each.name: each for each in (*OURS, *PEERS, *BARES, *EMBEDDED)}

@@ -13,7 +13,8 @@ import psycopg
 from benchmarks.harness import daemon
 from benchmarks.harness.contenders import Contender
 from benchmarks.harness.environments import PEERS, module_path, program
-from benchmarks.harness.queues import Queue, queue_of
+from benchmarks.harness.queue import Queue
+from benchmarks.harness.queues import queue_of
 from benchmarks.harness.servers import Place, Servers
 from benchmarks.harness.workers import Usage, Workers
 from tests.servers import wait_until
@@ -72,7 +73,8 @@ class Run:
         gate = place.folder / "gate"
         gate.mkdir()
         if contender.kind == "ours":
-            daemon.write(place.folder, place.url, contender.plugins, place.vhost)
+            vhost = place.vhost if contender.carrier == "rabbit" else None
+            daemon.write(place.folder, place.url, contender.plugins, vhost)
         if contender.config:
             text = (PEERS / contender.peer / contender.config).read_text()
             filled = text.format(amqp=place.vhost.url, queue=contender.queue)
@@ -85,6 +87,7 @@ class Run:
             "BENCH_WORK": plan.work,
             "BENCH_FAILING": str(plan.failing),
             "BENCH_GATE": str(gate),
+            "BENCH_FOLDER": str(place.folder),
             **contender.env,
         }
         copies = plan.processes if contender.copies else 1

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.harness import backlog, latency, throughput
-from benchmarks.harness.contenders import BARES, CONTENDERS, OURS, PEERS, Contender, eventworker
+from benchmarks.harness.contenders import (
+    BARES,
+    CONTENDERS,
+    EMBEDDED,
+    OURS,
+    PEERS,
+    Contender,
+    eventworker,
+)
 from benchmarks.harness.running import Plan
 from benchmarks.harness.servers import Servers
 
@@ -90,16 +98,22 @@ def _slow_fsync(options: Options) -> list[Case]:
 def _latency(options: Options) -> list[Case]:
     """From the publication to the commit, at steady rates; one process."""
 
-    def case(contender: Contender, rate: int) -> Case:
-        plan = Plan(contender, timeout=options.timeout)
-        return Case(
-            "latency",
-            contender,
-            {"processes": 1, "rate": rate},
-            lambda servers: latency.measure(servers, plan, rate, options.seconds),
-        )
+    return [
+        _steadily("latency", options, each, rate) for rate in RATES for each in options.chosen(ALL)
+    ]
 
-    return [case(each, rate) for rate in RATES for each in options.chosen(ALL)]
+
+def _embedded(options: Options) -> list[Case]:
+    """Without a broker: one row per event, from a full queue and at a steady rate."""
+    chosen = options.chosen((*EMBEDDED, CONTENDERS["procrastinate"]))
+    return [
+        *(
+            _work_off("embedded", options, each, processes=processes)
+            for processes in options.processes
+            for each in chosen
+        ),
+        *(_steadily("embedded", options, each, RATES[0]) for each in chosen),
+    ]
 
 
 def _plugins(options: Options) -> list[Case]:
@@ -150,6 +164,16 @@ def _backlog(options: Options) -> list[Case]:
     return found
 
 
+def _steadily(scenario: str, options: Options, contender: Contender, rate: int) -> Case:
+    plan = Plan(contender, timeout=options.timeout)
+    return Case(
+        scenario,
+        contender,
+        {"processes": 1, "rate": rate},
+        lambda servers: latency.measure(servers, plan, rate, options.seconds),
+    )
+
+
 def _work_off(
     scenario: str,
     options: Options,
@@ -177,6 +201,7 @@ SCENARIOS: dict[str, Callable[[Options], list[Case]]] = {
     "mixed": _mixed,
     "latency": _latency,
     "slow-fsync": _slow_fsync,
+    "embedded": _embedded,
     "plugins": _plugins,
     "failures": _failures,
     "backlog": _backlog,

@@ -181,11 +181,17 @@ class Dispatcher:
             return not late and self._registry.may_call(number)
 
         results = self._groups.call(plugin, number, [each.event for each in wanted], may_begin)
+        failed = []
         for each, result in zip(wanted, results, strict=True):
             if result is None:
                 each.left.to_ourselves(number)
+            elif result.failure is not None:
+                report(plugin, each.event, result, attempt=1)
+                failed.append((each.event, result))
             else:
                 self._record(each.event, number, plugin, result, each.left)
+        if failed:
+            self._write_failures(number, failed)
 
     def _asks_for(self, number: int, plugin: Loaded, arrival: Arrival) -> bool:
         """Whether the plugin's own condition lets the event in; if not, its outcome is noted."""
@@ -238,15 +244,20 @@ class Dispatcher:
             with short_transaction(self._engine) as connection:
                 left.to_us |= backlog.complete(connection, event, number)
         elif result.failure is not None:
-            reached("outcome.before")
-            with short_transaction(self._engine) as connection:
-                if result.end is End.POSTPONED:
-                    backlog.park(connection, event, [number])
-                else:
-                    backlog.fail_first(connection, event, number, result.failure)
-            reached("outcome.after")
+            self._write_failures(number, [(event, result)])
         if is_settled(plugin, result):
             left.to_us |= self._order.release(number, event)
+
+    def _write_failures(self, number: int, failed: Sequence[tuple[Event, Result]]) -> None:
+        """Write down calls that failed, or are to be made later, in one transaction."""
+        reached("outcome.before")
+        with short_transaction(self._engine) as connection:
+            for event, result in failed:
+                if result.end is End.POSTPONED:
+                    backlog.park(connection, event, [number])
+                elif result.failure is not None:
+                    backlog.fail_first(connection, event, number, result.failure)
+        reached("outcome.after")
 
     def _leave(self, arrivals: Sequence[Arrival], off: list[int]) -> None:
         """Write down what is owed to others, and to us later, and who is off."""

@@ -35,12 +35,12 @@ from eventworker.db import (
     UTCDateTime,
     clock,
     first_line,
-    insert_ignore,
     insert_new,
     metadata,
     transaction_identity,
     translated,
 )
+from eventworker.db.postgresql import begin_with
 from eventworker.errors import DatabaseUnavailable
 from eventworker.failpoints import reached
 
@@ -97,27 +97,25 @@ class FirstClaim:
         return connection.scalar(found) is not None
 
     def take(self, connection: Connection) -> str | None:
-        taken: str | None = connection.scalar(
-            _take_first(connection.dialect.name),
-            {"event_id": self.event_id, "plugin": self.plugin},
-        )
+        if connection.dialect.name == "postgresql":
+            answer = begin_with(connection, _TAKE.format(self.event_id, self.plugin))
+            return answer.get_value(0, 0).decode() if answer.ntuples else None
+        done = {"event_id": self.event_id, "plugin": self.plugin, "outcome": int(Outcome.DONE)}
+        taken: str | None = connection.scalar(_take_first(connection.dialect.name), done)
         return taken
 
 
-@cache
-def done_rows(dialect: str) -> Any:
-    """INSERT of rows that say done, where there are none yet."""
-    return insert_new(dialect, inbox_table).values(
-        event_id=bindparam("event_id"),
-        plugin=bindparam("plugin"),
-        outcome=int(Outcome.DONE),
-        at=clock(),
-    )
+#: For an id and a number, which need no binding.
+_TAKE = (
+    f"INSERT INTO {inbox_table.name} (event_id, plugin, outcome, at) "  # noqa: S608
+    f"VALUES ('{{}}', {{:d}}, {int(Outcome.DONE)}, clock_timestamp()) "
+    "ON CONFLICT DO NOTHING RETURNING pg_current_xact_id()::text"
+)
 
 
 @cache
 def _take_first(dialect: str) -> Any:
-    return done_rows(dialect).returning(transaction_identity())
+    return new_rows(dialect).returning(transaction_identity())
 
 
 def run_once(
@@ -216,27 +214,29 @@ def note(connection: Connection, event_id: UUID, plugins: list[int], outcome: Ou
     """Insert rows for those plugins that have none yet; returns the plugins that got one."""
     if not plugins:
         return []
-    rows = connection.execute(
-        insert_new(connection.dialect.name, inbox_table)
-        .values(
-            [
-                {"event_id": event_id, "plugin": number, "outcome": int(outcome), "at": clock()}
-                for number in plugins
-            ]
-        )
-        .returning(_inbox.plugin)
-    )
-    return list(rows.scalars())
+    new = new_rows(connection.dialect.name).returning(_inbox.plugin)
+    rows = [{"event_id": event_id, "plugin": number, "outcome": int(outcome)} for number in plugins]
+    return list(connection.execute(new, rows).scalars())
 
 
 def note_all(connection: Connection, pairs: Sequence[tuple[UUID, int]], outcome: Outcome) -> None:
     """Insert rows for those pairs of an event and a plugin that have none yet."""
     if not pairs:
         return
-    new = insert_ignore(connection.dialect.name, inbox_table).values(
+    # In one order, so that two who write the same ones wait in one direction only.
+    ordered = sorted(set(pairs), key=lambda pair: (pair[0].int, pair[1]))
+    connection.execute(
+        new_rows(connection.dialect.name),
+        [{"event_id": e, "plugin": n, "outcome": int(outcome)} for e, n in ordered],
+    )
+
+
+@cache
+def new_rows(dialect: str) -> Any:
+    """INSERT of rows where there are none yet, made once."""
+    return insert_new(dialect, inbox_table).values(
         event_id=bindparam("event_id"),
         plugin=bindparam("plugin"),
-        outcome=int(outcome),
+        outcome=bindparam("outcome"),
         at=clock(),
     )
-    connection.execute(new, [{"event_id": e, "plugin": n} for e, n in sorted(set(pairs))])

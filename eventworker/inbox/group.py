@@ -19,7 +19,7 @@ from eventworker.db import (
     transaction_identity,
 )
 from eventworker.failpoints import reached
-from eventworker.inbox.claims import Outcome, connected, done_rows, inbox_table
+from eventworker.inbox.claims import Outcome, connected, inbox_table, new_rows
 
 _inbox = inbox_table.c
 
@@ -69,11 +69,9 @@ class GroupClaim:
             self.look(connection)
         if not self.taken:
             return None
-        mine = [
-            {"event_id": event_id, "plugin": self._plugin}
-            for event_id in sorted(self.taken, key=_by_number)
-        ]
-        new = done_rows(connection.dialect.name)
+        done = {"plugin": self._plugin, "outcome": int(Outcome.DONE)}
+        mine = [{"event_id": each, **done} for each in sorted(self.taken, key=_by_number)]
+        new = new_rows(connection.dialect.name)
         if connection.execute(new, mine).rowcount != len(mine):
             raise GroupBroken("an event of the group was handled elsewhere meanwhile")
         return ""

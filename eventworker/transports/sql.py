@@ -29,8 +29,9 @@ log = logging.getLogger(__name__)
 
 #: Seconds by which a lease outlasts the work on one delivery; see ``_keep_leases``.
 MARGIN = 60.0
-#: Settled rows are written at the latest when there are this many of them.
-SETTLE_BATCH = 64
+#: Settled rows are written with the next look at the table, at the latest when there are this many
+#: of them, or when the first of them has waited for so many seconds.
+SETTLE_BATCH, SETTLE_WITHIN = 500, 1.0
 
 
 def _described(row: queue.Row) -> dict[str, Any]:
@@ -88,6 +89,7 @@ class SqlSubscription(Subscription):
         self._ready: deque[queue.Row] = deque()
         self._held: set[UUID] = set()
         self._settled: list[UUID] = []
+        self._settle_at = 0.0
         self._leased_at = 0.0
         self._paused = False
         #: Whether rows may be leased to us that we do not hold.
@@ -175,8 +177,11 @@ class SqlSubscription(Subscription):
 
     def ack(self, delivery: Delivery) -> None:
         self._held.discard(delivery.token)
+        now = time.monotonic()
+        if not self._settled:
+            self._settle_at = now + SETTLE_WITHIN
         self._settled.append(delivery.token)
-        if len(self._settled) >= SETTLE_BATCH:
+        if len(self._settled) >= SETTLE_BATCH or now >= self._settle_at:
             self._flush()
 
     def requeue(self, delivery: Delivery) -> None:
