@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from eventworker import effects as effect_outbox
 from eventworker.db import clock, short_transaction
+from eventworker.engine import group
 from eventworker.errors import Reject, Retry
 from eventworker.event import Event
 from eventworker.inbox import registry
@@ -36,6 +37,17 @@ from tests.helpers.plugins import Body, Plugin, Workshop, loaded, time_limits
 def _limits() -> Iterator[None]:
     with time_limits():
         yield
+
+
+@pytest.fixture(autouse=True)
+def longest(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """No group is cut short because the machine is busy, unless the test says when."""
+
+    def cut_at(seconds: float) -> None:
+        monkeypatch.setattr(group, "_LONGEST", seconds)
+
+    cut_at(60.0)
+    return cut_at
 
 
 @pytest.fixture
@@ -450,7 +462,10 @@ def test_bytes_that_are_no_event_do_not_hold_up_their_neighbours(engine: Engine)
     assert all_done_once(engine, some)
 
 
-def test_a_call_that_is_slow_ends_its_group_and_the_rest_comes_after_it(engine: Engine) -> None:
+def test_a_call_that_is_slow_ends_its_group_and_the_rest_comes_after_it(
+    engine: Engine, longest: Callable[[float], None]
+) -> None:
+    longest(0.1)
     plugin = writer(lambda *_: time.sleep(0.06))
     shop = Workshop(engine, loaded(plugin))
     some = events(6)
@@ -459,7 +474,10 @@ def test_a_call_that_is_slow_ends_its_group_and_the_rest_comes_after_it(engine: 
     assert plugin.calls == 6
 
 
-def test_what_does_not_fit_into_the_time_is_left_to_the_backlog(engine: Engine) -> None:
+def test_what_does_not_fit_into_the_time_is_left_to_the_backlog(
+    engine: Engine, longest: Callable[[float], None]
+) -> None:
+    longest(0.1)
     plugin = writer(lambda *_: time.sleep(0.11))
     shop = Workshop(engine, loaded(plugin, handler_timeout=1.0), patience=1.15)
     some = events(5)
