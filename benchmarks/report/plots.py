@@ -184,11 +184,12 @@ def backlog(runs: Sequence[Record]) -> Figure:
     below.set_ylabel("largest RSS, MB")
     below.set_xlabel("events done")
     for axes in (above, below):
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.15 * axes.get_ylim()[1])
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         axes.grid(axis="y", color="#dddddd", linewidth=0.6)
     below.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     above.legend(loc="lower right", fontsize=8)
+    figure.align_ylabels()
     above.set_title("A long queue, worked off by eventworker", loc="left")
     return figure
 
