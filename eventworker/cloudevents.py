@@ -15,7 +15,8 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 import msgspec
 
 from eventworker.errors import DecodeError
-from eventworker.event import MAX_BODY_BYTES, MAX_DEPTH, Event, checked, event_of, strict_object
+from eventworker.event import MAX_BODY_BYTES, Event, checked, event_of
+from eventworker.strictjson import MAX_DEPTH, strict_object
 
 CONTENT_TYPE = "application/cloudevents+json"
 #: The beginning of every media type of CloudEvents (AMQP binding, section 3).

@@ -7,9 +7,6 @@ the row's columns.
 
 from __future__ import annotations
 
-import codecs
-import json
-import math
 import os
 import re
 import time as clock
@@ -21,9 +18,10 @@ import msgspec
 
 from eventworker import tracecontext
 from eventworker.errors import DecodeError, EncodeError
+from eventworker.strictjson import MAX_DEPTH as MAX_DEPTH
+from eventworker.strictjson import QUICK_ERRORS, may_be_deep, strict_object
 
 MAX_BODY_BYTES = 1024 * 1024
-MAX_DEPTH = 64
 
 #: No control characters: a name is a routing key, a log word and a text column, and PostgreSQL's
 #: text cannot hold NUL.
@@ -51,15 +49,8 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """One change made through the API.
-
-    The first twelve fields are StoryBoard's. ``id`` is the identity that deduplication rests on,
-    ``time`` when the change was made (UTC) and ``source`` the application that made it.
-    ``traceparent`` and ``tracestate`` are the W3C trace context of the request behind it; what is
-    none is dropped on the way, see :mod:`eventworker.tracecontext`. ``seq`` is the event's place
-    among those of its resource, 1 for the first, where it was recorded in order.
-    """
+class Body(msgspec.Struct, frozen=True, kw_only=True):
+    """StoryBoard's twelve fields: what the JSON body says of a change."""
 
     author_id: ResourceId = None
     method: Name
@@ -73,6 +64,21 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     sub_resource_id: ResourceId = None
     resource_before: Image = None
     resource_after: Image = None
+
+
+WIRE_FIELDS = Body.__struct_fields__
+
+
+class Event(Body, frozen=True, kw_only=True):
+    """One change made through the API.
+
+    Beside the fields of the body, ``id`` is the identity that deduplication rests on, ``time`` when
+    the change was made (UTC) and ``source`` the application that made it.
+    ``traceparent`` and ``tracestate`` are the W3C trace context of the request behind it; what is
+    none is dropped on the way, see :mod:`eventworker.tracecontext`. ``seq`` is the event's place
+    among those of its resource, 1 for the first, where it was recorded in order.
+    """
+
     id: UUID = msgspec.field(default_factory=uuid7)
     time: datetime = msgspec.field(default_factory=_now)
     source: str = ""
@@ -100,7 +106,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
                 f"{self.method} {self.resource}: the body has {len(body)} bytes, "
                 f"the limit is {max_bytes}"
             )
-        if _may_be_deep(body):
+        if may_be_deep(body):
             try:
                 strict_object(body, max_bytes)
             except DecodeError as error:
@@ -108,21 +114,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
         return body
 
 
-WIRE_FIELDS = (
-    "author_id",
-    "method",
-    "url",
-    "path",
-    "query_string",
-    "status",
-    "resource",
-    "resource_id",
-    "sub_resource",
-    "sub_resource_id",
-    "resource_before",
-    "resource_after",
-)
+_OUR_BEGINNING = b'{"author_id":'
 _encoder = msgspec.json.Encoder()
+_body_decoder = msgspec.json.Decoder(Body)
 
 
 def checked(event: Event) -> Event:
@@ -177,6 +171,19 @@ def decode(
 
     :raises DecodeError: with the reason and the bytes, for the quarantine.
     """
+    if len(body) <= max_bytes and (ours := _body_of_ours(body)) is not None:
+        if traceparent is not None:
+            traceparent, tracestate = tracecontext.valid(traceparent, tracestate)
+        else:
+            tracestate = None
+        return Event(
+            **msgspec.structs.asdict(ours),
+            id=id or uuid7(),
+            time=time or _now(),
+            source=source,
+            traceparent=traceparent,
+            tracestate=tracestate,
+        )
     return event_of(
         strict_object(body, max_bytes),
         body,
@@ -186,6 +193,21 @@ def decode(
         traceparent=traceparent,
         tracestate=tracestate,
     )
+
+
+def _body_of_ours(body: bytes) -> Body | None:
+    """What is read of bytes that :meth:`Event.encode` would write for it, or None.
+
+    They are strict JSON then, without anything that would be ignored, since it would be missing in
+    what is written.
+    """
+    if not body.startswith(_OUR_BEGINNING) or may_be_deep(body):
+        return None
+    try:
+        found = _body_decoder.decode(body)
+        return found if _encoder.encode(found) == body else None
+    except QUICK_ERRORS:
+        return None
 
 
 def event_of(
@@ -213,76 +235,3 @@ def event_of(
         return msgspec.convert(fields, Event)
     except msgspec.ValidationError as error:
         raise DecodeError(str(error), body) from None
-
-
-_LONE_SURROGATE = re.compile(r"[\ud800-\udfff]")
-_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
-
-
-def strict_object(body: bytes, max_bytes: int, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
-    """Read one JSON object, as strictly as :func:`decode` says.
-
-    :raises DecodeError: with the reason and the bytes.
-    """
-    if len(body) > max_bytes:
-        raise DecodeError(f"the body has {len(body)} bytes, the limit is {max_bytes}", body)
-    if body.startswith(codecs.BOM_UTF8):
-        raise DecodeError("not strict JSON: it begins with a byte order mark", body)
-    try:
-        value = _decoder.decode(body.decode("utf-8"))
-    except RecursionError:
-        # Not a ValueError: a body of 100,000 brackets would otherwise take the process down.
-        raise DecodeError(f"nested deeper than {max_depth} levels", body) from None
-    except ValueError as error:  # bad UTF-8, bad JSON, a number of 5,000 digits, our own refusals
-        raise DecodeError(f"not strict JSON: {error}", body) from None
-    if not isinstance(value, dict):
-        raise DecodeError(f"a JSON object is expected, not {type(value).__name__}", body)
-    # Two cheap looks spare almost every body the walk over its values.
-    if _may_be_deep(body) or _SURROGATE_ESCAPE.search(body):
-        _check_values(value, body, max_depth)
-    return value
-
-
-def _may_be_deep(body: bytes) -> bool:
-    return body.count(b"{") + body.count(b"[") > MAX_DEPTH
-
-
-def _check_values(value: Any, body: bytes, max_depth: int) -> None:
-    level = [value]
-    for _ in range(max_depth):
-        below: list[Any] = []
-        for item in level:
-            if isinstance(item, dict):
-                below.extend(item)
-                below.extend(item.values())
-            elif isinstance(item, list):
-                below.extend(item)
-            elif isinstance(item, str) and _LONE_SURROGATE.search(item):
-                raise DecodeError("not strict JSON: a lone surrogate", body)
-        if not below:
-            return
-        level = below
-    raise DecodeError(f"nested deeper than {max_depth} levels", body)
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise ValueError("duplicate keys in an object")
-    return result
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text} is too large for a number")
-    return number
-
-
-_decoder = json.JSONDecoder(
-    object_pairs_hook=_without_duplicates, parse_constant=_no_constant, parse_float=_finite
-)

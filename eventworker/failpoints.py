@@ -16,6 +16,8 @@ NAMES = (
     "relay.settled",  # the outbox knows
     "dispatch.received",  # a delivery is in hand
     "call.claimed",  # its transaction has begun, on PostgreSQL and MariaDB with the inbox row
+    "group.called",  # one call of a group has ended, and others follow, or their flush
+    "group.flushed",  # what several calls have added is written
     "call.returned",  # handle() has returned
     "commit.before",
     "commit.after",

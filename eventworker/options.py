@@ -180,11 +180,28 @@ NOTIFICATIONS_OPTS: list[cfg.Opt] = [
     ),
     cfg.IntOpt(
         "prefetch",
-        default=32,
-        min=1,
+        default=0,
+        min=0,
         max=2000,
         help="Deliveries that a consumer process may hold. One that waits for a minute behind a "
-        "slow plugin is given back, for another process.",
+        "slow plugin is given back, for another process. 0: two groups if a plugin of the main "
+        "lane shares its transactions, else 32.",
+    ),
+    cfg.IntOpt(
+        "group_size",
+        default=100,
+        min=1,
+        max=1000,
+        help="Events that a plugin which declares itself transactional may be called with in one "
+        "transaction, at the most. 1: each has a transaction of its own.",
+    ),
+    cfg.FloatOpt(
+        "group_linger",
+        default=0.0,
+        min=0.0,
+        max=1.0,
+        help="Seconds that a delivery waits for others to make a group with. With 0 a group is "
+        "what has arrived meanwhile, which costs no time.",
     ),
     cfg.IntOpt(
         "max_event_bytes",
@@ -371,7 +388,12 @@ OUTBOX_OPTS: list[cfg.Opt] = [
         help="With driver = rabbit: keep a relay running that moves the outbox to the broker.",
     ),
     cfg.IntOpt(
-        "relay_batch", default=200, min=1, max=5000, help="Events published per round of confirms."
+        "relay_batch",
+        default=500,
+        min=1,
+        max=5000,
+        help="Events that the relay takes in one transaction. Two such batches at the most are on "
+        "their way to the broker, and in memory, at a time.",
     ),
     cfg.FloatOpt(
         "reconcile_after",

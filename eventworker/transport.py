@@ -6,8 +6,9 @@ Every implementation in :mod:`eventworker.transports` passes ``tests/contract``.
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import time as clock
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -50,7 +51,6 @@ class Message:
         return cls(event.id, event.time, event.source, event.resource, body, *trace, *place)
 
 
-@dataclass(slots=True)
 class Delivery:
     """One arrival of one event.
 
@@ -58,7 +58,8 @@ class Delivery:
         event have to be settled too.
     :param event_id: the event's id, or None where the publisher gave none.
     :param redelivered: True when it may have been delivered before.
-    :param properties: what else the publisher said, for the quarantine.
+    :param properties: what else the publisher said, for the quarantine; or what makes it, since
+        hardly a delivery ever needs it.
     :param content_type: the format of the body, where the publisher named one.
     :param content_encoding: how the publisher says that the body is packed, where it said so.
     :param refusal: why the transport does not believe that the publisher may send it; empty if it
@@ -67,22 +68,65 @@ class Delivery:
     :param anonymous: the publisher gave no id, and ``event_id`` is one of ours.
     """
 
-    body: bytes
-    event_id: UUID | None
-    redelivered: bool
-    subscription: Subscription
-    token: Any
-    time: datetime | None = None
-    source: str = ""
-    properties: dict[str, Any] = field(default_factory=dict)
-    anonymous: bool = False
-    traceparent: str | None = None
-    tracestate: str | None = None
-    content_type: str | None = None
-    content_encoding: str | None = None
-    refusal: str = ""
-    seq: int | None = None
-    _settled: bool = False
+    __slots__ = (
+        "_properties",
+        "_settled",
+        "anonymous",
+        "body",
+        "content_encoding",
+        "content_type",
+        "event_id",
+        "redelivered",
+        "refusal",
+        "seq",
+        "source",
+        "subscription",
+        "time",
+        "token",
+        "traceparent",
+        "tracestate",
+    )
+
+    def __init__(
+        self,
+        body: bytes,
+        event_id: UUID | None,
+        redelivered: bool,
+        subscription: Subscription,
+        token: Any,
+        time: datetime | None = None,
+        source: str = "",
+        properties: dict[str, Any] | Callable[[], dict[str, Any]] = dict,
+        anonymous: bool = False,
+        traceparent: str | None = None,
+        tracestate: str | None = None,
+        content_type: str | None = None,
+        content_encoding: str | None = None,
+        refusal: str = "",
+        seq: int | None = None,
+    ) -> None:
+        self.body = body
+        self.event_id = event_id
+        self.redelivered = redelivered
+        self.subscription = subscription
+        self.token = token
+        self.time = time
+        self.source = source
+        self.anonymous = anonymous
+        self.traceparent = traceparent
+        self.tracestate = tracestate
+        self.content_type = content_type
+        self.content_encoding = content_encoding
+        self.refusal = refusal
+        self.seq = seq
+        self._properties = properties
+        self._settled = False
+
+    @property
+    def properties(self) -> dict[str, Any]:
+        """What else the publisher said, for the quarantine."""
+        said = self._properties
+        return said() if callable(said) else said
 
     def ack(self) -> None:
         """The event is durably dealt with; the transport may forget it.
@@ -97,10 +141,19 @@ class Delivery:
         self._settle()
         self.subscription.requeue(self)
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether it was acked or given back."""
+        return self._settled
+
     def _settle(self) -> None:
         if self._settled:
             raise AlreadySettled(f"event {self.event_id} is acked or returned already")
         self._settled = True
+
+
+#: Waits for what became of each message.
+Answer = Callable[[], list[TransportError | None]]
 
 
 class Subscription(abc.ABC):
@@ -110,6 +163,26 @@ class Subscription(abc.ABC):
     def receive(self, timeout: float) -> Delivery | None:
         """The next delivery, or None after ``timeout`` seconds. Never raises for a broker that is
         away: reconnecting is the subscription's own business."""
+
+    def gather(self, most: int, timeout: float, linger: float = 0.0) -> list[Delivery]:
+        """The deliveries that wait already, in their order, ``most`` of them at most; an empty list
+        after ``timeout`` seconds without any. What holds for :meth:`receive` holds for this.
+
+        :param linger: seconds to wait for company when there are some, but fewer than ``most``.
+        """
+        first = self.receive(timeout)
+        if first is None:
+            return []
+        gathered = [first]
+        deadline = clock.monotonic() + linger
+        while len(gathered) < most:
+            left = deadline - clock.monotonic()
+            delivery = self.receive(max(left, 0.0))
+            if delivery is not None:
+                gathered.append(delivery)
+            elif left <= 0:
+                break
+        return gathered
 
     @abc.abstractmethod
     def ack(self, delivery: Delivery) -> None:
@@ -146,6 +219,15 @@ class Transport(abc.ABC):
         :returns: for each message None, or why it was not published: TransportUnavailable (publish
             it again, which may duplicate it), Unroutable (bound to no queue) or Unpublishable.
         """
+
+    def begin(self, messages: Sequence[Message], timeout: float = 30.0) -> Answer:
+        """Begin to :meth:`publish`; calling what this returns waits for the results and gives them.
+
+        What is begun first is published first. Where nothing is won by waiting later, the whole
+        work is done here.
+        """
+        results = self.publish(messages, timeout)
+        return lambda: results
 
     @abc.abstractmethod
     def subscribe(self, prefetch: int, owner: str = "", hold: float = 60.0) -> Subscription:

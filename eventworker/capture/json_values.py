@@ -22,7 +22,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from eventworker.errors import EncodeError
-from eventworker.event import MAX_DEPTH
+from eventworker.strictjson import MAX_DEPTH
 
 #: The body's own levels: the object of fields, and the image in it.
 _DEPTH = MAX_DEPTH - 2

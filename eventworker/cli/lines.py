@@ -12,7 +12,8 @@ import msgspec
 
 from eventworker import cloudevents, tracecontext
 from eventworker.errors import DecodeError
-from eventworker.event import MAX_DEPTH, WIRE_FIELDS, event_of, strict_object
+from eventworker.event import WIRE_FIELDS, event_of
+from eventworker.strictjson import MAX_DEPTH, strict_object
 from eventworker.transport import Message
 
 _BESIDE = ("id", "time", "source", "traceparent", "tracestate")

@@ -12,7 +12,7 @@ from eventworker.db.attempts import (
     in_call,
     refusals,
 )
-from eventworker.db.claiming import claim_rows, update_rows
+from eventworker.db.claiming import Claim, among, claim_rows, update_rows
 from eventworker.db.clock import Since, UTCDateTime, clock, moment
 from eventworker.db.columns import STREAM_LENGTH, EventId, binary, message_columns, serial
 from eventworker.db.engine import build_engine, configured_engine, metadata
@@ -23,6 +23,7 @@ from eventworker.db.failures import (
     is_unavailable,
     translated,
 )
+from eventworker.db.group import GroupBroken, GroupSession, GroupTransaction
 from eventworker.db.insert import insert_ignore, insert_new, insert_or_update
 from eventworker.db.mariadb import longest_value
 from eventworker.db.session import EventSession, Origin
@@ -39,14 +40,19 @@ __all__ = [
     "PENDING",
     "RETRY",
     "STREAM_LENGTH",
+    "Claim",
     "EventId",
     "EventSession",
     "Failure",
+    "GroupBroken",
+    "GroupSession",
+    "GroupTransaction",
     "Origin",
     "OwnedTransaction",
     "Since",
     "Superseded",
     "UTCDateTime",
+    "among",
     "at_rest",
     "attempt_columns",
     "binary",

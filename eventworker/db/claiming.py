@@ -3,12 +3,104 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Row, Select, Table, select, update
+from sqlalchemy import (
+    ARRAY,
+    BindParameter,
+    ColumnElement,
+    Connection,
+    FromClause,
+    Integer,
+    Row,
+    Select,
+    Table,
+    any_,
+    bindparam,
+    select,
+    type_coerce,
+    update,
+)
 
 #: Candidates looked at for each row wanted, since others may be taking some of them right now.
 _CANDIDATES = 8
+
+
+def among(
+    dialect: str, column: ColumnElement[Any], keys: Sequence[Any] | BindParameter[Any]
+) -> ColumnElement[bool]:
+    """Whether the column has one of these values.
+
+    On PostgreSQL they are one parameter: hundreds of them cost SQLAlchemy and the driver more than
+    the server needs for its work.
+    """
+    if dialect == "postgresql":
+        if not isinstance(keys, BindParameter):
+            keys = bindparam(None, list(keys))
+        return column == any_(type_coerce(keys, ARRAY(column.type)))
+    return column.in_(keys)
+
+
+class Claim:
+    """An UPDATE of the first rows, in an order, that nobody holds.
+
+    Kept where it is made often: to build the statement takes longer than to run it.
+
+    :param where: which rows may be taken, by columns of ``table`` alone.
+    :param answer: the columns wanted of these rows, as they are after the update; in no order.
+    :param among: a join that has ``table`` in it, where only its rows may be taken.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        where: ColumnElement[bool],
+        order_by: ColumnElement[Any],
+        values: Mapping[str, Any],
+        answer: Sequence[ColumnElement[Any]],
+        *,
+        among: FromClause | None = None,
+    ) -> None:
+        self._table = table
+        self._where = where
+        self._values = values
+        self._answer = answer
+        (self._key,) = table.primary_key.columns
+        source = table if among is None else among
+        self._chosen = select(self._key).select_from(source).where(where).order_by(order_by)
+
+    def rows(
+        self, connection: Connection, limit: int, parameters: Mapping[str, Any] | None = None
+    ) -> Sequence[Row[Any]]:
+        """Take up to ``limit`` rows.
+
+        :param parameters: values of the bound parameters, which are named like no column.
+        """
+        parameters = {**(parameters or {}), "most": limit}
+        if connection.dialect.name == "postgresql":
+            # Statistics of a quiet time say that next to nothing waits. When a million does, the
+            # server would by them read and sort all of it for each few, instead of the first of an
+            # index.
+            connection.exec_driver_sql("SET LOCAL enable_bitmapscan = off")
+        if connection.dialect.update_returning:
+            return connection.execute(self._update, parameters).all()
+        # MariaDB locks every row that it sorts, not only those within the LIMIT. So the order is
+        # found without a lock, and then only rows that are looked up by their key are locked.
+        first = self._chosen.limit(limit * _CANDIDATES)
+        candidates = connection.scalars(first, parameters).all()
+        if not candidates:
+            return []
+        lock = _by_key(self._table, candidates).where(self._where).limit(limit)
+        keys = connection.scalars(lock.with_for_update(skip_locked=True), parameters).all()
+        return _update_locked(connection, self._table, keys, self._values, self._answer, parameters)
+
+    @cached_property
+    def _update(self) -> Any:
+        picked = self._chosen.limit(bindparam("most", type_=Integer))
+        locked = picked.with_for_update(skip_locked=True, of=self._table).cte("picked")
+        changed = update(self._table).where(self._key.in_(select(locked))).values(**self._values)
+        return changed.returning(*self._answer)
 
 
 def claim_rows(
@@ -22,26 +114,8 @@ def claim_rows(
     *,
     among: FromClause | None = None,
 ) -> Sequence[Row[Any]]:
-    """UPDATE up to ``limit`` rows that nobody holds, the first of ``order_by``.
-
-    :param where: which rows may be taken, by columns of ``table`` alone.
-    :param answer: the columns wanted of these rows, as they are after the update; in no order.
-    :param among: a join that has ``table`` in it, where only its rows may be taken.
-    """
-    (key,) = table.primary_key.columns
-    source = table if among is None else among
-    chosen = select(key).select_from(source).where(where).order_by(order_by)
-    if connection.dialect.update_returning:
-        picked = chosen.limit(limit).with_for_update(skip_locked=True, of=table).cte("picked")
-        changed = update(table).where(key.in_(select(picked))).values(**values)
-        return connection.execute(changed.returning(*answer)).all()
-    # MariaDB locks every row that it sorts, not only those within the LIMIT. So the order is found
-    # without a lock, and then only rows that are looked up by their key are locked.
-    candidates = connection.scalars(chosen.limit(limit * _CANDIDATES)).all()
-    if not candidates:
-        return []
-    lock = _by_key(table, candidates).where(where).limit(limit).with_for_update(skip_locked=True)
-    return _update_locked(connection, table, connection.scalars(lock).all(), values, answer)
+    """Take up to ``limit`` rows by a :class:`Claim` that is made for once."""
+    return Claim(table, where, order_by, values, answer, among=among).rows(connection, limit)
 
 
 def update_rows(
@@ -58,7 +132,8 @@ def update_rows(
     """
     (key,) = table.primary_key.columns
     if connection.dialect.update_returning:
-        changed = update(table).where(key.in_(keys), where).values(**values)
+        mine = among(connection.dialect.name, key, keys)
+        changed = update(table).where(mine, where).values(**values)
         return connection.execute(changed.returning(*answer)).all()
     lock = _by_key(table, keys).where(where).with_for_update()
     return _update_locked(connection, table, connection.scalars(lock).all(), values, answer)
@@ -76,9 +151,10 @@ def _update_locked(
     keys: Sequence[Any],
     values: Mapping[str, Any],
     answer: Sequence[ColumnElement[Any]],
+    parameters: Mapping[str, Any] | None = None,
 ) -> Sequence[Row[Any]]:
     if not keys:
         return []
     (key,) = table.primary_key.columns
-    connection.execute(update(table).where(key.in_(keys)).values(**values))
+    connection.execute(update(table).where(key.in_(keys)).values(**values), parameters)
     return connection.execute(select(*answer).where(key.in_(keys))).all()

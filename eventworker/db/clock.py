@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import DateTime, literal
+from sqlalchemy import BindParameter, DateTime, literal
 from sqlalchemy.dialects.mysql import DATETIME
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.compiler import compiles
@@ -55,8 +55,9 @@ class clock(FunctionElement[datetime]):  # noqa: N801 - used like a SQL function
     inherit_cache = True
     name = "eventworker_clock"
 
-    def __init__(self, seconds: float = 0.0) -> None:
-        super().__init__(literal(float(seconds)))
+    def __init__(self, seconds: float | BindParameter[float] = 0.0) -> None:
+        bound = isinstance(seconds, BindParameter)
+        super().__init__(seconds if bound else literal(float(seconds)))
 
 
 @compiles(clock, "postgresql")

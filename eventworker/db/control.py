@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 #: What would end the transaction; and DDL, which belongs in a migration.
 _WORDS = (
@@ -36,6 +37,10 @@ def control_word(statement: str, dialect: str) -> str | None:
     Looked for as it stands and without its comments, which nest on PostgreSQL: either alone could
     be hidden from. What is hidden all the same, the proof at the end finds.
     """
+    return (_remembered if len(statement) <= _REMEMBERED else _found)(statement, dialect)
+
+
+def _found(statement: str, dialect: str) -> str | None:
     if dialect == "mariadb":
         pattern = _MARIADB_CONTROL
         if "/*!" in statement or "/*M!" in statement:
@@ -49,3 +54,8 @@ def control_word(statement: str, dialect: str) -> str | None:
             break
         found = pattern.search(statement)
     return found["word"].upper() if found else None
+
+
+#: The same few statements come all the time. Those that are long may be many.
+_REMEMBERED = 10_000
+_remembered = lru_cache(maxsize=256)(_found)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from sqlalchemy import ColumnElement, Table
-from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.dialects import mysql
 
 _MARIADB = ("mariadb", "mysql")
 
@@ -19,8 +20,7 @@ def insert_ignore(dialect: str, table: Table) -> Any:
         # Not INSERT IGNORE, which also makes wrong values fit.
         key = next(iter(table.primary_key.columns))
         return mysql.insert(table).on_duplicate_key_update({key.name: key})
-    kind = sqlite if dialect == "sqlite" else postgresql
-    return kind.insert(table).on_conflict_do_nothing()
+    return _kind(dialect).insert(table).on_conflict_do_nothing()
 
 
 def insert_new(dialect: str, table: Table) -> Any:
@@ -43,6 +43,11 @@ def insert_or_update(
     """
     if dialect in _MARIADB:
         return mysql.insert(table).values(values).on_duplicate_key_update(update)
-    kind = sqlite if dialect == "sqlite" else postgresql
     keys = list(table.primary_key.columns)
-    return kind.insert(table).values(values).on_conflict_do_update(index_elements=keys, set_=update)
+    statement = _kind(dialect).insert(table).values(values)
+    return statement.on_conflict_do_update(index_elements=keys, set_=update)
+
+
+def _kind(dialect: str) -> Any:
+    # Only the one that is used is imported: PostgreSQL's takes as long as all of our own modules.
+    return import_module(f"sqlalchemy.dialects.{'sqlite' if dialect == 'sqlite' else 'postgresql'}")

@@ -72,11 +72,17 @@ class EventSession(Session):
         """Undo what was not committed, as any session's close does, and forget all objects."""
         self.rollback()
         super().close()
+        if self._mark is not None:  # it has ended with all the others
+            self._mark = super().begin(nested=True)
 
     def dispose(self) -> None:
         """The framework's close: the transaction has ended, nothing is to be undone."""
-        self.origin = None
+        self.forget_origin()
         super().close()
+
+    def forget_origin(self) -> None:
+        """The call is over: effects cannot be added any more."""
+        self.origin = None
 
 
 class _Block:

@@ -173,6 +173,18 @@ class OwnedTransaction:
         if not self._ending:
             self._lost = "the plugin rolled the connection back underneath its session"
 
+    def about_to_send(self) -> None:
+        """Called before each statement of the transaction."""
+        self.require_open()
+
+    def require_open(self) -> None:
+        """
+        :raises TransactionLost: on SQLite, when the transaction has ended underneath the plugin's
+            session: no other one begins by itself, so each statement would be final at once.
+        """
+        if self._claim_last and not self._ending and not self._driver.in_transaction:
+            raise TransactionLost(_ENDED)
+
     def note_error(self, error: BaseException) -> None:
         if is_stale_snapshot(error) or has_rolled_back(error):
             self._doomed = error
@@ -186,7 +198,7 @@ class OwnedTransaction:
         if not self._driver.in_transaction:
             # SQLite rolls back on its own after some errors (disk full, I/O, out of memory), and
             # the driver's commit() ends the transaction: a claim after either would stand alone.
-            raise TransactionLost("SQLite ended the transaction after an error or a raw commit")
+            raise TransactionLost(_ENDED)
         if self._driver.total_changes == self._changes_before:
             # The plugin only read. Its snapshot may be too old to write to, and nothing is lost
             # by taking a new one.
@@ -228,6 +240,7 @@ class OwnedTransaction:
             raise TransactionLost(f"the database answered COMMIT with {answer}")
 
 
+_ENDED = "SQLite ended the transaction after an error or a raw commit"
 #: in_failed_sql_transaction, division_by_zero
 _NOT_OURS = ("25P02", "22012")
 
@@ -237,10 +250,12 @@ def guard_owned_transactions(engine: Engine) -> None:
 
     @event.listens_for(engine, "before_cursor_execute")
     def refuse_control(connection: Connection, _cursor: Any, statement: str, *_rest: Any) -> None:
-        if _OWNER not in connection.info:
+        owner = connection.info.get(_OWNER)
+        if owner is None:
             return
         if word := control_word(statement, engine.dialect.name):
-            connection.info[_OWNER].refuse(word)
+            owner.refuse(word)
+        owner.about_to_send()
 
     @event.listens_for(engine, "handle_error")
     def note_error(context: Any) -> None:

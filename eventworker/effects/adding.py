@@ -19,10 +19,19 @@ from sqlalchemy import (
     select,
 )
 
-from eventworker.db import LONGEST_DELAY, PENDING, EventId, EventSession, Origin, clock
+from eventworker.db import (
+    LONGEST_DELAY,
+    PENDING,
+    EventId,
+    EventSession,
+    GroupSession,
+    Origin,
+    clock,
+)
 from eventworker.effects.effect import encode, key_of
 from eventworker.effects.table import Json, effect_table, shared_table
 from eventworker.errors import PluginError
+from eventworker.event import Event
 
 _effect = effect_table.c
 #: Each database's function that makes a JSON object of names and values.
@@ -33,7 +42,7 @@ _JSON_OBJECT = {
 }
 
 
-def add(session: Any, payload: Any, *, delay: float = 0.0) -> str:
+def add(session: Any, payload: Any, *, delay: float = 0.0, event: Event | None = None) -> str:
     """Have the plugin's ``perform()`` called with ``payload`` once the event's work is committed.
 
     If that is undone, there is no effect; a ``session.rollback()`` undoes what was added since the
@@ -42,12 +51,13 @@ def add(session: Any, payload: Any, *, delay: float = 0.0) -> str:
     :param session: the session that ``handle()`` was given.
     :param payload: what JSON can say, at most :data:`MAX_PAYLOAD` bytes of it.
     :param delay: seconds to wait before the first attempt.
+    :param event: inside ``handle_batch()``, which of its events this is an effect of.
     :returns: the effect's key.
     :raises EncodeError: when the payload cannot be written as JSON.
     :raises PluginError: outside ``handle()``, or when the plugin has no ``perform()``.
     :raises ValueError: for a delay below zero or above a year.
     """
-    origin = _origin_of(session)
+    origin = _origin_of(session, event)
     # The number is asked for in the transaction itself, so that whatever takes an effect back takes
     # its number back: each attempt of the same code then gives the same keys.
     new = select(
@@ -66,6 +76,7 @@ def add_each(
     *,
     shared: Mapping[str, Any] | None = None,
     delay: float = 0.0,
+    event: Event | None = None,
 ) -> int:
     """Add an effect for each row of ``source``, inside the database; returns their number.
 
@@ -76,11 +87,12 @@ def add_each(
 
     :param source: a SELECT on the event's own database.
     :param delay: seconds to wait before the first attempt.
+    :param event: inside ``handle_batch()``, which of its events these are effects of.
     :raises EncodeError: when ``shared`` cannot be written as JSON.
     :raises PluginError: outside ``handle()``, or when the plugin has no ``perform()``.
     :raises ValueError: for a delay below zero or above a year.
     """
-    origin = _origin_of(session)
+    origin = _origin_of(session, event)
     session.flush()
     last = session.scalar(select(func.coalesce(func.max(_effect.n), 0)).where(*_of(origin)))
     if shared is not None:
@@ -131,11 +143,18 @@ def _of(origin: Origin) -> tuple[ColumnElement[bool], ...]:
     return _effect.event_id == origin.event_id, _effect.plugin == origin.plugin
 
 
-def _origin_of(session: Any) -> Origin:
+def _origin_of(session: Any, event: Event | None) -> Origin:
     origin = session.origin if isinstance(session, EventSession) else None
+    if isinstance(session, GroupSession) and session.origins:
+        if event is None:
+            raise PluginError("handle_batch() has to say of which event this is an effect: event=")
+        origin = session.origins.get(event.id)
+    elif event is not None and (origin is None or origin.event_id != event.id):
+        origin = None
     if origin is None:
         raise PluginError(
-            "an effect can only be added inside handle(), with the session that it was given"
+            "an effect can only be added inside handle(), with the session that it was given and "
+            "of its own event"
         )
     if not origin.performs:
         raise PluginError(

@@ -35,6 +35,12 @@ class Due:
         return Effect(self.event_id, name, self.n, payload, self.attempts, self.created_at)
 
 
+def is_due(connection: Connection, plugin: int) -> bool:
+    """Whether :func:`claim` would find any; asks without a lock."""
+    due = select(_effect.id).where(_effect.plugin == plugin, IS_OPEN, _effect.due_at <= clock())
+    return connection.execute(due.limit(1)).first() is not None
+
+
 def claim(connection: Connection, plugin: int, limit: int, lease: float, owner: str) -> list[Due]:
     """Claim due effects of this plugin, oldest first.
 

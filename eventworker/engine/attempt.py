@@ -68,20 +68,21 @@ class Result:
 class Caller:
     """Calls plugins in this process.
 
-    :param slot: where the daemon sees what is going on.
+    :ivar slot: where the daemon sees what is going on.
     :ivar order: the order that plugins are called in, for those that want one.
+    :ivar surroundings: of this process.
     """
 
     def __init__(self, engine: Engine, conf: Any, slot: Slot) -> None:
         self._engine = engine
-        self._slot = slot
+        self.slot = slot
         self._conf = conf
         self.order = Order(
             engine,
             brokered=conf.notifications.driver == "rabbit",
             refresh=conf.plugins.registry_refresh,
         )
-        self._surroundings = Surroundings()
+        self.surroundings = Surroundings()
 
     def ask(self, loaded: Loaded, number: int, event: Event, attempt: int) -> Result | None:
         """Ask the plugin's own condition, if it has one.
@@ -95,9 +96,9 @@ class Caller:
         if condition is None:
             return None
         limit = min(_ASKING, loaded.handler_timeout)
-        self._slot.enter(event.id, number, limit)
+        self.slot.enter(event.id, number, limit)
         try:
-            with self._surroundings.kept(loaded.name), time_limit(limit):
+            with self.surroundings.kept(loaded.name), time_limit(limit):
                 with never_forked():
                     wanted = condition(event)
                 if not isinstance(wanted, bool):
@@ -106,10 +107,10 @@ class Caller:
         except BaseException as error:
             return Result(End.FAILED, self._again(loaded, attempt, error, where="wants(): "))
         finally:
-            self._slot.returned()
+            self.slot.returned()
         if wanted:
             return None
-        self._slot.leave()
+        self.slot.leave()
         return Result(End.UNWANTED)
 
     def call(self, loaded: Loaded, number: int, event: Event, claim: Claim, attempt: int) -> Result:
@@ -128,7 +129,7 @@ class Caller:
         for redo in itertools.count(1):
             # Whatever kills the process while it looks, or while the event is written down as one
             # that waits, it is not this event.
-            self._slot.leave()
+            self.slot.leave()
             in_turn = self.order.in_turn(loaded, number, event, claim)
             if in_turn is None:
                 return Result(End.WAITING)
@@ -140,23 +141,20 @@ class Caller:
                 if not isinstance(in_turn, InTurn) or not in_turn.lost:
                     return Result(End.SEEN)
                 if redo > _REDO:
-                    self._slot.leave()
+                    self.slot.leave()
                     return Result(End.WAITING)
                 continue
-            except Retry as verdict:
-                return Result(End.FAILED, self._again(loaded, attempt, verdict, verdict.delay))
-            except Reject as verdict:
-                return Result(End.FAILED, Failure(f"rejected: {verdict.reason}"))
             except DatabaseUnavailable as error:
-                if not self._answers():
+                if not self.answers():
                     raise
                 # The database is there, so it was this call that lost its connection.
                 if redo > _REDO:
                     return Result(End.FAILED, self._again(loaded, attempt, error))
                 reason: BaseException = error
             except BaseException as error:  # SystemExit and its like are the plugin's, not ours
-                if not is_transient(error):
-                    return Result(End.FAILED, self._again(loaded, attempt, error))
+                result = self.verdict(loaded, attempt, error)
+                if result is not None:
+                    return result
                 if redo > _REDO:
                     return Result(End.POSTPONED, Failure(first_line(error), delay=1.0))
                 immediate = immediate or is_stale_snapshot(error)
@@ -165,16 +163,27 @@ class Caller:
             time.sleep(random.uniform(0, 0.01 * 2**redo))
         raise AssertionError("the loop has no end")
 
+    def verdict(self, loaded: Loaded, attempt: int, error: BaseException) -> Result | None:
+        """What an error of a call says of the event; None when the call is to be made again at
+        once, since the database asks for it."""
+        if isinstance(error, Retry):
+            return Result(End.FAILED, self._again(loaded, attempt, error, error.delay))
+        if isinstance(error, Reject):
+            return Result(End.FAILED, Failure(f"rejected: {error.reason}"))
+        if is_transient(error):
+            return None
+        return Result(End.FAILED, self._again(loaded, attempt, error))
+
     def perform(self, loaded: Loaded, due: Due) -> Failure | None:
         """Have the plugin perform an effect, with no transaction open meanwhile.
 
         :param loaded: as :attr:`~eventworker.engine.loader.Loaded.as_performer` has it.
         :returns: None when it was performed.
         """
-        self._slot.enter(due.event_id, due.plugin, loaded.handler_timeout, due.n)
+        self.slot.enter(due.event_id, due.plugin, loaded.handler_timeout, due.n)
         try:
             with (
-                self._surroundings.kept(loaded.name),
+                self.surroundings.kept(loaded.name),
                 time_limit(loaded.handler_timeout),
                 never_forked(),
             ):
@@ -186,10 +195,11 @@ class Caller:
         except BaseException as error:  # SystemExit and its like are the plugin's, not ours
             return self._again(loaded, due.attempts, error)
         finally:
-            self._slot.returned()
+            self.slot.returned()
         return None
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
+        """Whether the database does."""
         try:
             with self._engine.connect() as connection:
                 connection.execute(text("SELECT 1"))
@@ -202,24 +212,24 @@ class Caller:
     ) -> bool:
         def call(session: EventSession) -> None:
             session.origin = Origin(event.id, number, loaded.name, loaded.performs)
-            self._slot.enter(event.id, number, loaded.handler_timeout)
+            self.slot.enter(event.id, number, loaded.handler_timeout)
             try:
                 with (
-                    self._surroundings.kept(loaded.name),
+                    self.surroundings.kept(loaded.name),
                     time_limit(loaded.handler_timeout),
                 ):
                     with never_forked():
-                        author = (
-                            self._author(loaded, session, event)
-                            if "author" in loaded.arguments
-                            else None
-                        )
-                        loaded.call(session, author, event)
+                        self.handle(loaded, session, event)
                     session.flush()
             finally:
-                self._slot.returned()
+                self.slot.returned()
 
         return run_once(self._engine, claim, call, immediate=immediate)
+
+    def handle(self, loaded: Loaded, session: EventSession, event: Event) -> None:
+        """Call ``handle()``, and nothing around it."""
+        author = self._author(loaded, session, event) if "author" in loaded.arguments else None
+        loaded.call(session, author, event)
 
     def _author(self, loaded: Loaded, session: EventSession, event: Event) -> Any:
         """The author's record, as the plugin itself resolves a user where it can."""

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from eventworker.db import PENDING, Failure, short_transaction
 from eventworker.engine.attempt import Caller, End, Result
-from eventworker.engine.dispatch import is_settled, report
+from eventworker.engine.ends import is_settled, report
 from eventworker.engine.loader import Loaded
 from eventworker.engine.registered import RegistryView
 from eventworker.errors import DatabaseUnavailable

@@ -54,6 +54,9 @@ def settle_estate(conf: Any, child: Child, owner: str, call: Call | None, cause:
 
 def _blame(conf: Any, connection: Connection, call: Call, owner: str, cause: str) -> None:
     loaded = _limits(conf, connection, call.plugin)
+    if call.event_id is None:
+        log.error("%s; its events come again one by one", cause, extra={"plugin": loaded.name})
+        return
     fields = {"event": str(call.event_id), "plugin": loaded.name}
     if call.n:
         fields["effect"] = key_of(call.event_id, loaded.name, call.n)

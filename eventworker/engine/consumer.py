@@ -1,4 +1,4 @@
-"""A consumer process: delivery after delivery, and the backlog in between.
+"""A consumer process: what was delivered, and the backlog in between.
 
 The main lane's consumers take deliveries from the transport; the consumers of another lane live off
 the backlog alone; other processes perform the effects that are due. Everything of a plugin runs on
@@ -7,6 +7,7 @@ its process's main thread.
 
 from __future__ import annotations
 
+import gc
 import logging
 import random
 import time
@@ -36,6 +37,8 @@ log = logging.getLogger(__name__)
 MAIN_LANE = "main"
 #: Seconds between looks at the backlog, and, for a lane that has nothing else to wait for, less.
 _BACKLOG_EVERY, _LANE_EVERY = 1.0, 0.2
+#: Deliveries that a consumer holds whose plugins share no transactions.
+_PREFETCH = 32
 #: Seconds between two questions to a database that is away.
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 
@@ -65,11 +68,22 @@ def consume(conf: Any, child: Child, lane: str) -> None:
         return
     options = conf.notifications
     hold = longest_hold(conf, found.loaded)
-    dispatcher = Dispatcher(engine, caller, registry, options.max_event_bytes, hold)
+    dispatcher = Dispatcher(
+        engine, caller, registry, options.max_event_bytes, hold, options.group_size
+    )
     transport = transports.build(conf, engine)
-    subscription = transport.subscribe(options.prefetch, child.name, hold)
+    subscription = transport.subscribe(prefetch(conf, found.loaded), child.name, hold)
     try:
-        Consumer(engine, child, wear, backlog, dispatcher, subscription, _BACKLOG_EVERY).run()
+        Consumer(
+            engine,
+            child,
+            wear,
+            backlog,
+            dispatcher,
+            subscription,
+            _BACKLOG_EVERY,
+            options.group_linger,
+        ).run()
     finally:
         subscription.close()
         transport.close()
@@ -118,6 +132,16 @@ def _require_answer(engine: Engine) -> None:
         raise translated(error) from error
 
 
+def prefetch(conf: Any, loaded: list[Loaded]) -> int:
+    """How many deliveries a consumer holds: what the configuration says, or two groups, so that
+    the next one has arrived when the first one is done."""
+    options = conf.notifications
+    if options.prefetch:
+        return int(options.prefetch)
+    shares = any(each.shares_transactions for each in loaded if each.lane == MAIN_LANE)
+    return max(_PREFETCH, 2 * options.group_size) if shares else _PREFETCH
+
+
 def longest_hold(conf: Any, loaded: list[Loaded]) -> float:
     """Seconds that one delivery may be in hand.
 
@@ -142,6 +166,7 @@ class Consumer:
         dispatcher: Dispatcher | None,
         subscription: Subscription | None,
         backlog_every: float,
+        linger: float = 0.0,
     ) -> None:
         self._engine = engine
         self._child = child
@@ -150,15 +175,19 @@ class Consumer:
         self._dispatcher = dispatcher
         self._subscription = subscription
         self._backlog_every = backlog_every
+        self._linger = linger
         self._backlog_at = 0.0
 
     def run(self) -> None:
         """Work until the child is told to stop, or is worn out; what is in hand is finished
         first."""
+        # What is loaded by now stays for life, and the collector need not look at it each time.
+        gc.collect()
+        gc.freeze()
         while not self._child.stopping and not self._is_worn_out():
-            delivery = self._next()
-            if delivery is not None:
-                self._insist(partial(self._dispatch, delivery))
+            deliveries = self._next()
+            if deliveries:
+                self._insist(partial(self._dispatch, deliveries))
             if time.monotonic() >= self._backlog_at:
                 self._insist(self._run_backlog)
 
@@ -184,17 +213,17 @@ class Consumer:
                     return None  # stopping; what is not acked comes again
                 pause = _longer(pause)
 
-    def _next(self) -> Delivery | None:
+    def _next(self) -> list[Delivery]:
         wait = min(max(self._backlog_at - time.monotonic(), 0.0), 0.5)
-        if self._subscription is not None:
-            return self._subscription.receive(wait)
-        self._child.wait(wait)
-        return None
+        if self._subscription is None or self._dispatcher is None:
+            self._child.wait(wait)
+            return []
+        return self._subscription.gather(self._dispatcher.appetite, wait, self._linger)
 
-    def _dispatch(self, delivery: Delivery) -> None:
-        if self._dispatcher is not None and self._dispatcher.dispatch(delivery):
+    def _dispatch(self, deliveries: list[Delivery]) -> None:
+        if self._dispatcher is not None and self._dispatcher.dispatch(*deliveries):
             self._backlog_at = 0.0  # it left something to us; do it next
-        self._count(1)
+        self._count(len(deliveries))
 
     def _run_backlog(self) -> None:
         busy = self._backlog.run_due()

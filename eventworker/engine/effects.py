@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
 
-from eventworker.db import Failure, short_transaction
+from eventworker.db import Failure, first_line, is_transient, short_transaction
 from eventworker.effects import estate, queue
 from eventworker.effects.effect import key_of
 from eventworker.effects.queue import Due
@@ -16,6 +17,7 @@ from eventworker.engine.attempt import Caller
 from eventworker.engine.backlog import BATCH, DIED, FRESH, MARGIN
 from eventworker.engine.loader import Loaded
 from eventworker.engine.registered import RegistryView
+from eventworker.errors import DatabaseUnavailable
 from eventworker.failpoints import reached
 
 log = logging.getLogger(__name__)
@@ -73,6 +75,8 @@ class EffectRunner:
     def _claim_and_perform(self, number: int, plugin: Loaded) -> int:
         if self._stopping():
             return 0
+        if self._engine.dialect.name == "sqlite" and not self._is_due(number):
+            return 0
         lease = plugin.handler_timeout + MARGIN
         with short_transaction(self._engine) as connection:
             claimed = queue.claim(connection, number, BATCH, lease, self._owner)
@@ -86,6 +90,16 @@ class EffectRunner:
                 break
             self._perform(due, plugin)
         return len(claimed)
+
+    def _is_due(self, number: int) -> bool:
+        # SQLite has one write lock for the whole application, and a lane looks five times a second.
+        try:
+            with self._engine.connect() as connection:
+                return queue.is_due(connection, number)
+        except DBAPIError as error:
+            if is_transient(error):
+                raise DatabaseUnavailable(first_line(error)) from error
+            raise
 
     def _give_back(self, claimed: list[Due]) -> None:
         with short_transaction(self._engine) as connection:

@@ -33,7 +33,7 @@ class Filter:
 
     def admits(self, event: Event) -> bool:
         """Whether the event may go to the plugin; never raises."""
-        return (
+        return self is EVERYTHING or (
             (self.resources is None or _is_named(event, self.resources))
             and (self.methods is None or event.method.upper() in self.methods)
             and all(condition.holds(event) for condition in self.conditions)
@@ -49,10 +49,17 @@ def declared(plugin: Any) -> Filter:
 
     :raises PluginError: when one of them is no collection of names.
     """
-    return Filter(
-        resources=_declared_names(plugin, "resources"),
-        methods=_upper(_declared_names(plugin, "methods")),
+    return _known(
+        Filter(
+            resources=_declared_names(plugin, "resources"),
+            methods=_upper(_declared_names(plugin, "methods")),
+        )
     )
+
+
+def _known(made: Filter) -> Filter:
+    """The one that admits all costs no look at the event."""
+    return EVERYTHING if made == EVERYTHING else made
 
 
 def _declared_names(plugin: Any, attribute: str) -> Names:
@@ -81,10 +88,12 @@ def configured(conf: Any, name: str) -> Filter:
             conditions.append(parse(text))
         except ConditionError as error:
             raise ConfigError(f"[plugin:{name}] condition: {text!r}: {error}") from None
-    return Filter(
-        resources=frozenset(options.resources) or None,
-        methods=_upper(frozenset(options.methods) or None),
-        conditions=tuple(conditions),
+    return _known(
+        Filter(
+            resources=frozenset(options.resources) or None,
+            methods=_upper(frozenset(options.methods) or None),
+            conditions=tuple(conditions),
+        )
     )
 
 

@@ -10,6 +10,7 @@ import inspect
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Self
 
@@ -72,6 +73,17 @@ class Loaded:
         return bool(getattr(self.plugin, "transactional", False))
 
     @property
+    def shares_transactions(self) -> bool:
+        """Whether several calls may be made in one transaction: after a rollback they are made
+        anew, and in smaller groups, so in an order of their own."""
+        return self.transactional and not self.ordered
+
+    @property
+    def has_batch(self) -> bool:
+        """Whether the plugin can be called with several events at once."""
+        return callable(getattr(self.plugin, "handle_batch", None))
+
+    @property
     def performs(self) -> bool:
         """Whether the plugin can perform effects, so that it may add some."""
         return callable(getattr(self.plugin, "perform", None))
@@ -99,7 +111,7 @@ class Loaded:
 
     def call(self, session: Any, author: Any, event: Event) -> None:
         """Call ``handle()`` by keyword, with the arguments that its signature names."""
-        values = {name: getattr(event, name) for name in _FROM_EVENT if name in self.arguments}
+        values = {name: getattr(event, name) for name in _from_event(self.arguments)}
         if "session" in self.arguments:
             values["session"] = session
         if "author" in self.arguments:
@@ -108,9 +120,18 @@ class Loaded:
             values["event"] = event
         self.plugin.handle(**values)
 
+    def call_batch(self, session: Any, events: list[Event]) -> None:
+        """Call ``handle_batch()``."""
+        self.plugin.handle_batch(session, events)
+
     def perform(self, effect: Effect) -> None:
         """Call ``perform()``."""
         self.plugin.perform(effect)
+
+
+@cache
+def _from_event(arguments: frozenset[str]) -> tuple[str, ...]:
+    return tuple(name for name in _FROM_EVENT if name in arguments)
 
 
 @dataclass(slots=True)
@@ -217,8 +238,11 @@ def _load(conf: Any, name: str, entry_point: EntryPoint, found: Discovery) -> No
         _note_broken(found, name, error)
         return
     found.warnings += conflicts(name, loaded.declared, loaded.narrowing)
-    if getattr(loaded.plugin, "handle_batch", None):
-        log.warning("plugin %s declares handle_batch, which this version does not honour", name)
+    if loaded.has_batch and not loaded.shares_transactions:
+        found.warnings.append(
+            f"plugin {name} has handle_batch(), which is not called: several events share a "
+            "transaction only if it says transactional = True, and not ordered"
+        )
     found.loaded.append(loaded)
 
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from eventworker import transports
 from eventworker.db import configured_engine, first_line, short_transaction
@@ -21,7 +24,7 @@ from eventworker.errors import DatabaseUnavailable, TransportError, Unpublishabl
 from eventworker.failpoints import reached
 from eventworker.outbox import queue
 from eventworker.outbox.queue import Row
-from eventworker.transport import Message, Transport
+from eventworker.transport import Answer, Message, Transport
 from eventworker.transports.waiting import Lookout
 
 log = logging.getLogger(__name__)
@@ -30,6 +33,17 @@ log = logging.getLogger(__name__)
 _CONFIRM_TIMEOUT, _LEASE = 30.0, 90.0
 #: Seconds before rows that the broker did not take are tried again.
 _UNROUTABLE_PAUSE, _AWAY_PAUSE = 30.0, 1.0
+#: Batches that are published at a time, so that the broker need not wait for the database.
+_UNDER_WAY = 2
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Rows that are being published."""
+
+    rows: list[Row]
+    answer: Answer
+    results: list[TransportError | None] = field(default_factory=list)
 
 
 class Relay:
@@ -63,26 +77,76 @@ class Relay:
             the next call.
         :raises TransportUnavailable: when the broker is; the rows are free again then.
         """
+        return self.run_until_empty(most=1)
+
+    def run_until_empty(
+        self, stopping: Callable[[], bool] = lambda: False, most: int | None = None
+    ) -> int:
+        """Publish batch after batch, as :meth:`run_once` does, until nothing is ready.
+
+        While the broker confirms one batch the next is on its way already.
+
+        :param stopping: asked before each batch; those that are on their way are finished.
+        :param most: batches after which to end; None for no limit.
+        """
         try:
-            rows = self._claim()
-            return self._publish(rows) if rows else 0
+            return self._relay(stopping, most)
         except DatabaseUnavailable:
             self._interrupted = True
             raise
 
-    def _claim(self) -> list[Row]:
-        now = time.monotonic()
-        self._unroutable = {name: at for name, at in self._unroutable.items() if at > now}
+    def _relay(self, stopping: Callable[[], bool], most: int | None) -> int:
+        found, begun = 0, 0
+        under_way: deque[_Batch] = deque()
+        done: _Batch | None = None
+        away: TransportError | None = None
+        while True:
+            ends = away is not None or begun == most or stopping()
+            away, rows = self._write_and_claim(done, 0 if ends else self._batch, away)
+            if done is not None:
+                reached("relay.settled")
+            if rows:
+                found, begun = found + len(rows), begun + 1
+                under_way.append(self._begin(rows))
+            if not under_way:
+                break
+            done = None
+            # A batch that is not full was all there is, so there is no other to go with it.
+            if len(under_way) >= _UNDER_WAY or len(rows) < self._batch:
+                done = under_way.popleft()
+                done.results = done.answer()
+                reached("relay.confirmed")
+        if away is not None:
+            raise away
+        return found
+
+    def _write_and_claim(
+        self, done: _Batch | None, wanted: int, away: TransportError | None
+    ) -> tuple[TransportError | None, list[Row]]:
+        """In one transaction write down what became of a batch, and lease the next.
+
+        :param away: the error of a batch before it, if the broker is away.
+        :returns: the error if the broker is away, which leases no more; and the rows.
+        """
+        if done is None and not wanted:
+            return away, []
+        rows: list[Row] = []
         with short_transaction(self._engine) as connection:
             if self._interrupted:
                 queue.release_owner(connection, self._owner)
-            rows = queue.claim(
-                connection, self._batch, _LEASE, self._owner, without=list(self._unroutable)
-            )
+            if done is not None:
+                away = self._settle(connection, done) or away
+            if wanted and away is None:
+                rows = self._claim(connection, wanted)
         self._interrupted = False
-        return rows
+        return away, rows
 
-    def _publish(self, rows: list[Row]) -> int:
+    def _claim(self, connection: Connection, limit: int) -> list[Row]:
+        now = time.monotonic()
+        self._unroutable = {name: at for name, at in self._unroutable.items() if at > now}
+        return queue.claim(connection, limit, _LEASE, self._owner, without=list(self._unroutable))
+
+    def _begin(self, rows: list[Row]) -> _Batch:
         reached("relay.claimed")
         messages = [
             Message(
@@ -98,40 +162,31 @@ class Relay:
             )
             for row in rows
         ]
-        results = self._transport.publish(messages, _CONFIRM_TIMEOUT)
-        reached("relay.confirmed")
-        away = self._settle(rows, results)
-        reached("relay.settled")
-        if away is not None:
-            raise away
-        return len(rows)
+        return _Batch(rows, self._transport.begin(messages, _CONFIRM_TIMEOUT))
 
-    def _settle(
-        self, rows: list[Row], results: list[TransportError | None]
-    ) -> TransportError | None:
+    def _settle(self, connection: Connection, batch: _Batch) -> TransportError | None:
         """Write down what became of each row; returns the error if the broker is away."""
         sent: list[UUID] = []
         unroutable: list[UUID] = []
         unsent: list[UUID] = []
         away: TransportError | None = None
-        with short_transaction(self._engine) as connection:
-            for row, error in zip(rows, results, strict=True):
-                if error is None:
-                    sent.append(row.id)
-                elif isinstance(error, Unpublishable):
-                    # One bad row must not hold up those behind it.
-                    log.error("never published: %s", error, extra={"event": str(row.id)})
-                    queue.bury(connection, row.id, str(error))
-                elif isinstance(error, Unroutable):
-                    unroutable.append(row.id)
-                    self._unroutable[row.resource] = time.monotonic() + _UNROUTABLE_PAUSE
-                else:
-                    unsent.append(row.id)
-                    away = error
-            queue.settle(connection, sent, self._check_in)
-            queue.give_back(connection, unroutable, self._owner, _UNROUTABLE_PAUSE)
-            queue.give_back(connection, unsent, self._owner, _AWAY_PAUSE)
-        for reason in {str(error) for error in results if isinstance(error, Unroutable)}:
+        for row, error in zip(batch.rows, batch.results, strict=True):
+            if error is None:
+                sent.append(row.id)
+            elif isinstance(error, Unpublishable):
+                # One bad row must not hold up those behind it.
+                log.error("never published: %s", error, extra={"event": str(row.id)})
+                queue.bury(connection, row.id, str(error))
+            elif isinstance(error, Unroutable):
+                unroutable.append(row.id)
+                self._unroutable[row.resource] = time.monotonic() + _UNROUTABLE_PAUSE
+            else:
+                unsent.append(row.id)
+                away = error
+        queue.settle(connection, sent, self._check_in)
+        queue.give_back(connection, unroutable, self._owner, _UNROUTABLE_PAUSE)
+        queue.give_back(connection, unsent, self._owner, _AWAY_PAUSE)
+        for reason in {str(error) for error in batch.results if isinstance(error, Unroutable)}:
             log.error("%d events wait in the outbox: %s", len(unroutable), reason)
         return away
 
@@ -148,7 +203,7 @@ def run(conf: Any, child: Child) -> None:
         while not child.stopping:
             try:
                 if lookout.due:
-                    found = relay.run_once() > 0
+                    found = relay.run_until_empty(lambda: child.stopping) > 0
                     lookout.looked(found)
                     if found:
                         child.slot.note_work()

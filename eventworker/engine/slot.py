@@ -16,19 +16,23 @@ _BODY = struct.Struct("=16sHqdd")
 #: Where the state stands, behind the body, and whether this process has done any work.
 _STATE, _WORKED = 64, 65
 _IDLE, _CALLING, _RETURNED = 0, 1, 2
+#: Stands for the events of a group.
+_SEVERAL = UUID(int=0)
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """A call in progress.
 
+    :ivar event_id: None for a group of events, of which none can be blamed. They will be delivered
+        again, and what is delivered again is alone.
     :ivar n: which of the plugin's effects of this event is being performed; 0 for a call with the
         event itself.
     :ivar kill_at: when the daemon kills the process, on the clock of :func:`time.monotonic`, which
         all processes of a host share.
     """
 
-    event_id: UUID
+    event_id: UUID | None
     plugin: int
     timeout: float
     kill_at: float
@@ -45,6 +49,10 @@ class Slot:
         kill_at = time.monotonic() + timeout + grace(timeout)
         _BODY.pack_into(self._memory, 0, event_id.bytes, plugin, n, timeout, kill_at)
         self._memory[_STATE] = _CALLING
+
+    def enter_group(self, plugin: int, timeout: float) -> None:
+        """As :meth:`enter`, for what is done for several events at once."""
+        self.enter(_SEVERAL, plugin, timeout)
 
     def returned(self) -> None:
         """The call is over and has no time limit any more; its end is yet to be written down."""
@@ -78,7 +86,8 @@ class Slot:
         raw, plugin, n, timeout, kill_at = _BODY.unpack_from(self._memory, 0)
         if state == _RETURNED:
             kill_at = float("inf")
-        return Call(UUID(bytes=bytes(raw)), plugin, timeout, kill_at, n)
+        event_id = UUID(bytes=bytes(raw))
+        return Call(event_id if event_id != _SEVERAL else None, plugin, timeout, kill_at, n)
 
 
 def grace(timeout: float) -> float:

@@ -96,6 +96,11 @@ def never_forked() -> Iterator[None]:
     try:
         yield
     finally:
-        if os.getpid() != pid:
-            log.error("a process that the plugin forked came back from the call; it ends")
-            os._exit(1)
+        end_if_forked(pid)
+
+
+def end_if_forked(pid: int) -> None:
+    """End this process if it is not ``pid``: see :func:`never_forked`."""
+    if os.getpid() != pid:
+        log.error("a process that the plugin forked came back from the call; it ends")
+        os._exit(1)

@@ -262,24 +262,19 @@ def _insert(
         return
     seq = None if event is None else event.seq
     stream = None if event is None or seq is None else event.stream
+    row = {
+        "event_id": event_id,
+        "state": state,
+        "attempts": attempts,
+        "error": failure.error if failure else None,
+        "traceback": failure.traceback if failure else None,
+        "stream": stream,
+        "seq": seq,
+    }
+    due = {"due_at": clock(delay), "created_at": clock()}
+    # Rows are given beside the statement, so that it is compiled once and not each time.
     connection.execute(
-        insert(delivery_table).values(
-            [
-                {
-                    "event_id": event_id,
-                    "plugin": number,
-                    "state": state,
-                    "attempts": attempts,
-                    "due_at": clock(delay),
-                    "error": failure.error if failure else None,
-                    "traceback": failure.traceback if failure else None,
-                    "created_at": clock(),
-                    "stream": stream,
-                    "seq": seq,
-                }
-                for number in plugins
-            ]
-        )
+        insert(delivery_table).values(**due), [{**row, "plugin": number} for number in plugins]
     )
 
 

@@ -7,9 +7,10 @@ the event is owed to has its row; a second delivery finds the row and skips.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -97,27 +98,14 @@ class FirstClaim:
     def take(self, connection: Connection) -> str | None:
         taken: str | None = connection.scalar(
             _take_first(connection.dialect.name),
-            {"event_id": self.event_id, "plugin": self.plugin},
+            {"event_id": self.event_id, "plugin": self.plugin, "outcome": int(Outcome.DONE)},
         )
         return taken
 
 
-_statements: dict[str, Any] = {}
-
-
+@cache
 def _take_first(dialect: str) -> Any:
-    if dialect not in _statements:
-        _statements[dialect] = (
-            insert_new(dialect, inbox_table)
-            .values(
-                event_id=bindparam("event_id"),
-                plugin=bindparam("plugin"),
-                outcome=int(Outcome.DONE),
-                at=clock(),
-            )
-            .returning(transaction_identity())
-        )
-    return _statements[dialect]
+    return new_rows(dialect).returning(transaction_identity())
 
 
 def run_once(
@@ -157,7 +145,7 @@ def claimed_session(
 
     :raises Superseded: when somebody else settled it meanwhile; what the block did is undone.
     """
-    with _connected(engine) as connection:
+    with connected(engine) as connection:
         if engine.dialect.name == "sqlite":
             # There the claim comes last, so this look is what spares the call.
             taken = claim.is_taken(connection)
@@ -185,7 +173,7 @@ def claimed_session(
 
 
 @contextmanager
-def _connected(engine: Engine) -> Iterator[Connection]:
+def connected(engine: Engine) -> Iterator[Connection]:
     """A connection, whose own loss, and only that, is reported as the database's: a plugin may
     talk to other databases, and their troubles are the plugin's."""
     try:
@@ -216,14 +204,29 @@ def note(connection: Connection, event_id: UUID, plugins: list[int], outcome: Ou
     """Insert rows for those plugins that have none yet; returns the plugins that got one."""
     if not plugins:
         return []
-    rows = connection.execute(
-        insert_new(connection.dialect.name, inbox_table)
-        .values(
-            [
-                {"event_id": event_id, "plugin": number, "outcome": int(outcome), "at": clock()}
-                for number in plugins
-            ]
-        )
-        .returning(_inbox.plugin)
+    new = new_rows(connection.dialect.name).returning(_inbox.plugin)
+    rows = [{"event_id": event_id, "plugin": number, "outcome": int(outcome)} for number in plugins]
+    return list(connection.execute(new, rows).scalars())
+
+
+def note_all(connection: Connection, pairs: Sequence[tuple[UUID, int]], outcome: Outcome) -> None:
+    """Insert rows for those pairs of an event and a plugin that have none yet."""
+    if not pairs:
+        return
+    # In one order, so that two who write the same ones wait in one direction only.
+    ordered = sorted(set(pairs), key=lambda pair: (pair[0].int, pair[1]))
+    connection.execute(
+        new_rows(connection.dialect.name),
+        [{"event_id": e, "plugin": n, "outcome": int(outcome)} for e, n in ordered],
     )
-    return list(rows.scalars())
+
+
+@cache
+def new_rows(dialect: str) -> Any:
+    """INSERT of rows where there are none yet, made once."""
+    return insert_new(dialect, inbox_table).values(
+        event_id=bindparam("event_id"),
+        plugin=bindparam("plugin"),
+        outcome=bindparam("outcome"),
+        at=clock(),
+    )

@@ -5,12 +5,24 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Float,
+    Update,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select,
+    update,
+)
 
-from eventworker.db import claim_rows, clock, update_rows
+from eventworker.db import Claim, among, clock, update_rows
 from eventworker.outbox.table import DEAD, READY, SENT, outbox_table
 
 _outbox = outbox_table.c
@@ -33,23 +45,19 @@ class Row:
     claims: int
 
 
-def claim(
-    connection: Connection, limit: int, lease: float, owner: str, without: Collection[str] = ()
-) -> list[Row]:
-    """Lease up to ``limit`` ready rows to ``owner`` for ``lease`` seconds, oldest first.
+_ready = and_(_outbox.state == READY, _free)
 
-    :param without: resources whose events are passed over.
-    """
-    wanted = and_(_outbox.state == READY, _free)
-    if without:
-        wanted = and_(wanted, _outbox.resource.not_in(without))
-    rows: Any = claim_rows(
-        connection,
+
+def _claim_of(where: ColumnElement[bool]) -> Claim:
+    return Claim(
         outbox_table,
-        wanted,
+        where,
         _outbox.id,
-        limit,
-        {"leased_until": clock(lease), "owner": owner, "claims": _outbox.claims + 1},
+        {
+            "leased_until": clock(bindparam("lease", type_=Float)),
+            "owner": bindparam("by", type_=_outbox.owner.type),
+            "claims": _outbox.claims + 1,
+        },
         (
             _outbox.id,
             _outbox.time,
@@ -63,11 +71,35 @@ def claim(
             _outbox.claims,
         ),
     )
+
+
+#: By whether some resources are passed over.
+_claims = {
+    False: _claim_of(_ready),
+    True: _claim_of(and_(_ready, _outbox.resource.not_in(bindparam("without", expanding=True)))),
+}
+
+
+def claim(
+    connection: Connection, limit: int, lease: float, owner: str, without: Collection[str] = ()
+) -> list[Row]:
+    """Lease up to ``limit`` ready rows to ``owner`` for ``lease`` seconds, oldest first.
+
+    :param without: resources whose events are passed over.
+    """
+    parameters: dict[str, Any] = {"lease": lease, "by": owner}
+    if without:
+        parameters["without"] = list(without)
+    rows: Any = _claims[bool(without)].rows(connection, limit, parameters)
     return sorted((Row(*row) for row in rows), key=lambda row: row.id.int)
 
 
-def _mine(ids: Sequence[UUID], owner: str) -> ColumnElement[bool]:
-    return and_(_outbox.id.in_(ids), _outbox.owner == owner, _outbox.state == READY)
+def _these(connection: Connection, ids: Sequence[UUID]) -> ColumnElement[bool]:
+    return among(connection.dialect.name, _outbox.id, ids)
+
+
+def _mine(owner: str) -> ColumnElement[bool]:
+    return and_(_outbox.owner == owner, _outbox.state == READY)
 
 
 def extend(connection: Connection, ids: Sequence[UUID], lease: float, owner: str) -> set[UUID]:
@@ -76,7 +108,7 @@ def extend(connection: Connection, ids: Sequence[UUID], lease: float, owner: str
         connection,
         outbox_table,
         ids,
-        _mine(ids, owner),
+        _mine(owner),
         {"leased_until": clock(lease)},
         (_outbox.id,),
     )
@@ -90,15 +122,24 @@ def settle(connection: Connection, ids: Sequence[UUID], check_in: float | None =
     """
     if not ids:
         return
-    check_at = None if check_in is None else clock(check_in)
-    connection.execute(
+    parameters: dict[str, Any] = {"ids": list(ids)}
+    if check_in is not None:
+        parameters["check_in"] = check_in
+    statement = _settling(connection.dialect.name, check_in is not None)
+    connection.execute(statement, parameters)
+
+
+@cache
+def _settling(dialect: str, checked: bool) -> Update:
+    ids: Any = bindparam("ids", expanding=dialect != "postgresql")
+    return (
         update(outbox_table)
-        .where(_outbox.id.in_(ids), _outbox.state == READY)
+        .where(among(dialect, _outbox.id, ids), _outbox.state == READY)
         .values(
             state=SENT,
             settled_at=func.coalesce(_outbox.settled_at, clock()),
             sent_at=clock(),
-            check_at=check_at,
+            check_at=clock(bindparam("check_in", type_=Float)) if checked else None,
             leased_until=None,
             owner=None,
         )
@@ -125,7 +166,9 @@ def give_back(connection: Connection, ids: Sequence[UUID], owner: str, delay: fl
     if not ids:
         return
     connection.execute(
-        update(outbox_table).where(_mine(ids, owner)).values(leased_until=clock(delay), owner=None)
+        update(outbox_table)
+        .where(_these(connection, ids), _mine(owner))
+        .values(leased_until=clock(delay), owner=None)
     )
 
 
@@ -137,7 +180,7 @@ def release_owner(connection: Connection, owner: str, but: Collection[UUID] = ()
 
     :param but: the rows that are in hand.
     """
-    theirs = and_(_outbox.owner == owner, _outbox.state == READY)
+    theirs = _mine(owner)
     released = connection.execute(
         update(outbox_table)
         .where(and_(theirs, _outbox.id.not_in(but)) if but else theirs)

@@ -16,6 +16,7 @@ from eventworker.outbox import stream, wakeup
 from eventworker.outbox.table import outbox_table, row_of
 from eventworker.transport import Message
 
+_INSERT = insert(outbox_table)
 Producer = Session | scoped_session[Any] | Connection
 
 
@@ -86,6 +87,6 @@ def stream_of(event: Event) -> str:
 
 
 def _insert(session: Producer, message: Message) -> None:
-    session.execute(insert(outbox_table), row_of(message))
+    session.execute(_INSERT, row_of(message))
     if not isinstance(session, Connection):
         wakeup.ring_after_commit(session)

@@ -7,9 +7,10 @@ takes its numbers back: there are no gaps.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Connection, String, Table
+from sqlalchemy import BigInteger, Column, Connection, String, Table, bindparam
 from sqlalchemy.orm import Session, scoped_session
 
 from eventworker.db import STREAM_LENGTH, insert_or_update, metadata
@@ -27,12 +28,22 @@ def take(session: Session | scoped_session[Any] | Connection, key: str, number: 
 
     Waits for the end of another transaction that has taken one.
     """
-    statement = statement_for(dialect_of(session), key, number)
-    return int(session.execute(statement).scalar_one())
+    taken = session.execute(_taking(dialect_of(session)), {"stream": key, "number": number})
+    return int(taken.scalar_one())
 
 
 def statement_for(dialect: str, key: str, number: int = 1) -> Any:
     """The statement that takes them and answers with the last."""
+    return _statement(dialect, key, number)
+
+
+@cache
+def _taking(dialect: str) -> Any:
+    number = bindparam("number", type_=BigInteger)
+    return _statement(dialect, bindparam("stream", type_=String), number)
+
+
+def _statement(dialect: str, key: Any, number: Any) -> Any:
     seq = stream_table.c.seq
     values, moved = {"key": key, "seq": number}, {"seq": seq + number}
     return insert_or_update(dialect, stream_table, values, moved).returning(seq)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from typing import Any
 
 from sqlalchemy import Engine, event, text
@@ -19,6 +20,9 @@ from sqlalchemy.orm import Session, scoped_session
 from eventworker.outbox.table import outbox_table
 
 CHANNEL = "eventworker_outbox"
+#: Seconds between two wake-ups at the least. Whoever was woken just now still looks at the table,
+#: and each NOTIFY takes processor time from the requests.
+_GAP = 0.005
 
 log = logging.getLogger(__name__)
 
@@ -74,12 +78,14 @@ class Bell:
             self._thread.join(timeout=5)
 
     def _run(self) -> None:
-        while not self._closed:
+        while self._pending or not self._closed:
             self._rung.wait()
             self._rung.clear()
             if self._pending:
                 self._pending = False
                 self._notify()
+            if not self._closed:
+                time.sleep(_GAP)
 
     def _notify(self) -> None:
         try:

@@ -142,8 +142,9 @@ class _DataVersion(_Connected):
 
     def _wait(self, timeout: float) -> bool:
         deadline = time.monotonic() + timeout
+        driver = self._driver
         while True:
-            version = self._driver.execute("PRAGMA data_version").fetchone()[0]
+            version = driver.execute("PRAGMA data_version").fetchone()[0]
             if version != self._seen:
                 self._seen = version
                 return True

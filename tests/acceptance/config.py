@@ -9,7 +9,7 @@ from tests.servers import Vhost
 
 Groups = dict[str, dict[str, object]]
 PROBES = ("alpha", "beta", "gamma", "careful", "choosy", "leaky", "ledger", "mailer", "slow")
-PROBES += ("inorder", "unsure", "unimportable", "never")
+PROBES += ("inorder", "unsure", "unimportable", "never", "adder", "batcher", "writer")
 
 
 def rabbit(vhost: Vhost) -> dict[str, object]:

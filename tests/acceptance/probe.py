@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -69,8 +69,16 @@ class Probe:
     def call_pids(self, event_id: object) -> list[int]:
         return [int(pid) for event, _, pid in self._call_lines() if event == str(event_id)]
 
-    def _call_lines(self) -> list[list[str]]:
-        file = self.folder / "calls"
+    def shared_calls(self) -> dict[Pair, list[int]]:
+        """The pids of those calls that were made in a transaction with others, by event and plugin;
+        of plugins that note it."""
+        pids: dict[Pair, list[int]] = defaultdict(list)
+        for event_id, plugin, pid in self._call_lines("shared"):
+            pids[event_id, plugin].append(int(pid))
+        return pids
+
+    def _call_lines(self, name: str = "calls") -> list[list[str]]:
+        file = self.folder / name
         return [line.split() for line in file.read_text().splitlines()] if file.exists() else []
 
     def recorded(self) -> list[str]:

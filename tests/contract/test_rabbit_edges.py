@@ -96,6 +96,8 @@ def transport(connect: Callable[..., RabbitTransport]) -> RabbitTransport:
 def alarm(broker: RabbitServer, kind: str) -> Iterator[None]:
     resource = f"{{resource_limit, {kind}, node()}}"
     broker.evaluate(f"rabbit_alarm:set_alarm({{{resource}, []}})")
+    # That only leaves a message; when this question is answered, the connections have been told.
+    broker.evaluate("rabbit_alarm:get_alarms()")
     try:
         yield
     finally:

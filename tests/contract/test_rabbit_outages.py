@@ -68,6 +68,29 @@ def test_what_was_confirmed_survives_the_broker_and_consumption_goes_on(
     subscription.close()
 
 
+def test_what_was_gathered_of_a_lost_channel_comes_again_once(
+    broker: RabbitServer, place: Vhost, transport: RabbitTransport
+) -> None:
+    subscription = transport.subscribe(6)
+    assert transport.publish(numbered(6)) == [None] * 6
+    of_before = subscription.gather(3, 20.0, linger=20.0)
+    assert len(of_before) == 3
+    broker.kill()
+    broker.start()
+    wait_until(lambda: consumers(place) == 1)
+    gathered = []
+    while len(gathered) < 6:
+        gathered += subscription.gather(6, 1.0)
+    for delivery in of_before:
+        delivery.ack()
+    assert sorted(number_of(each.body) for each in gathered) == list(range(6))
+    assert nothing_comes(subscription)
+    for delivery in gathered:
+        delivery.ack()
+    subscription.close()
+    assert depth(place) == 0
+
+
 def test_a_publisher_that_starts_before_the_broker_recovers(
     broker: RabbitServer, place: Vhost
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 from eventworker.errors import AlreadySettled
 from eventworker.event import MAX_BODY_BYTES
 from eventworker.transport import Delivery, Subscription, Transport
-from tests.helpers.deliveries import nothing_comes, take
+from tests.helpers.deliveries import SILENCE, nothing_comes, take
 from tests.helpers.events import TRACEPARENT, TRACESTATE, make_message, number_of, numbered
 from tests.servers import wait_until
 
@@ -266,3 +266,132 @@ def test_a_place_among_the_events_of_its_resource_arrives(
     one.requeue()
     (again,) = take(subscription)
     assert again.seq == 2**40
+
+
+def gather(subscription: Subscription, most: int, count: int) -> list[Delivery]:
+    """So many in all, ``most`` at a time; it is an error if they do not come."""
+    deliveries: list[Delivery] = []
+    deadline = time.monotonic() + 20
+    while len(deliveries) < count and time.monotonic() < deadline:
+        found = subscription.gather(most, 0.1)
+        assert len(found) <= most
+        deliveries += found
+    assert len(deliveries) == count
+    return deliveries
+
+
+def test_what_is_gathered_comes_in_order_and_never_more_of_it_than_asked_for(
+    transport: Transport, subscribe: Subscribe
+) -> None:
+    messages = numbered(30)
+    transport.publish(messages)
+    subscription = subscribe(prefetch=30)
+    deliveries = gather(subscription, 7, 30)
+    assert ids(deliveries) == [message.id for message in messages]
+    for delivery in deliveries:
+        delivery.ack()
+    assert subscription.gather(7, SILENCE) == []
+    subscription.close()
+    assert nothing_comes(subscribe())
+
+
+def test_what_is_there_is_gathered_without_waiting_for_more(
+    transport: Transport, subscribe: Subscribe
+) -> None:
+    transport.publish(numbered(3))
+    subscription = subscribe()
+    started = time.monotonic()
+    seen = 0
+    while seen < 3:
+        seen += len(subscription.gather(10, 20.0))
+    assert time.monotonic() - started < 10
+
+
+def test_several_that_wait_are_gathered_at_once(transport: Transport, subscribe: Subscribe) -> None:
+    transport.publish(numbered(5))
+    subscription = subscribe(prefetch=5)
+    # Five have surely arrived when a linger for all of them ends early.
+    for delivery in subscription.gather(5, 20.0, linger=20.0):
+        delivery.requeue()
+    assert len(subscription.gather(5, 20.0, linger=20.0)) == 5
+
+
+def test_gathering_gives_up_after_its_timeout_and_not_before(
+    transport: Transport, subscribe: Subscribe
+) -> None:
+    subscription = subscribe()
+    subscription.gather(5, 0.0)
+    started = time.monotonic()
+    assert subscription.gather(5, 0.2, linger=20.0) == []
+    assert 0.19 <= time.monotonic() - started < 5
+
+
+def test_a_message_ends_the_wait_of_a_gathering(transport: Transport, subscribe: Subscribe) -> None:
+    subscription = subscribe()
+    message = make_message()
+    publishing = Timer(0.1, transport.publish, [[message]])
+    publishing.start()
+    started = time.monotonic()
+    assert ids(subscription.gather(5, 20.0)) == [message.id]
+    assert time.monotonic() - started < 10
+    publishing.join()
+
+
+def test_lingering_waits_for_company_until_there_is_enough(
+    transport: Transport, subscribe: Subscribe
+) -> None:
+    subscription = subscribe()
+    messages = numbered(3)
+    transport.publish(messages[:1])
+    publishing = Timer(0.3, transport.publish, [messages[1:]])
+    publishing.start()
+    started = time.monotonic()
+    gathered = subscription.gather(3, 20.0, linger=20.0)
+    assert ids(gathered) == [message.id for message in messages]
+    assert time.monotonic() - started < 15
+    publishing.join()
+
+
+def test_lingering_ends_with_what_there_is(transport: Transport, subscribe: Subscribe) -> None:
+    subscription = subscribe()
+    messages = numbered(2)
+    transport.publish(messages)
+    started = time.monotonic()
+    gathered = subscription.gather(3, 20.0, linger=0.5)
+    assert time.monotonic() - started >= 0.5
+    assert time.monotonic() - started < 10
+    assert ids(gathered) == [message.id for message in messages]
+
+
+def test_no_more_than_prefetch_is_gathered(transport: Transport, subscribe: Subscribe) -> None:
+    transport.publish(numbered(5))
+    subscription = subscribe(prefetch=2)
+    assert [number_of(each.body) for each in gather(subscription, 5, 2)] == [0, 1]
+    assert subscription.gather(5, SILENCE) == []
+
+
+def test_a_paused_subscription_gathers_nothing_until_it_is_resumed(
+    transport: Transport, subscribe: Subscribe
+) -> None:
+    subscription = subscribe()
+    transport.publish(numbered(3))
+    (in_hand,) = take(subscription)
+    subscription.pause()
+    assert subscription.gather(5, SILENCE, linger=SILENCE) == []
+    in_hand.ack()
+    subscription.resume()
+    assert sorted(number_of(each.body) for each in gather(subscription, 5, 2)) == [1, 2]
+
+
+def test_what_was_gathered_and_not_acked_comes_again(
+    transport: Transport, subscribe: Subscribe
+) -> None:
+    messages = numbered(4)
+    transport.publish(messages)
+    first = subscribe()
+    for delivery in gather(first, 4, 4)[::2]:
+        delivery.ack()
+    first.close()
+    again = gather(subscribe(), 4, 2)
+    assert sorted(number_of(each.body) for each in again) == [1, 3]
+    assert all(each.redelivered for each in again)

@@ -64,11 +64,12 @@ class Scene:
         env = {"PROBE_ORDERS": str(self._orders), **more.pop("env", {})}
         return self.site.start(workers, env=env, **more)
 
-    def order(self, point: str, word: str = "kill") -> None:
-        """The next process that comes by this fail-point shall do so."""
+    def order(self, point: str, word: str = "kill", times: int = 1) -> None:
+        """The next process that comes by this fail-point shall do so, when it is there for the
+        ``times``-th time."""
         (self._orders / f"{point}.go").unlink(missing_ok=True)
         made = self._orders / f"{point}.new"
-        made.write_text(word)
+        made.write_text(f"{word} {times}")
         made.rename(self._orders / point)
 
     def go(self, point: str) -> None:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import threading
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -21,9 +19,9 @@ from eventworker import cloudevents, event, tracecontext, wire
 from eventworker.cli import lines
 from eventworker.engine import condition
 from eventworker.errors import DecodeError, EncodeError
+from eventworker.signature import NO_SIGNATURES
 from eventworker.transports.rabbit.headers import TolerantProperties
-from eventworker.transports.rabbit.settings import RabbitSettings
-from eventworker.transports.rabbit.subscription import RabbitSubscription
+from eventworker.transports.rabbit.incoming import delivery_of
 from tests.helpers.events import TRACEPARENT, TRACESTATE, make_event
 from tests.helpers.poison import BODIES, sound
 
@@ -70,13 +68,9 @@ def labelled(data: bytes) -> None:
 def properties(data: bytes) -> None:
     """AMQP's properties, from the bytes of the header frame to what a consumer is given."""
     read = TolerantProperties().decode(data)
-    consumer: Any = object.__new__(RabbitSubscription)
-    consumer._settings = RabbitSettings()
-    consumer._generation, consumer._arrived = 1, deque()
-    consumer._arrival = threading.Condition()
-    method = SimpleNamespace(exchange="x", routing_key="x", redelivered=False, delivery_tag=1)
-    consumer._on_message(None, method, read, sound(1))
-    ((delivery, _),) = consumer._arrived
+    method = SimpleNamespace(exchange="x", routing_key="x", redelivered=False)
+    nobody: Any = None
+    delivery = delivery_of(nobody, 1, method, read, sound(1), NO_SIGNATURES)
     # As the quarantine writes it down, in text columns that take neither NUL nor lone surrogates.
     json.dumps(delivery.properties, sort_keys=True).encode("ascii")
     delivery.source.encode()

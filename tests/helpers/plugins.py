@@ -69,6 +69,7 @@ class Workshop:
         narrowing: Callable[[str], Filter] = lambda name: EVERYTHING,
         driver: str = "rabbit",
         owner: str = "host/1/100",
+        largest_group: int = 100,
     ) -> None:
         self.engine = engine
         self.plugins = list(plugins)
@@ -79,7 +80,7 @@ class Workshop:
         conf = configuration()
         conf.set_override("driver", driver, "notifications")
         caller = Caller(engine, conf, self.slot)
-        self.dispatcher = Dispatcher(engine, caller, self.view, 2**20, patience)
+        self.dispatcher = Dispatcher(engine, caller, self.view, 2**20, patience, largest_group)
         self.runner = BacklogRunner(engine, caller, self.view, owner)
         performers = [each.as_performer for each in plugins if each.performs]
         effects_view = RegistryView(engine, performers, "effects", refresh)
@@ -102,6 +103,30 @@ class Workshop:
         content_type: str | None = None,
     ) -> Delivery:
         """Have it delivered; returns the delivery when it was acked."""
+        delivery = self.delivery(
+            event, redelivered=redelivered, anonymous=anonymous, content_type=content_type
+        )
+        self.dispatcher.dispatch(delivery)
+        assert delivery.is_settled
+        return delivery
+
+    def dispatch_together(self, *events: Event | bytes) -> list[Delivery]:
+        """Have these delivered at once, for the first time; returns the deliveries when they were
+        acked."""
+        deliveries = [self.delivery(event) for event in events]
+        self.dispatcher.dispatch(*deliveries)
+        assert all(each.is_settled for each in deliveries)
+        return deliveries
+
+    def delivery(
+        self,
+        event: Event | bytes,
+        *,
+        redelivered: bool = False,
+        anonymous: bool = False,
+        content_type: str | None = None,
+    ) -> Delivery:
+        """One delivery of an event, or of bytes that are to be read as one."""
         if isinstance(event, bytes):
             body, event_id, time, traceparent, tracestate = event, None, None, None, None
             seq = None
@@ -110,7 +135,7 @@ class Workshop:
             body, event_id, time = message.body, message.id, message.time
             traceparent, tracestate = message.traceparent, message.tracestate
             seq = message.seq
-        delivery = Delivery(
+        return Delivery(
             body,
             None if anonymous else event_id,
             redelivered,
@@ -123,9 +148,6 @@ class Workshop:
             content_type=content_type,
             seq=seq,
         )
-        self.dispatcher.dispatch(delivery)
-        assert delivery._settled
-        return delivery
 
 
 @contextmanager

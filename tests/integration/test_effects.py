@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, delete
+from sqlalchemy import Connection, Engine, delete
+from sqlalchemy.event import listen
 from sqlalchemy.orm import Session
 
 from eventworker import effects
@@ -422,3 +423,22 @@ def test_an_outage_after_an_effect_was_performed_does_not_perform_it_again(
     assert mailer.payloads == ["first", "second"]
     assert [each.attempt for each in mailer.performed] == [1, 1]
     assert waiting(outside) == []
+
+
+def test_on_sqlite_a_look_that_finds_nothing_due_needs_no_write_lock(
+    sqlite_engine: Engine,
+) -> None:
+    mailer = Mailer(add("ann"))
+    shop = Workshop(sqlite_engine, loaded(mailer))
+    shop.dispatch(make_event())
+    assert shop.performer.run_due() == 1
+    begun: list[str] = []
+    listen(sqlite_engine, "begin", lambda connection: begun.append(_kind(connection)))
+    with short_transaction(sqlite_engine):
+        assert shop.performer.run_due() == 0
+    assert begun.count("write") == 1  # the one around it
+
+
+def _kind(connection: Connection) -> str:
+    immediate = connection.get_execution_options().get("eventworker_immediate")
+    return "write" if immediate else "read"

@@ -228,6 +228,21 @@ def test_close_undoes_what_was_not_committed_and_the_session_goes_on(handled: Ha
     assert handled.is_done
 
 
+def test_what_follows_a_commit_and_a_close_can_be_undone_alone(handled: Handled) -> None:
+    def call(session: Any) -> None:
+        write(session, "kept")
+        session.commit()
+        session.close()
+        write(session, "undone")
+        session.rollback()
+        session.close()
+        session.rollback()
+
+    assert handled.by(call)
+    assert handled.effects == ["kept"]
+    assert handled.is_done
+
+
 def test_a_with_block_around_the_session_behaves_like_any_sessions(handled: Handled) -> None:
     def call(session: Any) -> None:
         with session:

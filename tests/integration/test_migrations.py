@@ -9,6 +9,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Column, Engine, Integer, MetaData, Table, func, insert, inspect, select, text
 
 from eventworker import migrations
@@ -311,3 +312,15 @@ def test_a_database_that_is_away_is_said_to_be_away(
         migrations.check(engine)
     with pytest.raises(DatabaseUnavailable):
         migrations.upgrade(engine)
+
+
+def test_the_newest_revision_is_the_one_that_alembic_finds() -> None:
+    scripts = ScriptDirectory.from_config(migrations._config())
+    assert migrations.head() == scripts.get_current_head()
+    known = [script.revision for script in scripts.walk_revisions()]
+    assert migrations._revisions() == known[::-1]
+
+
+def test_what_the_daemon_imports_at_its_start_does_not_bring_alembic() -> None:
+    code = "import sys, eventworker.cli.daemon; sys.exit('alembic' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -16,9 +16,12 @@ from eventworker.errors import EncodeError
 from eventworker.outbox import queue
 from eventworker.outbox.queue import Row
 from eventworker.outbox.table import DEAD, READY, SENT, outbox_table
+from eventworker.transports.sql import SqlTransport
 from eventworker.transports.waiting import Lookout
 from tests.helpers.databases import effects, outbox_states, rows, write
+from tests.helpers.deliveries import take
 from tests.helpers.events import make_event
+from tests.servers import wait_until
 
 ME, OTHER = "host/1/100", "host/1/200"
 
@@ -241,3 +244,18 @@ def test_what_was_not_empty_is_looked_at_again_at_once(engine: Engine) -> None:
     with closing(looking(engine)) as lookout:
         lookout.looked(found=True)
         assert lookout.due
+
+
+def test_what_is_acked_is_settled_in_time_while_the_rest_is_in_hand(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record(engine, 3)
+    subscription = SqlTransport(engine).subscribe(3, ME)
+    first, second, _third = take(subscription, 3)
+    monkeypatch.setattr("eventworker.transports.sql.SETTLE_WITHIN", 0.05)
+    first.ack()
+    assert outbox_states(engine) == [READY] * 3
+    wait_until(lambda: time.monotonic() >= subscription._settle_at, 5, "the clock stands still")
+    second.ack()
+    assert outbox_states(engine) == [SENT, SENT, READY]
+    subscription.close()

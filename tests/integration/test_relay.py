@@ -1,26 +1,26 @@
 """From the outbox to the broker: settled after the confirm, and never before."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 from sqlalchemy import Engine, insert, update
 from sqlalchemy.orm import Session
 
-from eventworker import outbox
+from eventworker import failpoints, outbox
 from eventworker.db import clock, short_transaction
 from eventworker.engine.relay import Relay
-from eventworker.errors import TransportError, TransportUnavailable
+from eventworker.errors import TransportUnavailable
 from eventworker.event import uuid7
 from eventworker.outbox import queue
 from eventworker.outbox.table import DEAD, READY, SENT, outbox_table
-from eventworker.transport import Message
 from eventworker.transports.rabbit import RabbitTransport
 from tests.helpers.databases import outbox_states, rows
 from tests.helpers.deliveries import take
 from tests.helpers.events import make_event
 from tests.helpers.rabbit import channel_at, depth, settings_at
-from tests.servers import RabbitServer, Vhost
+from tests.servers import RabbitServer, Vhost, wait_until
 
 
 @pytest.fixture
@@ -46,14 +46,18 @@ def free_everything(engine: Engine) -> None:
         connection.execute(update(outbox_table).values(leased_until=clock(-1.0)))
 
 
-class KilledBeforeSettling(RabbitTransport):
+@contextmanager
+def killed_after_the_confirm() -> Iterator[None]:
     """The relay's process ends after the broker has confirmed."""
 
-    def publish(
-        self, messages: Sequence[Message], timeout: float = 30.0
-    ) -> list[TransportError | None]:
-        assert super().publish(messages, timeout) == [None] * len(messages)
+    def die() -> None:
         raise SystemExit
+
+    failpoints.arm("relay.confirmed", die)
+    try:
+        yield
+    finally:
+        failpoints.arm("relay.confirmed", None)
 
 
 def test_what_is_ready_is_published_once_in_order(
@@ -73,10 +77,8 @@ def test_a_relay_that_dies_between_confirm_and_settling_leaves_a_duplicate_on_th
     engine: Engine, transport: RabbitTransport, vhost: Vhost
 ) -> None:
     (event_id,) = record(engine, "story")
-    killed = KilledBeforeSettling(transport.settings)
-    with pytest.raises(SystemExit):
-        relay_of(engine, killed).run_once()
-    killed.close()
+    with killed_after_the_confirm(), pytest.raises(SystemExit):
+        relay_of(engine, transport).run_once()
     assert outbox_states(engine) == [READY]
     assert relay_of(engine, transport).run_once() == 0  # the lease of the dead
     free_everything(engine)
@@ -211,3 +213,40 @@ def test_while_the_broker_is_away_everything_waits_in_the_outbox(
     assert outbox_states(sqlite_engine) == [SENT, SENT]
     assert depth(server.at("/")) == 2
     transport.close()
+
+
+def test_all_that_is_ready_goes_in_order_batch_after_batch(
+    engine: Engine, transport: RabbitTransport, vhost: Vhost
+) -> None:
+    made = record(engine, *["story"] * 25)
+    assert relay_of(engine, transport, batch=4).run_until_empty() == 25
+    assert outbox_states(engine) == [SENT] * 25
+    subscription = transport.subscribe(50)
+    assert [delivery.event_id for delivery in take(subscription, 25)] == made
+    subscription.close()
+
+
+def test_one_that_is_told_to_stop_settles_what_is_on_its_way(
+    engine: Engine, transport: RabbitTransport, vhost: Vhost
+) -> None:
+    record(engine, *["story"] * 20)
+    answers = iter([False] * 3 + [True] * 10)
+    assert relay_of(engine, transport, batch=4).run_until_empty(lambda: next(answers)) == 12
+    assert outbox_states(engine) == [SENT] * 12 + [READY] * 8
+    assert depth(vhost) == 12
+
+
+def test_killed_with_two_batches_on_their_way_it_publishes_both_again(
+    engine: Engine, transport: RabbitTransport, vhost: Vhost
+) -> None:
+    made = record(engine, *["story"] * 10)
+    with killed_after_the_confirm(), pytest.raises(SystemExit):
+        relay_of(engine, transport, batch=4).run_until_empty()
+    assert outbox_states(engine) == [READY] * 10
+    free_everything(engine)
+    assert relay_of(engine, transport, batch=4).run_until_empty() == 10
+    assert outbox_states(engine) == [SENT] * 10
+    wait_until(lambda: depth(vhost) == 18, 10, "the first two batches are not there twice")
+    subscription = transport.subscribe(50)
+    assert {delivery.event_id for delivery in take(subscription, 18)} == set(made)
+    subscription.close()

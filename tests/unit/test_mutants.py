@@ -14,5 +14,5 @@ def test_its_patch_fits(patch: Path, tmp_path: Path) -> None:
     patched(copy_of_eventworker(tmp_path / "copy"), patch)
 
 
-def test_there_are_eight_of_them() -> None:
-    assert [each.stem.partition("-")[0] for each in PATCHES] == [f"M{n}" for n in range(1, 9)]
+def test_there_are_nine_of_them() -> None:
+    assert [each.stem.partition("-")[0] for each in PATCHES] == [f"M{n}" for n in range(1, 10)]

@@ -24,7 +24,7 @@ from eventworker.errors import (
     Unpublishable,
     Unroutable,
 )
-from eventworker.transport import Message
+from eventworker.transport import Answer, Message
 from eventworker.transports.rabbit.depth import Question
 from eventworker.transports.rabbit.outgoing import UNCONFIRMED, Batch, Form, Unconfirmed
 from eventworker.transports.rabbit.settings import (
@@ -64,7 +64,7 @@ class RabbitPublisher:
         self._channel: Any = None
         self._unconfirmed: dict[int, Unconfirmed] = {}
         self._returned: Counter[str] = Counter()
-        self._next_tag = 1
+        self._next_tag = self._lowest_tag = 1
         self._last_error = "no connection yet"
         self._channel_error: str | None = None
         self._blocked = False
@@ -72,21 +72,27 @@ class RabbitPublisher:
         self._retries = Retries(settings)
         self._thread: threading.Thread | None = None
 
-    def publish(self, messages: Sequence[Message], timeout: float) -> list[TransportError | None]:
-        """See :meth:`eventworker.transport.Transport.publish`."""
+    def begin(self, messages: Sequence[Message], timeout: float) -> Answer:
+        """See :meth:`eventworker.transport.Transport.begin`."""
+        deadline = time.monotonic() + timeout
         if not messages:
-            return []
+            return list
         if not self._is_ready(timeout):
-            return [self._away(self._last_error)] * len(messages)
+            away = self._away(self._last_error)
+            return lambda: [away] * len(messages)
         batch = Batch(messages)
         with self._handing:
             self._handed.append(batch)
             if not self._ready.is_set():
                 self._fail_handed()
         self._call(self._send_handed)
-        if not self._wait(batch.done, timeout):
-            batch.unconfirmed = TransportUnavailable(f"{UNCONFIRMED}: {self._last_error}")
-        return batch.answer()
+
+        def answer() -> list[TransportError | None]:
+            if not self._wait(batch.done, deadline - time.monotonic()):
+                batch.unconfirmed = TransportUnavailable(f"{UNCONFIRMED}: {self._last_error}")
+            return batch.answer()
+
+        return answer
 
     def interrupt(self) -> None:
         """See :meth:`eventworker.transport.Transport.interrupt`."""
@@ -172,7 +178,7 @@ class RabbitPublisher:
 
     def _on_channel(self, channel: Any) -> None:
         self._channel = channel
-        self._next_tag = 1
+        self._next_tag = self._lowest_tag = 1
         channel.add_on_close_callback(self._on_channel_closed)
         channel.add_on_return_callback(self._on_return)
         channel.confirm_delivery(self._on_confirm, callback=self._on_ready)
@@ -255,15 +261,22 @@ class RabbitPublisher:
 
     def _on_confirm(self, frame: Any) -> None:
         method = frame.method
-        tag = method.delivery_tag
-        if method.multiple:
-            tags = [each for each in self._unconfirmed if tag == 0 or each <= tag]
-        else:
-            tags = [tag]
         acked = isinstance(method, pika.spec.Basic.Ack)
-        for each in tags:
-            sent = self._unconfirmed.pop(each)
-            sent.batch.settle(sent.index, self._verdict(sent.batch.messages[sent.index], acked))
+        if method.multiple:
+            # All up to this one; what is below the lowest has had its answer already.
+            end = (method.delivery_tag or self._next_tag - 1) + 1
+            for tag in range(self._lowest_tag, end):
+                if (sent := self._unconfirmed.pop(tag, None)) is not None:
+                    self._confirmed(sent, acked)
+            self._lowest_tag = end
+        else:
+            self._confirmed(self._unconfirmed.pop(method.delivery_tag), acked)
+
+    def _confirmed(self, sent: Unconfirmed, acked: bool) -> None:
+        error: TransportError | None = None
+        if self._returned or not acked:
+            error = self._verdict(sent.batch.messages[sent.index], acked)
+        sent.batch.settle(sent.index, error)
 
     def _verdict(self, message: Message, acked: bool) -> TransportError | None:
         # Counted, as a message may have been sent a second time after its first was given up on.

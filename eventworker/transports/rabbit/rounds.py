@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import pika
 
 from eventworker.errors import TransportError, Unpublishable, Unroutable
-from eventworker.transport import Message
+from eventworker.transport import Answer, Message
 from eventworker.transports.rabbit.publisher import RabbitPublisher
 from eventworker.transports.rabbit.settings import (
     CONNECTION_ERRORS,
@@ -39,13 +39,18 @@ class Rounds:
         self._publisher = publisher
         self._repair_at = 0.0
 
-    def publish(self, messages: Sequence[Message], timeout: float) -> Results:
-        """See :meth:`eventworker.transport.Transport.publish`."""
+    def begin(self, messages: Sequence[Message], timeout: float) -> Answer:
+        """See :meth:`eventworker.transport.Transport.begin`."""
         deadline = time.monotonic() + timeout
-        results = self._publisher.publish(messages, timeout)
-        if any(isinstance(error, Unroutable) for error in results) and self._repaired():
-            results = self._again(messages, results, deadline)
-        return results
+        first = self._publisher.begin(messages, timeout)
+
+        def answer() -> Results:
+            results = first()
+            if any(isinstance(error, Unroutable) for error in results) and self._repaired():
+                return self._again(messages, results, deadline)
+            return results
+
+        return answer
 
     def _repaired(self) -> bool:
         """Whether exchange, queue and bindings have just been put back."""
@@ -65,7 +70,7 @@ class Rounds:
     def _again(self, messages: Sequence[Message], results: Results, deadline: float) -> Results:
         returned = [index for index, error in enumerate(results) if isinstance(error, Unroutable)]
         left = max(0.0, deadline - time.monotonic())
-        second = self._publisher.publish([messages[index] for index in returned], left)
+        second = self._publisher.begin([messages[index] for index in returned], left)()
         for index, error in zip(returned, second, strict=True):
             # One that is not confirmed in the time that is left is still known to be bound to none.
             if error is None or isinstance(error, (Unroutable, Unpublishable)):

@@ -10,21 +10,18 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 import threading
 import time
 from collections import deque
-from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 import pika
 import pika.exceptions
 
-from eventworker import tracecontext
 from eventworker.errors import TransportError
 from eventworker.transport import Delivery, Subscription
 from eventworker.transports.rabbit.headers import tolerate_all_headers
+from eventworker.transports.rabbit.incoming import delivery_of
 from eventworker.transports.rabbit.settings import (
     CONNECTION_ERRORS,
     RabbitSettings,
@@ -32,8 +29,8 @@ from eventworker.transports.rabbit.settings import (
     connection_parameters,
     describe,
     log_failure,
-    signed_part,
 )
+from eventworker.transports.rabbit.tags import Tags
 from eventworker.transports.rabbit.topology import declare_topology
 
 log = logging.getLogger(__name__)
@@ -57,6 +54,8 @@ class RabbitSubscription(Subscription):
         self._arrived: deque[tuple[Delivery, float]] = deque()
         self._arrival = threading.Condition()
         self._replies: deque[tuple[_Token, bool]] = deque()
+        self._fresh: list[Delivery] = []
+        self._tags = Tags()
         self._connection: pika.BlockingConnection | None = None
         self._channel: Any = None
         self._generation = 0
@@ -78,6 +77,18 @@ class RabbitSubscription(Subscription):
             delivery, _ = self._arrived.popleft()
         # One of a lost channel comes again; asking for it twice would only do its work twice.
         return delivery if delivery.token[0] == self._generation else None
+
+    def gather(self, most: int, timeout: float, linger: float = 0.0) -> list[Delivery]:
+        with self._arrival:
+            if not self._arrival.wait_for(lambda: self._wanted and self._arrived, max(timeout, 0)):
+                return []
+            # More than prefetch never come; a prefetch of 0 is no limit.
+            full = min(most, self._prefetch or most)
+            if linger > 0:
+                self._arrival.wait_for(lambda: len(self._arrived) >= full, linger)
+            count = min(most, len(self._arrived)) if self._wanted else 0
+            taken = [self._arrived.popleft()[0] for _ in range(count)]
+        return [delivery for delivery in taken if delivery.token[0] == self._generation]
 
     def ack(self, delivery: Delivery) -> None:
         self._reply(delivery.token, True)
@@ -137,6 +148,8 @@ class RabbitSubscription(Subscription):
                 self._arrived.clear()  # of the lost channel; it all comes again
                 self._replies.clear()
                 self._channel = channel
+                self._fresh.clear()
+                self._tags = Tags()
                 self._generation += 1
             self._connection = connection
             self._match_wanted()
@@ -144,6 +157,7 @@ class RabbitSubscription(Subscription):
             log.info("consuming %s at %s", self._settings.queue, self._settings.where)
             while not self._closing.is_set():
                 connection.process_data_events(time_limit=1.0)
+                self._hand_over()
                 # A reply that was given while there was no connection has called nobody.
                 self._send_replies()
                 if self._cancelled:
@@ -163,47 +177,28 @@ class RabbitSubscription(Subscription):
             self._consumer_tag = self._channel.basic_consume(self._settings.queue, self._on_message)
         elif not self._wanted and self._consumer_tag is not None:
             tag, self._consumer_tag = self._consumer_tag, None
-            # pika hands back what arrived meanwhile by a nack; nothing is lost.
+            # pika rejects what it has not handed to us yet, so that an ack of many that comes later
+            # does not cover it; nothing is lost.
             self._channel.basic_cancel(tag)
 
     def _on_cancel(self, _frame: Any) -> None:
         self._cancelled = True
 
     def _on_message(self, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
-        traceparent, tracestate = _trace(properties)
-        seq = _seq(properties)
-        delivery = Delivery(
-            body=body,
-            event_id=_uuid(properties.message_id),
-            redelivered=method.redelivered,
-            subscription=self,
-            token=(self._generation, method.delivery_tag),
-            time=_time(properties),
-            source=_source(properties),
-            properties={
-                "exchange": _text(method.exchange),
-                "routing_key": _text(method.routing_key),
-                "message_id": _text(properties.message_id),
-                "content_type": _text(properties.content_type),
-                "content_encoding": _text(properties.content_encoding),
-                "app_id": _text(properties.app_id),
-                "source": _source(properties),
-                "traceparent": traceparent,
-                "tracestate": tracestate,
-                "seq": seq,
-            },
-            traceparent=traceparent,
-            tracestate=tracestate,
-            content_type=_text(properties.content_type),
-            content_encoding=_text(properties.content_encoding),
-            refusal=self._settings.signatures.check(
-                signed_part(method.routing_key, properties, body)
-            ),
-            seq=seq,
-        )
-        with self._arrival:
-            self._arrived.append((delivery, time.monotonic()))
-            self._arrival.notify()
+        tag = method.delivery_tag
+        self._tags.delivered(tag)
+        token = (self._generation, tag)
+        signatures = self._settings.signatures
+        self._fresh.append(delivery_of(self, token, method, properties, body, signatures))
+
+    def _hand_over(self) -> None:
+        """Give the consumer's thread what has arrived, all at once: it is woken up once."""
+        if self._fresh:
+            now = time.monotonic()
+            with self._arrival:
+                self._arrived.extend((delivery, now) for delivery in self._fresh)
+                self._arrival.notify()
+            self._fresh.clear()
 
     def _return_impatient(self) -> None:
         """Give back what has waited too long; the broker delivers it elsewhere, or here again."""
@@ -217,10 +212,13 @@ class RabbitSubscription(Subscription):
     def _send_replies(self) -> None:
         while self._replies:
             (generation, tag), ack = self._replies.popleft()
-            if generation != self._generation or not self._channel.is_open:
-                continue
+            if generation == self._generation:
+                self._tags.settle(tag, ack)
+        if not self._channel.is_open:
+            return
+        for tag, ack, multiple in self._tags.frames():
             if ack:
-                self._channel.basic_ack(tag)
+                self._channel.basic_ack(tag, multiple)
             else:
                 self._channel.basic_nack(tag, requeue=True)
 
@@ -229,58 +227,3 @@ def _end_of(channel: Any) -> str:
     """Why the broker closed it. pika says so to whoever consumes by start_consuming() only."""
     reason = getattr(channel, "_closing_reason", None)
     return describe(reason) if reason is not None else "it does not say why"
-
-
-# A stranger may put anything into the properties, and pika gives bytes where it is not UTF-8.
-
-
-def _uuid(text: str | bytes | None) -> UUID | None:
-    try:
-        return UUID(text) if isinstance(text, str) else None
-    except ValueError:
-        return None
-
-
-def _time(properties: Any) -> datetime | None:
-    precise = (properties.headers or {}).get("time")
-    try:
-        if isinstance(precise, str):
-            when = datetime.fromisoformat(precise)
-            when = when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
-        elif properties.timestamp:
-            when = datetime.fromtimestamp(properties.timestamp, UTC)
-        else:
-            return None
-    except (ValueError, OverflowError, OSError):
-        return None
-    # Beyond these, a database in another time zone than ours cannot say it.
-    return when if 1970 <= when.year < 9999 else None
-
-
-def _source(properties: Any) -> str:
-    source = (properties.headers or {}).get("source")
-    if not isinstance(source, str):
-        source = properties.app_id
-    return _CONTROL.sub("", source)[:255] if isinstance(source, str) else ""
-
-
-def _text(value: str | bytes | None) -> str | None:
-    # Not None for what is no UTF-8: that would say that the publisher said nothing.
-    return value.decode(errors="backslashreplace") if isinstance(value, bytes) else value
-
-
-def _trace(properties: Any) -> tuple[str | None, str | None]:
-    headers = properties.headers or {}
-    return tracecontext.valid(headers.get("traceparent"), headers.get("tracestate"))
-
-
-def _seq(properties: Any) -> int | None:
-    seq = (properties.headers or {}).get("seq")
-    # AMQP has truth values, and True is an int to Python; large ones get a type of pika's own.
-    if not isinstance(seq, int) or isinstance(seq, bool):
-        return None
-    return int(seq) if 0 < seq < 2**63 else None
-
-
-#: No text column of PostgreSQL takes NUL.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from eventworker.errors import TransportError
-from eventworker.transport import Message, Subscription, Transport
+from eventworker.transport import Answer, Message, Subscription, Transport
 from eventworker.transports.rabbit.publisher import RabbitPublisher
 from eventworker.transports.rabbit.rounds import Rounds
 from eventworker.transports.rabbit.settings import RabbitSettings
@@ -23,7 +23,10 @@ class RabbitTransport(Transport):
     def publish(
         self, messages: Sequence[Message], timeout: float = 30.0
     ) -> list[TransportError | None]:
-        return self._rounds.publish(messages, timeout)
+        return self.begin(messages, timeout)()
+
+    def begin(self, messages: Sequence[Message], timeout: float = 30.0) -> Answer:
+        return self._rounds.begin(messages, timeout)
 
     def subscribe(self, prefetch: int, owner: str = "", hold: float = 60.0) -> Subscription:
         return RabbitSubscription(self.settings, prefetch, patience=min(60.0, hold / 2))

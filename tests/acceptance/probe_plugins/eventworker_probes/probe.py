@@ -45,9 +45,9 @@ class Probe(WorkerTaskBase):
             BEHAVIOURS[event.resource](session, folder)
 
 
-def note_call(folder: Path, line: str) -> None:
+def note_call(folder: Path, line: str, file: str = "calls") -> None:
     """One write in append mode: whole lines from any number of processes, whatever follows."""
-    descriptor = os.open(folder / "calls", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    descriptor = os.open(folder / file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         os.write(descriptor, line.encode())
     finally:
