@@ -194,5 +194,7 @@ def cell(value: object) -> str:
     """Of a script's row: numbers with three digits at least."""
     if not isinstance(value, int | float):
         return str(value)
+    if 0 < abs(value) < 1:
+        return f"{value:.3g}"
     digits = 0 if abs(value) >= 100 or value == int(value) else 1 if abs(value) >= 10 else 2
     return f"{value:,.{digits}f}"

@@ -174,10 +174,10 @@ def test_files_of_two_machines_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_script_has_the_table_that_it_wrote(tmp_path: Path) -> None:
-    figures.write(tmp_path / "r.json", "relay", [{"Who": "relay", "events/s": 8123.4, "us": 0.123}])
+    figures.write(tmp_path / "r.json", "relay", [{"Who": "relay", "events/s": 8123.4, "us": 0.00412}])
     results = load([tmp_path / "r.json"])
     assert tables.build(results) == {
-        "relay": [["Who", "events/s", "us"], ["relay", "8,123", "0.12"]]
+        "relay": [["Who", "events/s", "us"], ["relay", "8,123", "0.00412"]]
     }
     with pytest.raises(Mixture, match="relay"):
         load([tmp_path / "r.json", tmp_path / "r.json"])
