@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -32,7 +33,7 @@ COLOURS = {
 }
 NAMES = {"ours": "eventworker", "peer": "peers", "bare": "limits, no peers"}
 INK = "#222222"
-STYLE = {
+STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "eventworker",
     "font.family": "sans-serif",

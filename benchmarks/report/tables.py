@@ -144,7 +144,7 @@ def backlog(all_runs: Sequence[Record]) -> Table:
         if run is None:
             table.append([str(number), *["failed"] * 4])
             continue
-        before = (0.0, 0)
+        before = (0.0, 0.0)
         for seconds, done, rss in _spread(run["samples"], run["events"]):
             speed = (done - before[1]) / (seconds - before[0]) if seconds > before[0] else 0.0
             row = (f"{done:,}", f"{seconds:,.0f}", f"{speed:,.0f}", f"{rss:,.0f}")

@@ -174,7 +174,8 @@ def test_files_of_two_machines_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_script_has_the_table_that_it_wrote(tmp_path: Path) -> None:
-    figures.write(tmp_path / "r.json", "relay", [{"Who": "relay", "events/s": 8123.4, "us": 0.00412}])
+    row = {"Who": "relay", "events/s": 8123.4, "us": 0.00412}
+    figures.write(tmp_path / "r.json", "relay", [row])
     results = load([tmp_path / "r.json"])
     assert tables.build(results) == {
         "relay": [["Who", "events/s", "us"], ["relay", "8,123", "0.00412"]]
@@ -188,3 +189,22 @@ def test_a_table_is_written_as_csv(tmp_path: Path) -> None:
     assert file.name == "speed.csv"
     with file.open(newline="") as opened:
         assert list(csv.reader(opened)) == [["a", "b"], ["1,300", "x"]]
+
+
+def test_the_same_results_give_the_same_plots(tmp_path: Path) -> None:
+    plots = pytest.importorskip("benchmarks.report.plots", reason="pip install 'eventworker[bench]'")
+    steady = {"p50_ms": 1.0, "p99_ms": 9.0, "rate": 200, "scenario": "latency"}
+    samples = [[1.0, 50, 60.0], [2.0, 400, 61.0], [4.0, 1000, 62.0]]
+    runs = [
+        *(run("kombu", 1, 1000.0), run("eventworker", 1, 3000.0), run("celery", 1, None)),
+        {**run("kombu", 1, 1.0), **steady},
+        run("eventworker", 1, 250.0, scenario="backlog", events=1000, samples=samples),
+        run("kombu", 1, None, scenario="mixed"),
+    ]
+    results = load([written(tmp_path / "results.json", runs)])
+    once, again = (plots.draw(results, tmp_path / name) for name in ("once", "again"))
+    assert [file.name for file in once] == ["throughput.svg", "latency.svg", "backlog.svg"]
+    assert [file.read_bytes() for file in once] == [file.read_bytes() for file in again]
+    # Text is text, and whoever failed has no bar.
+    assert ">eventworker</text>" in once[0].read_text()
+    assert "celery" not in once[0].read_text()
