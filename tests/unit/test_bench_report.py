@@ -192,7 +192,9 @@ def test_a_table_is_written_as_csv(tmp_path: Path) -> None:
 
 
 def test_the_same_results_give_the_same_plots(tmp_path: Path) -> None:
-    plots = pytest.importorskip("benchmarks.report.plots", reason="pip install 'eventworker[bench]'")
+    plots = pytest.importorskip(
+        "benchmarks.report.plots", reason="pip install 'eventworker[bench]'"
+    )
     steady = {"p50_ms": 1.0, "p99_ms": 9.0, "rate": 200, "scenario": "latency"}
     samples = [[1.0, 50, 60.0], [2.0, 400, 61.0], [4.0, 1000, 62.0]]
     runs = [
