@@ -40,6 +40,7 @@ from eventworker.db import (
     transaction_identity,
     translated,
 )
+from eventworker.db.postgresql import begin_with
 from eventworker.errors import DatabaseUnavailable
 from eventworker.failpoints import reached
 
@@ -96,11 +97,20 @@ class FirstClaim:
         return connection.scalar(found) is not None
 
     def take(self, connection: Connection) -> str | None:
-        taken: str | None = connection.scalar(
-            _take_first(connection.dialect.name),
-            {"event_id": self.event_id, "plugin": self.plugin, "outcome": int(Outcome.DONE)},
-        )
+        if connection.dialect.name == "postgresql":
+            answer = begin_with(connection, _TAKE.format(self.event_id, self.plugin))
+            return answer.get_value(0, 0).decode() if answer.ntuples else None
+        done = {"event_id": self.event_id, "plugin": self.plugin, "outcome": int(Outcome.DONE)}
+        taken: str | None = connection.scalar(_take_first(connection.dialect.name), done)
         return taken
+
+
+#: For an id and a number, which need no binding.
+_TAKE = (
+    f"INSERT INTO {inbox_table.name} (event_id, plugin, outcome, at) "  # noqa: S608
+    f"VALUES ('{{}}', {{:d}}, {int(Outcome.DONE)}, clock_timestamp()) "
+    "ON CONFLICT DO NOTHING RETURNING pg_current_xact_id()::text"
+)
 
 
 @cache

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, delete, event, func, insert, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.orm import Session
 
 from eventworker import effects as effect_outbox
 from eventworker.db import clock, short_transaction
@@ -326,6 +327,29 @@ def test_two_events_that_cannot_both_be_written_do_not_take_the_others_with_them
     shop.dispatch_together(*some)
     assert names(engine) == ["0", "1", "2", "3", "4", "5"]
     assert sorted(ends(engine, some)) == [Outcome.DONE] * 6 + [Outcome.RETRY]
+
+
+def test_an_error_while_objects_are_gathered_keeps_no_half_of_a_call(engine: Engine) -> None:
+    seen: set[int] = set()
+
+    def refuse_the_second_time(_session: Session, author: object) -> None:
+        if isinstance(author, Author) and author.name in ("2", "102"):
+            if author.name == "102" and id(author) in seen:
+                raise ValueError("not twice")
+            seen.add(id(author))
+
+    def add_another(session: Any, event: Event) -> None:
+        session.add(Author(name=str(100 + event.resource_id)))
+
+    some = events(4)
+    shop = Workshop(engine, loaded(Adder(add_another)))
+    event.listen(Session, "before_attach", refuse_the_second_time)
+    try:
+        shop.dispatch_together(*some)
+    finally:
+        event.remove(Session, "before_attach", refuse_the_second_time)
+    assert ends(engine, some) == [Outcome.DONE] * 4
+    assert names(engine) == ["0", "1", "2", "3", "100", "101", "102", "103"]
 
 
 def test_what_was_handled_before_is_not_handled_again(engine: Engine) -> None:
