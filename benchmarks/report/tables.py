@@ -29,7 +29,13 @@ def build(results: Results) -> dict[str, Table]:
         if scenario == "backlog":
             found[scenario] = backlog(results.runs)
         elif scenario == "failures":
-            found[scenario] = by("failing", lambda part: f"{part} % fail", _FAILURES, others)
+            found[scenario] = by(
+                "processes",
+                processes,
+                _FAILURES,
+                others,
+                ("Contender", lambda r: f"{contender(r)}, {r['failing']} % fail"),
+            )
         elif scenario == "plugins":
             found[scenario] = by(
                 "processes", processes, _PLUGINS, others, ("Plugins", lambda r: str(r["plugins"]))

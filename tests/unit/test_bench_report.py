@@ -147,7 +147,10 @@ def test_plugins_and_failures_are_told_by_their_number(tmp_path: Path) -> None:
     runs += [run("kombu", 1, 900.0, scenario="failures", failing=part) for part in (0, 10)]
     found = tables_of(tmp_path, runs)
     assert column(found["plugins"], "1 process: events/s") == {"1": "900", "5": "180"}
-    assert column(found["failures"], "10 % fail: events/s") == {"kombu": "900"}
+    assert column(found["failures"], "1 process: events/s") == {
+        "kombu, 0 % fail": "900",
+        "kombu, 10 % fail": "900",
+    }
 
 
 def test_a_backlog_is_shown_by_its_run_in_the_middle(tmp_path: Path) -> None:
