@@ -218,7 +218,8 @@ class Consumer:
         if self._subscription is None or self._dispatcher is None:
             self._child.wait(wait)
             return []
-        return self._subscription.gather(self._dispatcher.appetite, wait, self._linger)
+        most = int(min(self._dispatcher.appetite, self._wear.events_left))
+        return self._subscription.gather(most, wait, self._linger)
 
     def _dispatch(self, deliveries: list[Delivery]) -> None:
         if self._dispatcher is not None and self._dispatcher.dispatch(*deliveries):

@@ -6,6 +6,7 @@ Such a consumer finishes what is in hand, gives the rest back and ends; the daem
 from __future__ import annotations
 
 import logging
+import math
 import os
 import random
 import time
@@ -52,6 +53,11 @@ class Wear:
     def count(self, events: int = 1) -> None:
         """So many were handled."""
         self._events += events
+
+    @property
+    def events_left(self) -> float:
+        """How many more it may handle."""
+        return max(self._max_events - self._events, 0) if self._max_events else math.inf
 
     def _resident(self) -> int:
         try:
