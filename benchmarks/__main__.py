@@ -24,6 +24,7 @@ How it is measured:
 - CPU is that of all processes of the contender, the helpers too; RSS the peak of the largest one.
 - Each round measures everybody once; the table has the medians of the rounds, and the medians of
   the ratios to the fastest peer of the same round. "Bare" programs are limits, not peers.
+- Ctrl-C or SIGTERM ends it early, with the figures of the runs so far.
 - Each run is checked: one row for each event, none twice, nothing left in the queue. A run that
   fails that is shown as failed, with its reason, and has no figures.
 """
@@ -33,6 +34,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -118,6 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         cases += SCENARIOS[name](chosen)
     cases, missing = installed(cases)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     found = measure(cases, options.rounds or rounds)
     results = {
         "machine": {
