@@ -7,13 +7,13 @@ REQUIREMENTS := setup.cfg $(wildcard pyproject.toml plugins/*/setup.cfg)
 
 .DEFAULT_GOAL := help
 .PHONY: help venv servers run test lint format types floors pytest long faults mutants unit contract \
-	integration acceptance bench docs fuzzer fuzz audit lock sample clean
+	integration acceptance bench bench-report docs fuzzer fuzz audit lock sample clean
 # Two test suites at once would only fight for the processors.
 .NOTPARALLEL:
 
 help: ## list these commands
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) \
-		| while IFS='|' read -r name what; do printf '%-20s %s\n' "  $$name" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(firstword $(MAKEFILE_LIST)) \
+		| while IFS='|' read -r name what; do printf '%-22s %s\n' "  $$name" "$$what"; done
 
 venv: $(VENV)/.complete ## make .venv with everything in it (PYTHON=... chooses the interpreter)
 
@@ -74,6 +74,10 @@ acceptance: servers venv ## the installed commands, seen from outside
 
 bench: servers venv ## measure eventworker and its peers side by side (ARGS="throughput --quick"; ARGS=--help)
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-report: venv ## tables and plots for docs/performance (ARGS="RESULTS.json ...", written by bench with --out)
+	@$(BIN)/python -c 'import matplotlib' 2>/dev/null || $(BIN)/python -m pip install --quiet -e '.[bench]'
+	$(BIN)/python -m benchmarks.report $(ARGS) --to docs/performance
 
 fuzzer: venv
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet -e '.[fuzz]'

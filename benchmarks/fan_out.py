@@ -23,6 +23,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy.orm import Session
 
+from benchmarks import figures
 from eventworker import Event, config, migrations
 from eventworker.db import build_engine
 from eventworker.workers.subscription import SubscriptionWorker
@@ -95,7 +96,9 @@ def main() -> None:
     parser.add_argument("--followers", type=int, nargs="+", default=sizes)
     parser.add_argument("--rounds", type=int, default=3, help="runs of each")
     parser.add_argument("--psql", help="the program, if it is not beside the server's")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the table as JSON, too")
     options = parser.parse_args()
+    rows: list[dict[str, str | float]] = []
     programs = programs_of("postgresql")
     psql = options.psql or str(Path(programs["postgres"]).parent / "psql")
     print(f"{'followers':>10}{'plugin s':>10}{'psql s':>10}{'ratio':>7}{'grew MB':>9}")
@@ -130,12 +133,13 @@ def main() -> None:
                     if turn:  # the first of each finds cold caches and statements to be built
                         each.append(took)
             mine, typed = (statistics.median(each) for each in taken.values())
-            print(
-                f"{followers:>10}{mine:10.4f}{typed:10.4f}{mine / typed:7.2f}"
-                f"{resident() - before:9.1f}",
-                flush=True,
-            )
+            grew, ratio = resident() - before, mine / typed
+            print(f"{followers:>10}{mine:10.4f}{typed:10.4f}{ratio:7.2f}{grew:9.1f}", flush=True)
+            row = {"plugin s": mine, "psql s": typed, "ratio": ratio, "grew MB": grew}
+            rows.append({"Followers": followers, **row})
         engine.dispose()
+    if options.out:
+        figures.write(options.out, "fan-out", rows)
 
 
 if __name__ == "__main__":

@@ -15,11 +15,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 
 from oslo_config import cfg
 from sqlalchemy.orm import Session
 
+from benchmarks import figures
 from eventworker import Event, WorkerTaskBase, config, migrations, outbox
 from eventworker.db import build_engine, short_transaction
 from eventworker.engine import timelimit
@@ -104,13 +106,19 @@ def main() -> None:
     """Measure each database and print one line for it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=300, help="events per database")
-    events = parser.parse_args().events
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the table as JSON, too")
+    options = parser.parse_args()
+    events, rows = options.events, []
     print(f"{'database':<12}{'p50 ms':>8}{'p99 ms':>8}{'max ms':>8}   ({events} events each)")
     with databases() as urls:
         for name, url in urls.items():
             found = measure(url, events)
             p99 = found[int(len(found) * 0.99) - 1]
-            print(f"{name:<12}{statistics.median(found):8.1f}{p99:8.1f}{found[-1]:8.1f}")
+            p50, worst = statistics.median(found), found[-1]
+            print(f"{name:<12}{p50:8.1f}{p99:8.1f}{worst:8.1f}")
+            rows.append({"Database": name, "p50 ms": p50, "p99 ms": p99, "worst ms": worst})
+    if options.out:
+        figures.write(options.out, "idle-latency", rows)
 
 
 if __name__ == "__main__":

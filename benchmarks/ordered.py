@@ -11,10 +11,12 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
+import statistics
 import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -33,6 +35,7 @@ from sqlalchemy import (
 from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy.orm import Session
 
+from benchmarks import figures
 from eventworker import Event, WorkerTaskBase, config, migrations, outbox
 from eventworker.db import EventId, build_engine, short_transaction
 from eventworker.engine import timelimit
@@ -171,7 +174,7 @@ def measure(url: str, vhost: Vhost, events: int, streams: int, ordered: bool) ->
     for row in rows:
         places[row.stream].append(row.seq)
     inversions = sum(a > b for seqs in places.values() for a, b in itertools.pairwise(seqs))
-    return events / (rows[-1].at - rows[0].at), parked, inversions
+    return events / (rows[-1].at - rows[0].at), float(parked), inversions
 
 
 def count(engine: Engine) -> int:
@@ -185,18 +188,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=2000, help="events per run")
     parser.add_argument("--rounds", type=int, default=1, help="runs of each")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the table as JSON, too")
     arguments = parser.parse_args()
+    found: dict[tuple[int, str], list[tuple[float, ...]]] = {}
     print(f"{'resources':>9}  {'plugin':<10}{'events/s':>9}{'waited':>8}{'inversions':>12}")
     with PostgresServer() as postgres, RabbitServer() as rabbit:
         for _ in range(arguments.rounds):
             for streams in (10, 1000):
                 for ordered in (False, True):
                     vhost = rabbit.add_vhost()
-                    speed, parked, inversions = measure(
+                    measured = measure(
                         postgres.createdb(), vhost, arguments.events, streams, ordered
                     )
+                    speed, parked, inversions = measured
                     name = "ordered" if ordered else "unordered"
+                    found.setdefault((streams, name), []).append(measured)
                     print(f"{streams:>9}  {name:<10}{speed:9.0f}{parked:8.0f}{inversions:12.0f}")
+    if arguments.out:
+        titles = ("events/s", "waited", "inversions")
+        rows = [
+            {"Resources": streams, "Plugin": name}
+            | dict(zip(titles, map(statistics.median, zip(*all_runs, strict=True)), strict=True))
+            for (streams, name), all_runs in found.items()
+        ]
+        figures.write(arguments.out, "ordered", rows)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,13 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
+from benchmarks import figures
 from eventworker import Event, migrations, outbox
 from eventworker.capture.sqlalchemy import capture
 from eventworker.db import build_engine
@@ -95,7 +97,9 @@ def main() -> None:
     """Measure in turns and print one line for each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--requests", type=int, default=2000, help="transactions of each")
-    requests = parser.parse_args().requests
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the table as JSON, too")
+    options = parser.parse_args()
+    requests, rows = options.requests, []
     with PostgresServer() as postgres:
         engine = build_engine(postgres.createdb())
         migrations.upgrade(engine)
@@ -121,6 +125,9 @@ def main() -> None:
     for name, each in taken.items():
         median = statistics.median(each)
         print(f"{name:<26}{median:8.0f} us{median - least:+8.0f} us")
+        rows.append({"Request": name, "us": median, "us more": median - least})
+    if options.out:
+        figures.write(options.out, "record-cost", rows)
 
 
 if __name__ == "__main__":

@@ -14,11 +14,13 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pika
 from sqlalchemy import Engine, func, insert, select
 
+from benchmarks import figures
 from eventworker import Event, migrations
 from eventworker.db import build_engine, short_transaction
 from eventworker.engine.relay import Relay
@@ -144,6 +146,7 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=20_000, help="events per run")
     parser.add_argument("--rounds", type=int, default=3, help="runs of each")
     parser.add_argument("--batch", type=int, default=500, help="relay_batch")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the table as JSON, too")
     arguments = parser.parse_args()
     number, batch = arguments.events, arguments.batch
     seconds: dict[str, list[float]] = {"bare pika": [], "relay": []}
@@ -165,9 +168,21 @@ def main() -> None:
     print(f"{number} events of {size} bytes, batches of {batch}, medians of {arguments.rounds}")
     print(f"{'':<10}{'events/s':>10}{'CPU us per event':>18}{'of the limit':>14}")
     limit = statistics.median(seconds["bare pika"])
+    rows = []
     for name, taken in seconds.items():
         took, used = statistics.median(taken), statistics.median(cpu[name])
         print(f"{name:<10}{number / took:10.0f}{used / number * 1e6:18.1f}{limit / took:14.2f}")
+        speed, cost = number / took, used / number * 1e6
+        rows.append(
+            {
+                "Way": name,
+                "events/s": speed,
+                "CPU us per event": cost,
+                "of the limit": limit / took,
+            }
+        )
+    if arguments.out:
+        figures.write(arguments.out, "relay", rows)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from benchmarks import figures
 from eventworker import Event, migrations
 from eventworker.capture.sinks import outbox_sink
 from eventworker.capture.spool import Spool, outbox_target
@@ -96,11 +97,12 @@ def fsyncs(folder: Path) -> Put:
     return put
 
 
-def show(name: str, taken: Sequence[float]) -> None:
-    """One line of figures, in milliseconds."""
+def show(name: str, taken: Sequence[float]) -> dict[str, str | float]:
+    """One line of figures, in milliseconds; the same as a row of a table."""
     cuts = statistics.quantiles(taken, n=100)
     p50, p99, worst = 1e3 * cuts[49], 1e3 * cuts[98], 1e3 * max(taken)
     print(f"{name:44} p50 {p50:7.2f}  p99 {p99:7.2f}  worst {worst:7.2f} ms")
+    return {"Way": name, "p50 ms": p50, "p99 ms": p99, "worst ms": worst}
 
 
 def main() -> None:
@@ -109,22 +111,29 @@ def main() -> None:
     parser.add_argument("--events", type=int, default=1000)
     parser.add_argument("--pause", type=float, default=0.002, help="seconds between requests")
     parser.add_argument("--folder", help="on the disk to measure (default: the temporary folder)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the table as JSON, too")
     options = parser.parse_args()
+    rows = []
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
         url = f"sqlite:///{folder}/tracker.sqlite"
         engine = build_engine(url)
         migrations.upgrade(engine)
         count, pause = options.events, options.pause
-        show("append and fsync", timed(fsyncs(folder), count, pause))
-        show("outbox_sink on SQLite", timed(outbox_sink(engine), count, pause))
+        rows.append(show("append and fsync", timed(fsyncs(folder), count, pause)))
+        rows.append(show("outbox_sink on SQLite", timed(outbox_sink(engine), count, pause)))
         for state, database in (("target takes them", url), ("target away", AWAY)):
             spool = Spool(folder / f"{state}.spool", outbox_target(database))
-            show(f"spool, one thread, {state}", timed(spool, count, pause))
-            show(f"spool, 8 threads, {state}", in_threads(spool, 8, count, pause))
-            show(f"spool, 4 processes, {state}", in_processes(spool, 4, count, pause))
+            for title, measured in (
+                ("one thread", timed(spool, count, pause)),
+                ("8 threads", in_threads(spool, 8, count, pause)),
+                ("4 processes", in_processes(spool, 4, count, pause)),
+            ):
+                rows.append(show(f"spool, {title}, {state}", measured))
             spool.close()
         engine.dispose()
+    if options.out:
+        figures.write(options.out, "spool", rows)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks import figures
 from benchmarks.embedded import PLUGIN, fill, running
 from eventworker import migrations
 from eventworker.db import build_engine
@@ -126,16 +127,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--rounds", type=int, default=5, help="starts")
     parser.add_argument("--idle", type=float, default=20.0, help="seconds to watch; 0 for not")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the table as JSON, too")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         pairs = [(least(), first_event(folder)) for _ in range(options.rounds)]
         imports, first = (statistics.median(each) for each in zip(*pairs, strict=True))
         print(f"imports alone {imports:.2f} s, to the first event {first:.2f} s")
+        rows: list[dict[str, str | float]] = [
+            {"What": "the imports alone", "Figure": imports, "Unit": "s"},
+            {"What": "to the first event done", "Figure": first, "Unit": "s"},
+        ]
         for driver in ("sql", "rabbit") if options.idle else ():
             used = idle(driver, folder, options.idle)
             told = ", ".join(f"{each} {seconds:.2f}" for each, seconds in used.items())
             print(f"idle, driver {driver}: {sum(used.values()):.2f} CPU s per minute ({told})")
+            what = f"idle, driver {driver}, all processes"
+            total = sum(used.values())
+            rows.append({"What": what, "Figure": total, "Unit": "CPU s per minute"})
+    if options.out:
+        figures.write(options.out, "start-up", rows)
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def _beside(run: Record) -> tuple[Any, ...]:
 def _best_peers(runs: Iterable[Record]) -> dict[tuple[Any, ...], float]:
     best: dict[tuple[Any, ...], float] = {}
     for run in runs:
-        if run["kind"] == "peer" and SPEED in run:
+        if run["kind"] == "peer" and SPEED in run and "error" not in run:
             key = _beside(run)
             best[key] = max(best.get(key, 0.0), run[SPEED])
     return best

@@ -68,14 +68,23 @@ class GroupTransaction(OwnedTransaction):
         self.require_open()
         if session.has_only_added:
             session.forget_origin()  # it holds nothing that had to be closed
-            if added := list(session.new):
-                session.expunge_all()
-                self._gathered.add_all(added)
-                self._is_gathered = True
+            self._gather(session)
         else:
             session.commit()
             session.dispose()
         self.require_whole()
+
+    def _gather(self, session: GroupSession) -> None:
+        added = list(session.new)
+        if not added:
+            return
+        try:
+            session.expunge_all()
+            self._gathered.add_all(added)
+        except BaseException as error:
+            # Some of them may be here already, and must not be written for a call that failed.
+            self.break_up(error)
+        self._is_gathered = True
 
     def flush(self) -> None:
         """Write what was gathered.

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, String, Transaction, event, exc
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from eventworker.db import mariadb
+from eventworker.db import mariadb, postgresql
 from eventworker.db.control import control_word
 from eventworker.db.failures import (
     first_line,
@@ -94,8 +94,18 @@ class OwnedTransaction:
             return True
         if self._dialect == "mariadb":
             self._mark = mariadb.set_mark(self.connection)
-        self._identity = self._claim(self.connection)
+        self._identity = self._claimed()
         return self._identity is not None
+
+    def _claimed(self) -> str | None:
+        try:
+            return self._claim(self.connection)
+        except Exception as error:
+            # Not all of them come by way of SQLAlchemy, which would notice.
+            if not isinstance(error, exc.SQLAlchemyError) and is_unavailable(error):
+                self.connection.invalidate()
+                raise translated(error) from error
+            raise
 
     def restart(self) -> None:
         """Begin again after a rollback to the start.
@@ -214,16 +224,13 @@ class OwnedTransaction:
         In an aborted transaction the SELECT fails, in another transaction than ours (or in one that
         has no id yet) it divides by zero, and neither reaches the COMMIT.
         """
-        cursor = self._driver.cursor()
         try:
-            cursor.execute(
-                # A simple query binds nothing; the identity is a number that the server has said.
+            # A simple query binds nothing; the identity is a number that the server has said.
+            ended = postgresql.simple_query(
+                self.connection,
                 "SELECT 1/(pg_current_xact_id_if_assigned()::text IS NOT DISTINCT FROM "  # noqa: S608
-                f"'{self._identity}')::int; COMMIT"
+                f"'{self._identity}')::int; COMMIT",
             )
-            while cursor.nextset():
-                pass
-            answer = cursor.statusmessage
         except Exception as error:
             if is_unavailable(error):
                 self.connection.invalidate()
@@ -234,8 +241,7 @@ class OwnedTransaction:
                     "or replaced by a raw commit"
                 ) from error
             raise
-        finally:
-            cursor.close()
+        answer = (ended.command_status or b"").decode()
         if answer != "COMMIT":
             raise TransactionLost(f"the database answered COMMIT with {answer}")
 

@@ -7,7 +7,7 @@ the event is owed to has its row; a second delivery finds the row and skips.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -40,6 +40,7 @@ from eventworker.db import (
     transaction_identity,
     translated,
 )
+from eventworker.db.postgresql import begin_with
 from eventworker.errors import DatabaseUnavailable
 from eventworker.failpoints import reached
 
@@ -96,11 +97,36 @@ class FirstClaim:
         return connection.scalar(found) is not None
 
     def take(self, connection: Connection) -> str | None:
-        taken: str | None = connection.scalar(
-            _take_first(connection.dialect.name),
-            {"event_id": self.event_id, "plugin": self.plugin, "outcome": int(Outcome.DONE)},
-        )
+        if connection.dialect.name == "postgresql":
+            return take_on_postgresql(connection, self.plugin, [self.event_id])[0]
+        done = {"event_id": self.event_id, "plugin": self.plugin, "outcome": int(Outcome.DONE)}
+        taken: str | None = connection.scalar(_take_first(connection.dialect.name), done)
         return taken
+
+
+def take_on_postgresql(
+    connection: Connection, plugin: int, event_ids: Sequence[UUID]
+) -> tuple[str | None, Collection[UUID]]:
+    """Write rows that say done, where there are none, as the first statement of a transaction.
+
+    :returns: what tells this transaction from every other one, None if no row was written; and
+        the events that got theirs.
+    """
+    # Ids and numbers need no binding.
+    rows = begin_with(connection, _TAKE.format(",".join(map(str, event_ids)), plugin))
+    if not rows.ntuples:
+        return None, ()
+    identity = rows.get_value(0, 1).decode()
+    if rows.ntuples == len(event_ids):
+        return identity, event_ids
+    return identity, [UUID(rows.get_value(at, 0).decode()) for at in range(rows.ntuples)]
+
+
+_TAKE = (
+    f"INSERT INTO {inbox_table.name} (event_id, plugin, outcome, at) "
+    f"SELECT unnest('{{{{{{}}}}}}'::uuid[]), {{:d}}, {int(Outcome.DONE)}, clock_timestamp() "
+    "ON CONFLICT DO NOTHING RETURNING event_id, pg_current_xact_id()::text"
+)
 
 
 @cache

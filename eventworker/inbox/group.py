@@ -5,24 +5,21 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from operator import attrgetter
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Connection, Engine, Uuid, bindparam, delete, func, literal, select
+from sqlalchemy import Connection, Engine, delete, select
 
-from eventworker.db import (
-    GroupBroken,
-    GroupTransaction,
-    Superseded,
-    clock,
-    insert_new,
-    transaction_identity,
-)
+from eventworker.db import GroupBroken, GroupTransaction, Superseded
 from eventworker.failpoints import reached
-from eventworker.inbox.claims import Outcome, connected, inbox_table, new_rows
+from eventworker.inbox.claims import (
+    Outcome,
+    connected,
+    inbox_table,
+    new_rows,
+    take_on_postgresql,
+)
 
 _inbox = inbox_table.c
-
 
 #: UUIDs compare themselves in Python, several times slower than their numbers.
 _by_number = attrgetter("int")
@@ -61,10 +58,9 @@ class GroupClaim:
         :raises GroupBroken: when somebody else settled one of them since :meth:`look`.
         """
         if connection.dialect.name == "postgresql":
-            values = {"event_ids": self._wanted, "plugin": self._plugin}
-            rows = connection.execute(_TAKE, values).all()
-            self.taken = {row.event_id for row in rows}
-            return rows[0].identity if rows else None
+            identity, taken = take_on_postgresql(connection, self._plugin, self._wanted)
+            self.taken = set(taken)
+            return identity
         if connection.dialect.name == "mariadb":
             self.look(connection)
         if not self.taken:
@@ -84,21 +80,6 @@ class GroupClaim:
         if dropped and self.taken and connection.dialect.name != "sqlite":
             mine = (_inbox.plugin == self._plugin, _inbox.event_id.in_(list(dropped)))
             connection.execute(delete(inbox_table).where(*mine))
-
-
-_TAKE: Any = (
-    insert_new("postgresql", inbox_table)
-    .from_select(
-        ["event_id", "plugin", "outcome", "at"],
-        select(
-            func.unnest(bindparam("event_ids", type_=ARRAY(Uuid))),
-            bindparam("plugin", type_=inbox_table.c.plugin.type),
-            literal(int(Outcome.DONE), inbox_table.c.outcome.type),
-            clock(),
-        ),
-    )
-    .returning(_inbox.event_id, transaction_identity().label("identity"))
-)
 
 
 @contextmanager

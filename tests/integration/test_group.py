@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, delete, event, func, insert, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.orm import Session
 
 from eventworker import effects as effect_outbox
 from eventworker.db import clock, short_transaction
+from eventworker.engine import group
 from eventworker.errors import Reject, Retry
 from eventworker.event import Event
 from eventworker.inbox import registry
@@ -35,6 +37,17 @@ from tests.helpers.plugins import Body, Plugin, Workshop, loaded, time_limits
 def _limits() -> Iterator[None]:
     with time_limits():
         yield
+
+
+@pytest.fixture(autouse=True)
+def longest(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """No group is cut short because the machine is busy, unless the test says when."""
+
+    def cut_at(seconds: float) -> None:
+        monkeypatch.setattr(group, "_LONGEST", seconds)
+
+    cut_at(60.0)
+    return cut_at
 
 
 @pytest.fixture
@@ -328,6 +341,29 @@ def test_two_events_that_cannot_both_be_written_do_not_take_the_others_with_them
     assert sorted(ends(engine, some)) == [Outcome.DONE] * 6 + [Outcome.RETRY]
 
 
+def test_an_error_while_objects_are_gathered_keeps_no_half_of_a_call(engine: Engine) -> None:
+    seen: set[int] = set()
+
+    def refuse_the_second_time(_session: Session, author: object) -> None:
+        if isinstance(author, Author) and author.name in ("2", "102"):
+            if author.name == "102" and id(author) in seen:
+                raise ValueError("not twice")
+            seen.add(id(author))
+
+    def add_another(session: Any, event: Event) -> None:
+        session.add(Author(name=str(100 + event.resource_id)))
+
+    some = events(4)
+    shop = Workshop(engine, loaded(Adder(add_another)))
+    event.listen(Session, "before_attach", refuse_the_second_time)
+    try:
+        shop.dispatch_together(*some)
+    finally:
+        event.remove(Session, "before_attach", refuse_the_second_time)
+    assert ends(engine, some) == [Outcome.DONE] * 4
+    assert names(engine) == ["0", "1", "2", "3", "100", "101", "102", "103"]
+
+
 def test_what_was_handled_before_is_not_handled_again(engine: Engine) -> None:
     plugin = writer()
     shop = Workshop(engine, loaded(plugin))
@@ -426,7 +462,10 @@ def test_bytes_that_are_no_event_do_not_hold_up_their_neighbours(engine: Engine)
     assert all_done_once(engine, some)
 
 
-def test_a_call_that_is_slow_ends_its_group_and_the_rest_comes_after_it(engine: Engine) -> None:
+def test_a_call_that_is_slow_ends_its_group_and_the_rest_comes_after_it(
+    engine: Engine, longest: Callable[[float], None]
+) -> None:
+    longest(0.1)
     plugin = writer(lambda *_: time.sleep(0.06))
     shop = Workshop(engine, loaded(plugin))
     some = events(6)
@@ -435,7 +474,10 @@ def test_a_call_that_is_slow_ends_its_group_and_the_rest_comes_after_it(engine: 
     assert plugin.calls == 6
 
 
-def test_what_does_not_fit_into_the_time_is_left_to_the_backlog(engine: Engine) -> None:
+def test_what_does_not_fit_into_the_time_is_left_to_the_backlog(
+    engine: Engine, longest: Callable[[float], None]
+) -> None:
+    longest(0.1)
     plugin = writer(lambda *_: time.sleep(0.11))
     shop = Workshop(engine, loaded(plugin, handler_timeout=1.0), patience=1.15)
     some = events(5)
