@@ -1,6 +1,6 @@
 """Measures eventworker and its peers at the same work, side by side.
 
-``make bench`` is all of it, five rounds, for about an hour and a half on two processors;
+``make bench`` is all of it, five rounds, for some three hours on two processors;
 ``make bench ARGS="throughput --peers eventworker,kombu"`` some of it, ``ARGS=--quick`` a look
 whether everything works. The figures of one machine say little about another: what travels are the
 ratios, and they mean something only if nothing else runs beside the measurement.
@@ -24,6 +24,7 @@ How it is measured:
 - CPU is that of all processes of the contender, the helpers too; RSS the peak of the largest one.
 - Each round measures everybody once; the table has the medians of the rounds, and the medians of
   the ratios to the fastest peer of the same round. "Bare" programs are limits, not peers.
+- Ctrl-C or SIGTERM ends it early, with the figures of the runs so far.
 - Each run is checked: one row for each event, none twice, nothing left in the queue. A run that
   fails that is shown as failed, with its reason, and has no figures.
 """
@@ -33,6 +34,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument(
         "--events",
         type=int,
-        help="events per run (default: 10000; fast contenders get a multiple; backlog: 1000000)",
+        help="events per run (default: 5000; fast contenders get a multiple; backlog: 1000000)",
     )
     top.add_argument(
         "--processes",
@@ -105,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name in names:
             if name not in known:
                 parser().error(f"{name} is none of {', '.join(known)}")
-    rounds, usual_events, seconds = (1, 2000, 5.0) if options.quick else (5, 10_000, 15.0)
+    rounds, usual_events, seconds = (1, 2000, 5.0) if options.quick else (5, 5000, 15.0)
     cases: list[Case] = []
     for name in options.scenarios or USUAL:
         long = name == "backlog" and not options.quick
@@ -118,6 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         cases += SCENARIOS[name](chosen)
     cases, missing = installed(cases)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     found = measure(cases, options.rounds or rounds)
     results = {
         "machine": {

@@ -75,9 +75,9 @@ def celery(name: str, *pool: str, copies: bool) -> Contender:
 
 
 OURS = (
-    eventworker("eventworker", "add"),
+    eventworker("eventworker", "add", load=4),
     eventworker("eventworker-ordinary", "add_ordinary", load=1),
-    eventworker("eventworker-batch", "add_batch", load=4),
+    eventworker("eventworker-batch", "add_batch", load=8),
 )
 PEERS = (
     Contender("kombu", "kombu", "kombu", ("python", "worker.py")),

@@ -66,7 +66,7 @@ def make(peer: str) -> None:
 
 def versions(peer: str) -> dict[str, str]:
     """Versions by name of all that is installed for a peer."""
-    command = [program(peer, "python"), "-c", _VERSIONS]
+    command = [program(peer, "python"), "-I", "-c", _VERSIONS]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found: dict[str, str] = json.loads(done.stdout)
     return found

@@ -24,12 +24,18 @@ class Measured:
 
 
 def measure(cases: Sequence[Case], rounds: int) -> Measured:
-    """Measure each case once a round; those for which the database is slow come last."""
+    """Measure each case once a round; those for which the database is slow come last.
+
+    Ctrl-C ends it early, with what there is by then.
+    """
     found = Measured()
-    for slow in (False, True):
-        chosen = [case for case in cases if case.slow_commits == slow]
-        if chosen:
-            _measure(chosen, slow, rounds, found)
+    try:
+        for slow in (False, True):
+            chosen = [case for case in cases if case.slow_commits == slow]
+            if chosen:
+                _measure(chosen, slow, rounds, found)
+    except KeyboardInterrupt:
+        print("interrupted: these are the runs so far", file=sys.stderr)
     return found
 
 

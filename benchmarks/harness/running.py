@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -40,7 +41,7 @@ class Plan:
 
     contender: Contender
     processes: int = 1
-    events: int = 10_000
+    events: int = 5000
     work: str = "add"
     copies: int = 1
     failing: int = 0
@@ -158,9 +159,10 @@ class Run:
             )
         return sorted(commits, key=lambda each: each.committed)
 
-    def last_words(self) -> str:
-        """The end of what the workers have written."""
-        return self.workers.last_words() if self.workers else ""
+    def complain(self) -> None:
+        """Show what the workers have written in the end."""
+        if self.workers is not None:
+            print(self.workers.last_words(), file=sys.stderr)
 
     def stop(self) -> None:
         """End what is left of the workers."""
@@ -201,6 +203,9 @@ def run(servers: Servers, plan: Plan) -> Iterator[Run]:
         found = Run(plan, place, queue, database)
         try:
             yield found
+        except Exception:
+            found.complain()
+            raise
         finally:
             found.stop()
             queue.close()

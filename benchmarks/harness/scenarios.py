@@ -121,14 +121,14 @@ def _plugins(options: Options) -> list[Case]:
     found = []
     for processes in options.processes:
         for number in PLUGINS:
-            contender = eventworker("eventworker", *(f"add_{n + 1}" for n in range(number)))
+            contender = eventworker("eventworker", *(f"add_{n + 1}" for n in range(number)), load=4)
             found.append(
                 _work_off(
                     "plugins",
                     options,
                     contender,
                     processes=processes,
-                    events=max(200, options.events // number),
+                    events=max(200, options.events * contender.load // number),
                     copies=number,
                     labels={"plugins": number},
                 )

@@ -52,11 +52,11 @@ class Workers:
     def require(self) -> None:
         """All of them have to run.
 
-        :raises RuntimeError: with the end of their log.
+        :raises RuntimeError: when one has ended.
         """
         for each in self._popens:
             if each.poll() is not None:
-                raise RuntimeError(f"a worker ended with {each.returncode}\n{self.last_words()}")
+                raise RuntimeError(f"a worker ended with {each.returncode}")
 
     def last_words(self) -> str:
         """The end of what they have written."""

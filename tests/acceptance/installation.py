@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 #: What belongs to a source tree but would be a leftover in a copy of it.
-LEFTOVERS = shutil.ignore_patterns("*.egg-info", "build", "dist", "__pycache__")
+LEFTOVERS = shutil.ignore_patterns("*.egg-info", "build", "dist", "__pycache__", ".venvs")
 #: Distributions of ours, by the beginnings of their files' names in a site-packages folder.
 OURS = ("eventworker", "storyboard", "my_storyboard", "my-storyboard", "__editable__", "_editable")
 
