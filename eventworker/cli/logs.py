@@ -75,8 +75,9 @@ def setup_command(conf: cfg.ConfigOpts, debug: bool) -> None:
     audit.setLevel(logging.INFO)
     audit.propagate = False
     _replace_handler(audit, kept)
-    # What cannot be loaded is in the verbs' own output.
-    logging.getLogger("stevedore").setLevel(logging.DEBUG if debug else logging.CRITICAL)
+    # What cannot be loaded, or is not at the broker yet, is in the verbs' own output.
+    for library in ("pika", "stevedore"):
+        logging.getLogger(library).setLevel(logging.DEBUG if debug else logging.CRITICAL)
     root = logging.getLogger()
     root.setLevel(logging.DEBUG if debug else logging.WARNING)
     _replace_handler(root, to_user)

@@ -188,3 +188,16 @@ def test_a_command_keeps_what_it_changed_in_the_log_file_if_there_is_one(
     logging.getLogger(logs.AUDIT).info("changed 2")
     assert capsys.readouterr().err == ""
     assert "changed 2" in (tmp_path / "events.log").read_text()
+
+
+def test_a_command_leaves_out_what_the_libraries_say_of_what_it_says_itself(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The first look at a new broker finds no queue, which pika warns of."""
+    logs.setup_command(configuration(), debug=False)
+    logging.getLogger("pika.channel").warning("no queue")
+    assert capsys.readouterr().err == ""
+
+    logs.setup_command(configuration(), debug=True)
+    logging.getLogger("pika.channel").warning("no queue")
+    assert "no queue" in capsys.readouterr().err
