@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, MetaData, create_engine, event
@@ -10,6 +11,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from eventworker.db import mariadb, silence
+from eventworker.db.failures import is_transient
 from eventworker.db.transaction import guard_owned_transactions
 from eventworker.errors import ConfigError
 
@@ -26,6 +28,10 @@ metadata = MetaData(
 )
 
 _LOOKS_FOR_ITS_CLIENT = 140000
+#: Seconds that a writer of SQLite waits for another one's transaction.
+_SQLITE_WAIT = 30.0
+#: Seconds between two tries to be the first with a write-ahead log.
+_SQLITE_PAUSE = 0.01
 #: Pause between two looks of PostgreSQL at its client.
 _CLIENT_LOOK = "2s"
 
@@ -47,8 +53,7 @@ def build_engine(
         parsed = _supported(make_url(url))
         options: dict[str, Any] = {"connect_args": silence.connect_args(parsed, silence_timeout)}
         if parsed.get_backend_name() == "sqlite":
-            # Seconds that a writer waits for another one's transaction.
-            options["connect_args"] = {"timeout": 30}
+            options["connect_args"] = {"timeout": _SQLITE_WAIT}
         else:
             options.update(pool_size=pool_size, max_overflow=2, pool_recycle=1800)
         if parsed.get_backend_name() == "mariadb":
@@ -127,8 +132,8 @@ def _set_up_sqlite(engine: Engine) -> None:
     def on_connect(driver_connection: Any, _record: Any) -> None:
         # The driver must not begin or commit on its own: BEGIN is ours, below.
         driver_connection.isolation_level = None
+        _use_wal(driver_connection)
         cursor = driver_connection.cursor()
-        cursor.execute("PRAGMA journal_mode = WAL")
         # FULL: a commit that returned survives a power cut (https://sqlite.org/pragma.html).
         cursor.execute("PRAGMA synchronous = FULL")
         cursor.close()
@@ -137,3 +142,18 @@ def _set_up_sqlite(engine: Engine) -> None:
     def on_begin(connection: Connection) -> None:
         immediate = connection.get_execution_options().get("eventworker_immediate", False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+
+def _use_wal(driver_connection: Any) -> None:
+    """Make sure that the file has a write-ahead log. Who is the first to do so while another one
+    writes is refused at once: SQLite does not wait with this as it does with a transaction."""
+    deadline = time.monotonic() + _SQLITE_WAIT
+    while True:
+        try:
+            driver_connection.execute("PRAGMA journal_mode = WAL")
+        except Exception as error:
+            if not is_transient(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(_SQLITE_PAUSE)
+        else:
+            return

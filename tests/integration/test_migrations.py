@@ -1,6 +1,7 @@
 """The revisions make exactly the tables that the code declares, however they are started."""
 
 import importlib
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Column, Engine, Integer, MetaData, Table, func, insert, inspect, select, text
+from sqlalchemy.engine import make_url
 
 from eventworker import migrations
 from eventworker.db import metadata, short_transaction
@@ -324,3 +326,14 @@ def test_the_newest_revision_is_the_one_that_alembic_finds() -> None:
 def test_what_the_daemon_imports_at_its_start_does_not_bring_alembic() -> None:
     code = "import sys, eventworker.cli.daemon; sys.exit('alembic' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_the_first_connection_to_a_sqlite_file_waits_for_who_writes_to_it(
+    sqlite_url: str, new_engine: Callable[[str], Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = sqlite3.connect(make_url(sqlite_url).database or "", isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+    monkeypatch.setattr("eventworker.db.engine.time.sleep", lambda _seconds: writer.rollback())
+    with new_engine(sqlite_url).connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+    writer.close()
