@@ -54,6 +54,7 @@ class RabbitSubscription(Subscription):
         self._arrived: deque[tuple[Delivery, float]] = deque()
         self._arrival = threading.Condition()
         self._replies: deque[tuple[_Token, bool]] = deque()
+        self._untold, self._tell_at = 0, max(1, prefetch // 4)
         self._fresh: list[Delivery] = []
         self._tags = Tags()
         self._connection: pika.BlockingConnection | None = None
@@ -70,6 +71,7 @@ class RabbitSubscription(Subscription):
     # The consumer's thread.
 
     def receive(self, timeout: float) -> Delivery | None:
+        self._tell_if_idle()
         with self._arrival:
             # What arrived before the broker heard of a pause waits for its end.
             if not self._arrival.wait_for(lambda: self._wanted and self._arrived, max(timeout, 0)):
@@ -79,6 +81,7 @@ class RabbitSubscription(Subscription):
         return delivery if delivery.token[0] == self._generation else None
 
     def gather(self, most: int, timeout: float, linger: float = 0.0) -> list[Delivery]:
+        self._tell_if_idle()
         with self._arrival:
             if not self._arrival.wait_for(lambda: self._wanted and self._arrived, max(timeout, 0)):
                 return []
@@ -91,17 +94,26 @@ class RabbitSubscription(Subscription):
         return [delivery for delivery in taken if delivery.token[0] == self._generation]
 
     def ack(self, delivery: Delivery) -> None:
-        self._reply(delivery.token, True)
+        self._replies.append((delivery.token, True))
+        self._untold += 1
+        if self._untold >= self._tell_at:
+            self._tell()
 
     def requeue(self, delivery: Delivery) -> None:
-        self._reply(delivery.token, False)
+        self._replies.append((delivery.token, False))
+        self._tell()  # somebody else may have nothing to do
 
-    def _reply(self, token: _Token, ack: bool) -> None:
-        # The first in the deque calls the I/O thread, later ones join that call. A look before the
-        # append would be wrong: the I/O thread may take the last one in between, and be done.
-        self._replies.append((token, ack))
-        if len(self._replies) == 1:
-            self._call(self._send_replies)
+    def _tell(self) -> None:
+        """Wake the I/O thread for what there is to reply. That costs both threads more than the
+        work on a small event, so acks wait for each other: as long as there is something to do,
+        a quarter of the prefetch at the most, and never for more than the second after which the
+        I/O thread looks by itself."""
+        self._untold = 0
+        self._call(self._send_replies)
+
+    def _tell_if_idle(self) -> None:
+        if self._untold and not self._arrived:
+            self._tell()
 
     def pause(self) -> None:
         self._wanted = False
@@ -158,7 +170,8 @@ class RabbitSubscription(Subscription):
             while not self._closing.is_set():
                 connection.process_data_events(time_limit=1.0)
                 self._hand_over()
-                # A reply that was given while there was no connection has called nobody.
+                # Acks that wait for others, and replies given while there was no connection, have
+                # called nobody.
                 self._send_replies()
                 if self._cancelled:
                     raise TransportError(f"the queue {self._settings.queue} is gone")
