@@ -84,10 +84,11 @@ class Harness:
             view,
             self.conf.notifications.max_event_bytes,
             patience=float("inf"),
+            largest_group=self.conf.notifications.group_size,
         )
         self._backlog = BacklogRunner(self.engine, self._caller, view, "harness")
         self._transport = MemoryTransport()
-        self._queue = self._transport.subscribe(1)
+        self._queue = self._transport.subscribe(prefetch=2000)
 
     @property
     def plugin(self) -> Any:
@@ -96,7 +97,7 @@ class Harness:
 
     @property
     def calls(self) -> int:
-        """How often its ``handle()`` was called."""
+        """How many events it was called with, by ``handle()`` or ``handle_batch()``."""
         return len(self._loaded.calls)
 
     def capture(self, event: Event) -> Event:
@@ -127,6 +128,19 @@ class Harness:
             while self._backlog.run_due() and self._loaded.ordered:
                 pass
         return self.ending(event)
+
+    def deliver_together(self, *events: Event) -> list[Ending]:
+        """Deliver several events at once, as to a consumer where they have waited: if the plugin is
+        ``transactional`` they share a transaction, and ``handle_batch()`` is called if it has one.
+
+        :raises EncodeError: when one of them could not travel: not all of it is JSON.
+        """
+        self._register()
+        self._transport.publish([Message.of(event) for event in events])
+        if self._dispatcher.dispatch(*self._queue.gather(len(events), 0.0)):
+            while self._backlog.run_due() and self._loaded.ordered:
+                pass
+        return [self.ending(event) for event in events]
 
     def deliver_twice(self, event: Event) -> Ending:
         """Deliver the event, and once more as after an ack that was lost.

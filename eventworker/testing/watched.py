@@ -33,6 +33,10 @@ class Watched(Loaded):
         self.calls.append(event)
         Loaded.call(self, session, author, event)
 
+    def call_batch(self, session: Any, events: list[Event]) -> None:
+        self.calls.extend(events)
+        Loaded.call_batch(self, session, events)
+
 
 @dataclass(frozen=True, slots=True)
 class Mortal(Watched):

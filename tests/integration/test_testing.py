@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import pytest
 from oslo_config import cfg
 from sqlalchemy import Engine, exc
+from sqlalchemy import event as sqlalchemy_event
 
 from eventworker import Event, Reject, Retry, WorkerTaskBase
 from eventworker.errors import EncodeError, PluginError
@@ -331,3 +332,55 @@ def test_what_comes_after_a_failure_waits_for_it(make_harness: MakeHarness) -> N
     assert harness.retry(first).done
     harness.retry(second)
     assert harness.ending(second).done
+
+
+class Shared(Writer):
+    """Shares its transactions."""
+
+    transactional = True
+
+
+class Batching(Shared):
+    """Takes several events at once."""
+
+    batches: ClassVar[list[int]] = []
+
+    def handle_batch(self, session: Any, events: list[Event]) -> None:
+        self.batches.append(len(events))
+        for each in events:
+            self.handle(session, each)
+
+
+def test_events_that_are_delivered_together_share_a_transaction(make_harness: MakeHarness) -> None:
+    begun: list[int] = []
+    harness = make_harness(Shared)
+    harness.deliver(make_event())
+    sqlalchemy_event.listen(harness.engine, "commit", lambda _connection: begun.append(1))
+    endings = harness.deliver_together(*(make_event() for _ in range(5)))
+    assert all(each.done for each in endings)
+    assert (len(begun), harness.calls) == (1, 6)
+    assert effects(harness.engine) == ["written"] * 6
+
+
+def test_a_batch_is_counted_by_its_events(make_harness: MakeHarness) -> None:
+    harness = make_harness(Batching)
+    Batching.batches.clear()
+    endings = harness.deliver_together(*(make_event() for _ in range(5)))
+    assert all(each.done for each in endings)
+    assert (Batching.batches, harness.calls) == ([5], 5)
+
+
+def test_of_those_that_are_delivered_together_the_bad_one_fails_alone(
+    make_harness: MakeHarness,
+) -> None:
+    events = [make_event() for _ in range(4)]
+
+    def fail(_session: Any, event: Event) -> None:
+        if event.id == events[2].id:
+            raise ValueError("no")
+
+    for plugin in (Shared, Batching):
+        harness = make_harness(plugin, fail)
+        endings = harness.deliver_together(*events)
+        assert [each.done for each in endings] == [True, True, False, True]
+        assert endings[2].error == "ValueError: no"
