@@ -104,10 +104,11 @@ def running(command: list[str | Path], env: dict[str, str], log: Path) -> Iterat
             worker.wait()
 
 
-def ours(url: str, number: int, folder: Path, prefetch: int) -> float:
-    """The daemon with one consumer."""
-    engine = build_engine(url)
-    fill(engine, number)
+def daemon(folder: Path, options: str) -> tuple[list[str | Path], dict[str, str]]:
+    """The command and the environment of a daemon with one consumer and the writer.
+
+    :param options: what else stands in its configuration.
+    """
     site = folder / "site"
     if not site.exists():
         install(
@@ -115,13 +116,23 @@ def ours(url: str, number: int, folder: Path, prefetch: int) -> float:
         )
     config = folder / "eventworker.conf"
     config.write_text(
-        "[DEFAULT]\nenable_notifications = True\nworker_count = 1\n[plugins]\nonly = writer\n"
-        f"[database]\nconnection = {url}\n"
-        f"[notifications]\ndriver = sql\nprefetch = {prefetch}\n"
+        "[DEFAULT]\nenable_notifications = True\nworker_count = 1\n"
+        f"[plugins]\nonly = writer\n{options}"
     )
     program = Path(sys.executable).parent / "storyboard-worker-daemon"
     path = os.pathsep.join([str(site), str(ROOT)])
-    with running([program, "--config-file", config], {"PYTHONPATH": path}, folder / "daemon.log"):
+    return [program, "--config-file", config], {"PYTHONPATH": path}
+
+
+def ours(url: str, number: int, folder: Path, prefetch: int) -> float:
+    """The daemon with one consumer."""
+    engine = build_engine(url)
+    fill(engine, number)
+    command, env = daemon(
+        folder,
+        f"[database]\nconnection = {url}\n[notifications]\ndriver = sql\nprefetch = {prefetch}\n",
+    )
+    with running(command, env, folder / "daemon.log"):
         found = speed(engine, number)
     engine.dispose()
     return found

@@ -22,33 +22,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks import figures
-from benchmarks.embedded import PLUGIN, fill, running
+from benchmarks.embedded import daemon, fill, running
 from eventworker import migrations
 from eventworker.db import build_engine
-from tests.helpers.distributions import ROOT, install
 from tests.servers import PostgresServer, RabbitServer
 from tests.servers.process import descendants
 
 #: Seconds after which a run is given up.
 PATIENCE = 30.0
 LEAST = "import sqlalchemy.orm, oslo_config.cfg"
-
-
-def daemon(folder: Path, options: str) -> tuple[list[str | Path], dict[str, str]]:
-    """The command and the environment of a daemon with one consumer and the writer."""
-    site = folder / "site"
-    if not site.exists():
-        install(
-            site, "benchmark-plugin", {"writer": "benchmark_plugin:Writer"}, benchmark_plugin=PLUGIN
-        )
-    config = folder / "eventworker.conf"
-    config.write_text(
-        "[DEFAULT]\nenable_notifications = True\nworker_count = 1\n"
-        f"[plugins]\nonly = writer\n{options}"
-    )
-    program = Path(sys.executable).parent / "storyboard-worker-daemon"
-    path = os.pathsep.join([str(site), str(ROOT)])
-    return [program, "--config-file", config], {"PYTHONPATH": path}
 
 
 def first_event(folder: Path) -> float:

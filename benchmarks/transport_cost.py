@@ -15,6 +15,7 @@ import time
 from typing import Any
 
 from eventworker import wire
+from eventworker.engine.intake import decoded
 from eventworker.event import Event
 from eventworker.transport import Delivery, Message, Subscription
 from eventworker.transports.rabbit import RabbitTransport
@@ -74,7 +75,7 @@ def receive_and_ack(vhost: Vhost, events: int, read: bool) -> tuple[float, float
         deliveries = gather(subscription)
         if read:
             for delivery in deliveries:
-                read_one(delivery)
+                decoded(delivery)
         for delivery in deliveries:
             delivery.ack()
         count += len(deliveries)
@@ -83,20 +84,6 @@ def receive_and_ack(vhost: Vhost, events: int, read: bool) -> tuple[float, float
     transport.close()
     assert count == events, f"{count} of {events} events in {PATIENCE:.0f} s"
     return 1e6 * processors / events, 1e6 * clock / events
-
-
-def read_one(delivery: Delivery) -> Event:
-    """As the dispatcher does it."""
-    return wire.read(
-        delivery.body,
-        delivery.content_type,
-        content_encoding=delivery.content_encoding,
-        id=delivery.event_id,
-        time=delivery.time,
-        source=delivery.source,
-        traceparent=delivery.traceparent,
-        tracestate=delivery.tracestate,
-    )
 
 
 def reading(size: int, rounds: int) -> float:

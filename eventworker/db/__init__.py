@@ -12,7 +12,7 @@ from eventworker.db.attempts import (
     in_call,
     refusals,
 )
-from eventworker.db.claiming import Claim, among, claim_rows, update_rows
+from eventworker.db.claiming import RowClaim, among, claim_rows, update_rows
 from eventworker.db.clock import Since, UTCDateTime, clock, moment
 from eventworker.db.columns import STREAM_LENGTH, EventId, binary, message_columns, serial
 from eventworker.db.engine import build_engine, configured_engine, metadata
@@ -40,7 +40,6 @@ __all__ = [
     "PENDING",
     "RETRY",
     "STREAM_LENGTH",
-    "Claim",
     "EventId",
     "EventSession",
     "Failure",
@@ -49,6 +48,7 @@ __all__ = [
     "GroupTransaction",
     "Origin",
     "OwnedTransaction",
+    "RowClaim",
     "Since",
     "Superseded",
     "UTCDateTime",

@@ -42,7 +42,7 @@ def among(
     return column.in_(keys)
 
 
-class Claim:
+class RowClaim:
     """An UPDATE of the first rows, in an order, that nobody holds.
 
     Kept where it is made often: to build the statement takes longer than to run it.
@@ -114,8 +114,8 @@ def claim_rows(
     *,
     among: FromClause | None = None,
 ) -> Sequence[Row[Any]]:
-    """Take up to ``limit`` rows by a :class:`Claim` that is made for once."""
-    return Claim(table, where, order_by, values, answer, among=among).rows(connection, limit)
+    """Take up to ``limit`` rows by a :class:`RowClaim` that is made for once."""
+    return RowClaim(table, where, order_by, values, answer, among=among).rows(connection, limit)
 
 
 def update_rows(

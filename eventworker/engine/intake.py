@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from eventworker import wire
 from eventworker.db import short_transaction
 from eventworker.errors import DecodeError
-from eventworker.event import Event
+from eventworker.event import MAX_BODY_BYTES, Event
 from eventworker.inbox import anonymous, quarantine
 from eventworker.transport import Delivery
 
@@ -36,17 +36,7 @@ class Intake:
         try:
             if delivery.refusal:
                 raise DecodeError(delivery.refusal, delivery.body)
-            event = wire.read(
-                delivery.body,
-                delivery.content_type,
-                content_encoding=delivery.content_encoding,
-                id=delivery.event_id,
-                time=delivery.time,
-                source=delivery.source,
-                traceparent=delivery.traceparent,
-                tracestate=delivery.tracestate,
-                max_bytes=self._max_event_bytes,
-            )
+            event = decoded(delivery, self._max_event_bytes)
             if delivery.seq is not None and event.stream is not None:
                 event = replace(event, seq=delivery.seq)
         except DecodeError as error:
@@ -66,3 +56,21 @@ class Intake:
                 )
             return self.read(delivery)
         return event
+
+
+def decoded(delivery: Delivery, max_bytes: int = MAX_BODY_BYTES) -> Event:
+    """The event that a delivery's bytes are, with what was said beside them.
+
+    :raises DecodeError: when they are none.
+    """
+    return wire.read(
+        delivery.body,
+        delivery.content_type,
+        content_encoding=delivery.content_encoding,
+        id=delivery.event_id,
+        time=delivery.time,
+        source=delivery.source,
+        traceparent=delivery.traceparent,
+        tracestate=delivery.tracestate,
+        max_bytes=max_bytes,
+    )

@@ -22,7 +22,7 @@ from sqlalchemy import (
     update,
 )
 
-from eventworker.db import Claim, among, clock, update_rows
+from eventworker.db import RowClaim, among, clock, update_rows
 from eventworker.outbox.table import DEAD, READY, SENT, outbox_table
 
 _outbox = outbox_table.c
@@ -48,8 +48,8 @@ class Row:
 _ready = and_(_outbox.state == READY, _free)
 
 
-def _claim_of(where: ColumnElement[bool]) -> Claim:
-    return Claim(
+def _claim_of(where: ColumnElement[bool]) -> RowClaim:
+    return RowClaim(
         outbox_table,
         where,
         _outbox.id,

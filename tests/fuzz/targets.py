@@ -18,6 +18,7 @@ from uuid import UUID
 from eventworker import cloudevents, event, tracecontext, wire
 from eventworker.cli import lines
 from eventworker.engine import condition
+from eventworker.engine.intake import decoded
 from eventworker.errors import DecodeError, EncodeError
 from eventworker.signature import NO_SIGNATURES
 from eventworker.transports.rabbit.headers import TolerantProperties
@@ -76,16 +77,7 @@ def properties(data: bytes) -> None:
     delivery.source.encode()
     assert "\x00" not in delivery.source
     with contextlib.suppress(DecodeError):
-        wire.read(
-            delivery.body,
-            delivery.content_type,
-            content_encoding=delivery.content_encoding,
-            id=delivery.event_id,
-            time=delivery.time,
-            source=delivery.source,
-            traceparent=delivery.traceparent,
-            tracestate=delivery.tracestate,
-        )
+        decoded(delivery)
 
 
 def condition_line(data: bytes) -> None:
