@@ -23,7 +23,6 @@ from sqlalchemy import (
 from eventworker.db import DEAD, clock, configured_engine, short_transaction
 from eventworker.effects.table import effect_table, shared_table
 from eventworker.engine.child import Child
-from eventworker.engine.service import Service
 from eventworker.errors import DatabaseUnavailable
 from eventworker.inbox.anonymous import anonymous_table
 from eventworker.inbox.backlog import delivery_table, event_table
@@ -32,6 +31,7 @@ from eventworker.inbox.cursor import cursor_table
 from eventworker.inbox.quarantine import quarantine_table
 from eventworker.outbox.table import DEAD as OUTBOX_DEAD
 from eventworker.outbox.table import LOST, READY, outbox_table
+from eventworker.service import Service
 
 log = logging.getLogger(__name__)
 

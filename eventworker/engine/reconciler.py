@@ -27,11 +27,11 @@ from eventworker.engine.consumer import find_plugins, longest_hold
 from eventworker.engine.filters import EVERYTHING, Filter, configured
 from eventworker.engine.loader import Discovery
 from eventworker.engine.reconciliation import CLEARLY, Horizon, Judge, Verdict
-from eventworker.engine.service import Service
 from eventworker.engine.slot import Slot
 from eventworker.errors import ConfigError, DatabaseUnavailable, TransportError
 from eventworker.outbox import sent
 from eventworker.outbox.sent import Sent
+from eventworker.service import Service
 from eventworker.transport import Transport
 
 log = logging.getLogger(__name__)

@@ -19,11 +19,11 @@ from sqlalchemy import Connection, Engine
 from eventworker import transports
 from eventworker.db import configured_engine, first_line, short_transaction
 from eventworker.engine.child import Child
-from eventworker.engine.service import Service
 from eventworker.errors import DatabaseUnavailable, TransportError, Unpublishable, Unroutable
 from eventworker.failpoints import reached
 from eventworker.outbox import queue
 from eventworker.outbox.queue import Row
+from eventworker.service import Service
 from eventworker.transport import Answer, Message, Transport
 from eventworker.transports.waiting import Lookout
 

@@ -34,6 +34,7 @@ OWNERS = (
     "eventworker.effects.table",
     "eventworker.outbox.stream",
     "eventworker.workers.subscription.tables",
+    "eventworker.pubsub.tables",
 )
 READY_INDEX = "ix_eventworker_outbox_ready"
 UPGRADE = """

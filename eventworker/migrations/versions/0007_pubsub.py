@@ -1,0 +1,188 @@
+"""The publish-subscribe service: nodes, items, subscriptions, and who is told."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects.mysql import LONGTEXT, VARCHAR
+
+from eventworker.db import UTCDateTime
+from eventworker.migrations.resumable import create_table, may_be_there
+
+revision = "0007"
+down_revision = "0006"
+branch_labels = None
+depends_on = None
+
+_LONG = sa.Text().with_variant(LONGTEXT(), "mariadb", "mysql")
+_ID = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
+
+def _name(length: int) -> sa.String:
+    exact = VARCHAR(length, charset="utf8mb4", collation="utf8mb4_nopad_bin")
+    return sa.String(length).with_variant(exact, "mariadb", "mysql")
+
+
+_NAME, _JID, _RESOURCE = _name(512), _name(400), _name(250)
+
+
+def upgrade() -> None:
+    create_table(
+        "eventworker_pubsub_node",
+        sa.Column("id", _ID, autoincrement=True, nullable=False),
+        sa.Column("name", _NAME),
+        sa.Column("kind", sa.String(10), nullable=False),
+        sa.Column("access_model", sa.String(10), nullable=False),
+        sa.Column("config", _LONG, nullable=False),
+        sa.Column("creator", _JID, nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", UTCDateTime(), nullable=False),
+        sa.Column("deleted_at", UTCDateTime()),
+        sa.PrimaryKeyConstraint("id", name="pk_eventworker_pubsub_node"),
+        sa.UniqueConstraint("name", name="uq_eventworker_pubsub_node_name"),
+    )
+    create_table(
+        "eventworker_pubsub_redirect",
+        sa.Column("name", _NAME, nullable=False),
+        sa.Column("uri", sa.Text(), nullable=False),
+        sa.Column("created_at", UTCDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_eventworker_pubsub_redirect"),
+    )
+    create_table(
+        "eventworker_pubsub_child",
+        sa.Column("collection_id", sa.BigInteger(), nullable=False),
+        sa.Column("node_id", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("collection_id", "node_id", name="pk_eventworker_pubsub_child"),
+    )
+    op.create_index(
+        "ix_eventworker_pubsub_child_node_id",
+        "eventworker_pubsub_child",
+        ["node_id"],
+        if_not_exists=may_be_there(),
+    )
+    create_table(
+        "eventworker_pubsub_item",
+        sa.Column("id", _ID, autoincrement=True, nullable=False),
+        sa.Column("node_id", sa.BigInteger(), nullable=False),
+        sa.Column("item_id", _NAME, nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.Column("publisher", _JID, nullable=False),
+        sa.Column("payload", _LONG),
+        sa.Column("published_at", UTCDateTime(), nullable=False),
+        sa.Column("expires_at", UTCDateTime()),
+        sa.PrimaryKeyConstraint("id", name="pk_eventworker_pubsub_item"),
+        sa.UniqueConstraint("node_id", "item_id", name="uq_eventworker_pubsub_item_node_id"),
+    )
+    op.create_index(
+        "ix_eventworker_pubsub_item_expires_at",
+        "eventworker_pubsub_item",
+        ["expires_at"],
+        if_not_exists=may_be_there(),
+    )
+    op.create_index(
+        "ix_eventworker_pubsub_item_position",
+        "eventworker_pubsub_item",
+        ["node_id", "position"],
+        if_not_exists=may_be_there(),
+    )
+    create_table(
+        "eventworker_pubsub_subscription",
+        sa.Column("id", _ID, autoincrement=True, nullable=False),
+        sa.Column("node_id", sa.BigInteger(), nullable=False),
+        sa.Column("jid", _JID, nullable=False),
+        sa.Column("bare", _JID, nullable=False),
+        sa.Column("subid", sa.String(40), nullable=False),
+        sa.Column("state", sa.String(12), nullable=False),
+        sa.Column("options", _LONG, nullable=False),
+        sa.Column("deliver", sa.Boolean(), nullable=False),
+        sa.Column("type", sa.String(5), nullable=False),
+        sa.Column("depth", sa.SmallInteger()),
+        sa.Column("expires_at", UTCDateTime()),
+        sa.Column("temporary", sa.Boolean(), nullable=False),
+        sa.Column("bounces", sa.SmallInteger(), nullable=False),
+        sa.Column("created_at", UTCDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_eventworker_pubsub_subscription"),
+        sa.UniqueConstraint(
+            "node_id", "jid", "subid", name="uq_eventworker_pubsub_subscription_node_id"
+        ),
+    )
+    op.create_index(
+        "ix_eventworker_pubsub_subscription_bare",
+        "eventworker_pubsub_subscription",
+        ["bare"],
+        if_not_exists=may_be_there(),
+    )
+    op.create_index(
+        "ix_eventworker_pubsub_subscription_expires_at",
+        "eventworker_pubsub_subscription",
+        ["expires_at"],
+        if_not_exists=may_be_there(),
+    )
+    create_table(
+        "eventworker_pubsub_affiliation",
+        sa.Column("node_id", sa.BigInteger(), nullable=False),
+        sa.Column("jid", _JID, nullable=False),
+        sa.Column("affiliation", sa.String(12), nullable=False),
+        sa.PrimaryKeyConstraint("node_id", "jid", name="pk_eventworker_pubsub_affiliation"),
+    )
+    op.create_index(
+        "ix_eventworker_pubsub_affiliation_jid",
+        "eventworker_pubsub_affiliation",
+        ["jid"],
+        if_not_exists=may_be_there(),
+    )
+    create_table(
+        "eventworker_pubsub_presence",
+        sa.Column("bare", _JID, nullable=False),
+        sa.Column("resource", _RESOURCE, nullable=False),
+        sa.Column("at", UTCDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("bare", "resource", name="pk_eventworker_pubsub_presence"),
+    )
+    create_table(
+        "eventworker_pubsub_listener",
+        sa.Column("id", _ID, autoincrement=True, nullable=False),
+        sa.Column("name", _NAME, nullable=False),
+        sa.Column("jid", _JID),
+        sa.Column("bare", _JID),
+        sa.Column("lease_until", UTCDateTime()),
+        sa.Column("created_at", UTCDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_eventworker_pubsub_listener"),
+        sa.UniqueConstraint("name", name="uq_eventworker_pubsub_listener_name"),
+    )
+    create_table(
+        "eventworker_pubsub_notice",
+        sa.Column("id", _ID, autoincrement=True, nullable=False),
+        sa.Column("node", _NAME, nullable=False),
+        sa.Column("kind", sa.String(20), nullable=False),
+        sa.Column("content", _LONG, nullable=False),
+        sa.Column("created_at", UTCDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_eventworker_pubsub_notice"),
+    )
+    create_table(
+        "eventworker_pubsub_delivery",
+        sa.Column("id", _ID, autoincrement=True, nullable=False),
+        sa.Column("notice_id", sa.BigInteger(), nullable=False),
+        sa.Column("listener_id", sa.BigInteger(), nullable=False),
+        sa.Column("audience_id", sa.BigInteger()),
+        sa.Column("level", sa.SmallInteger(), nullable=False),
+        sa.Column("recipient", _JID),
+        sa.Column("horizon", sa.BigInteger()),
+        sa.Column("told", _JID),
+        sa.PrimaryKeyConstraint("id", name="pk_eventworker_pubsub_delivery"),
+    )
+    op.create_index(
+        "ix_eventworker_pubsub_delivery_audience_id",
+        "eventworker_pubsub_delivery",
+        ["audience_id"],
+        if_not_exists=may_be_there(),
+    )
+    op.create_index(
+        "ix_eventworker_pubsub_delivery_listener",
+        "eventworker_pubsub_delivery",
+        ["listener_id", "id"],
+        if_not_exists=may_be_there(),
+    )
+    op.create_index(
+        "ix_eventworker_pubsub_delivery_notice_id",
+        "eventworker_pubsub_delivery",
+        ["notice_id"],
+        if_not_exists=may_be_there(),
+    )

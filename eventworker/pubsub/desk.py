@@ -1,0 +1,140 @@
+"""What all verbs of the service share: its transaction, its settings, and a look at a node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+from sqlalchemy.orm import Session
+
+from eventworker.pubsub.config import NodeConfig
+from eventworker.pubsub.errors import PubSubError
+from eventworker.pubsub.facts import Actor
+from eventworker.pubsub.options import Settings
+from eventworker.pubsub.rules import (
+    AccessModel,
+    Action,
+    Affiliation,
+    PublishModel,
+    Standing,
+    State,
+    may,
+)
+from eventworker.pubsub.tables import (
+    affiliation_table,
+    node_table,
+    presence_table,
+    redirect_table,
+    subscription_table,
+)
+
+_node = node_table.c
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node as its row says."""
+
+    id: int
+    name: str
+    kind: str
+    config: NodeConfig
+    creator: str
+    position: int
+    created_at: datetime
+
+    @classmethod
+    def of(cls, row: Row[Any]) -> Node:
+        """From a row with all columns."""
+        config = NodeConfig.from_json(row.config)
+        return cls(row.id, row.name, row.kind, config, row.creator, row.position, row.created_at)
+
+
+class Desk:
+    """The service at work inside one transaction of its caller's.
+
+    Errors leave nothing half done that the caller may commit: a verb refuses before it writes.
+
+    :param session: a session or connection, in a transaction that the caller ends.
+    """
+
+    def __init__(self, session: Session | Connection, settings: Settings) -> None:
+        self.session = session
+        self.settings = settings
+
+    @property
+    def connection(self) -> Connection:
+        """The connection of the transaction."""
+        if isinstance(self.session, Connection):
+            return self.session
+        return self.session.connection()
+
+    @property
+    def dialect(self) -> str:
+        """``postgresql``, ``mariadb`` or ``sqlite``."""
+        return self.connection.dialect.name
+
+    def node(self, name: str, *, lock: bool = False) -> Node:
+        """The node of that name.
+
+        :param lock: keep others from publishing to it, changing or deleting it, until the end of
+            the transaction.
+        :raises PubSubError: ``item-not-found``, or ``gone`` with the place where it is now.
+        """
+        look = select(node_table).where(_node.name == name)
+        row = self.connection.execute(look.with_for_update() if lock else look).first()
+        if row is not None:
+            return Node.of(row)
+        uri = self.connection.scalar(
+            select(redirect_table.c.uri).where(redirect_table.c.name == name)
+        )
+        if uri is not None:
+            raise PubSubError("gone", uri=uri)
+        raise PubSubError("item-not-found", text=f"there is no node {name}")
+
+    def standing(self, node: Node, actor: Actor) -> Standing:
+        """What the actor is to the node."""
+        if actor.is_admin:
+            return Standing(Affiliation.OWNER, is_admin=True, subscribed=True, has_presence=True)
+        affiliation, subscription = affiliation_table.c, subscription_table.c
+        found = self.connection.scalar(
+            select(affiliation.affiliation).where(
+                affiliation.node_id == node.id, affiliation.jid == actor.bare
+            )
+        )
+        by_subscription = (
+            node.config.publish_model == PublishModel.SUBSCRIBERS
+            or node.config.access_model == AccessModel.AUTHORIZE
+        )
+        return Standing(
+            Affiliation(found or Affiliation.NONE),
+            subscribed=by_subscription
+            and self._exists(
+                select(subscription.id).where(
+                    subscription.node_id == node.id,
+                    subscription.bare == actor.bare,
+                    subscription.state == State.SUBSCRIBED,
+                )
+            ),
+            has_presence=node.config.access_model == AccessModel.PRESENCE
+            and self._exists(
+                select(presence_table.c.at).where(
+                    presence_table.c.bare == actor.bare, presence_table.c.resource == ""
+                )
+            ),
+        )
+
+    def require(self, node: Node, actor: Actor, action: Action) -> Standing:
+        """What the actor is to the node, if he may do that.
+
+        :raises PubSubError: if he may not.
+        """
+        standing = self.standing(node, actor)
+        config = node.config
+        may(AccessModel(config.access_model), PublishModel(config.publish_model), standing, action)
+        return standing
+
+    def _exists(self, look: Any) -> bool:
+        return self.connection.execute(look.limit(1)).first() is not None

@@ -1,0 +1,187 @@
+"""The rows of the service."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects.mysql import LONGTEXT, VARCHAR
+
+from eventworker.db import UTCDateTime, metadata, serial
+from eventworker.pubsub.jid import MAX_JID
+
+#: Characters of a NodeID and of an ItemID.
+MAX_NAME = 512
+
+#: Not TEXT, which has 64 kB there.
+Long = Text().with_variant(LONGTEXT(), "mariadb", "mysql")
+
+
+def name_type(length: int) -> String:
+    """Text that is compared character by character: MariaDB would by itself take ``Ä`` for ``a``
+    and leave spaces at the end out of account."""
+    exact = VARCHAR(length, charset="utf8mb4", collation="utf8mb4_nopad_bin")
+    return String(length).with_variant(exact, "mariadb", "mysql")
+
+
+Name = name_type(MAX_NAME)
+Jid = name_type(MAX_JID)
+#: A key of an address and its resource has room for that much on MariaDB.
+Resource = name_type(250)
+
+
+# There are no foreign keys: SQLite would not heed them, and elsewhere each row of a node would lock
+# the node's own. What belongs to a deleted node is deleted by name.
+def _of_node(name: str = "node_id", *, nullable: bool = False, index: bool = False) -> Column[int]:
+    return Column(name, BigInteger, nullable=nullable, index=index)
+
+
+node_table = Table(
+    "eventworker_pubsub_node",
+    metadata,
+    serial(),
+    # NULL once the node is deleted: the row is kept until its subscribers have been told.
+    Column("name", Name, unique=True),
+    Column("kind", String(10), nullable=False),  # leaf, collection
+    Column("access_model", String(10), nullable=False),
+    # All fields of the configuration, as JSON.
+    Column("config", Long, nullable=False),
+    Column("creator", Jid, nullable=False),
+    # Counts publications, which gives items their order; to count is also to lock the node.
+    Column("position", BigInteger, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("deleted_at", UTCDateTime),
+)
+
+# Where a deleted node has gone, until a node of that name is made again.
+redirect_table = Table(
+    "eventworker_pubsub_redirect",
+    metadata,
+    Column("name", Name, primary_key=True),
+    Column("uri", Text, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+)
+
+# XEP-0248: a node may be in several collections.
+child_table = Table(
+    "eventworker_pubsub_child",
+    metadata,
+    _of_node("collection_id"),
+    _of_node(index=True),
+    PrimaryKeyConstraint("collection_id", "node_id"),
+)
+
+item_table = Table(
+    "eventworker_pubsub_item",
+    metadata,
+    serial(),
+    _of_node(),
+    Column("item_id", Name, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("publisher", Jid, nullable=False),
+    Column("payload", Long),
+    Column("published_at", UTCDateTime, nullable=False),
+    Column("expires_at", UTCDateTime, index=True),
+    UniqueConstraint("node_id", "item_id"),
+    Index("ix_eventworker_pubsub_item_position", "node_id", "position"),
+)
+
+subscription_table = Table(
+    "eventworker_pubsub_subscription",
+    metadata,
+    serial(),
+    _of_node(),
+    Column("jid", Jid, nullable=False),
+    Column("bare", Jid, nullable=False, index=True),
+    Column("subid", String(40), nullable=False),
+    Column("state", String(12), nullable=False),
+    # All options, as JSON; beside it what is asked in SQL when something is delivered.
+    Column("options", Long, nullable=False),
+    Column("deliver", Boolean, nullable=False),
+    # XEP-0248: items (of all nodes below) or nodes (news of the nodes themselves), and how deep:
+    # 1, or NULL for all.
+    Column("type", String(5), nullable=False),
+    Column("depth", SmallInteger),
+    Column("expires_at", UTCDateTime, index=True),
+    # Ends when the subscriber goes offline.
+    Column("temporary", Boolean, nullable=False),
+    # Notifications that came back since the last one that did not.
+    Column("bounces", SmallInteger, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+    UniqueConstraint("node_id", "jid", "subid"),
+)
+
+affiliation_table = Table(
+    "eventworker_pubsub_affiliation",
+    metadata,
+    _of_node(),
+    Column("jid", Jid, nullable=False, index=True),
+    Column("affiliation", String(12), nullable=False),
+    PrimaryKeyConstraint("node_id", "jid"),
+)
+
+# Who shares presence with the service (resource empty), and which resources are available.
+presence_table = Table(
+    "eventworker_pubsub_presence",
+    metadata,
+    Column("bare", Jid, nullable=False),
+    Column("resource", Resource, nullable=False),
+    Column("at", UTCDateTime, nullable=False),
+    PrimaryKeyConstraint("bare", "resource"),
+)
+
+# Whom notifications are handed to: a connection to an XMPP server, or a client in some process.
+listener_table = Table(
+    "eventworker_pubsub_listener",
+    metadata,
+    serial(),
+    Column("name", Name, nullable=False, unique=True),
+    # The address that it listens for, full, and without resource; NULL for all that are not the
+    # service's own.
+    Column("jid", Jid),
+    Column("bare", Jid),
+    # NULL: it is owed notifications until it is removed.
+    Column("lease_until", UTCDateTime),
+    Column("created_at", UTCDateTime, nullable=False),
+)
+
+# What is said, once for all who hear it.
+notice_table = Table(
+    "eventworker_pubsub_notice",
+    metadata,
+    serial(),
+    Column("node", Name, nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("content", Long, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+)
+
+# Who has still to hear it: one row for each listener, however many subscribers it speaks to. A
+# listener takes its rows in the order of their ids and deletes each when all are told; the order of
+# one node's is that of its notices, since whoever makes one has locked the node.
+delivery_table = Table(
+    "eventworker_pubsub_delivery",
+    metadata,
+    serial(),
+    Column("notice_id", BigInteger, nullable=False, index=True),
+    Column("listener_id", BigInteger, nullable=False),
+    # To the subscribers of this node (the notice's own, or a collection above it), or to one JID.
+    _of_node("audience_id", nullable=True, index=True),
+    # How far the collection is above it; 0 for the node itself.
+    Column("level", SmallInteger, nullable=False),
+    Column("recipient", Jid),
+    # Only subscriptions up to this one: later ones began after what is told.
+    Column("horizon", BigInteger),
+    # The subscribers up to this one have been told.
+    Column("told", Jid),
+    Index("ix_eventworker_pubsub_delivery_listener", "listener_id", "id"),
+)
