@@ -139,7 +139,7 @@ class SubscriptionManaging(Subscriptions):
             self._heed_limit(subscriber)
         except PubSubError:
             return Subscription(node.name, subscriber, State.NONE)
-        row = self._insert(node, subscriber, state, None)
+        row = self._enroll(node, subscriber, state, None)
         self._announce(node, row, State.NONE, state, actor)
         return None
 

@@ -29,7 +29,7 @@ class Presence(Subscriptions):
 
     def presence_granted(self, bare: str) -> None:
         """The address, without resource, shares its presence from now on."""
-        self._note(bare, "")
+        self._arrived(bare, "")
 
     def presence_revoked(self, bare: str) -> None:
         """It no longer does: it has no access to nodes of the model ``presence``, and its temporary
@@ -39,7 +39,7 @@ class Presence(Subscriptions):
 
     def available(self, full: str) -> None:
         """A resource is there. If it was not, it is sent the last items of its nodes that do so."""
-        if not resource(full) or not self._note(bare(full), resource(full)):
+        if not resource(full) or not self._arrived(bare(full), resource(full)):
             return
         mine = (_subscription.bare == bare(full), _subscription.jid.in_([full, bare(full)]))
         self.connection.execute(update(subscription_table).where(*mine).values(bounces=0))
@@ -62,7 +62,7 @@ class Presence(Subscriptions):
             mine &= _subscription.jid == full
         self._end_temporary(mine)
 
-    def _note(self, address: str, name: str) -> bool:
+    def _arrived(self, address: str, name: str) -> bool:
         """Whether that is new."""
         row = {"bare": address, "resource": name[:MAX_RESOURCE], "at": clock()}
         new = insert_new(self.dialect, presence_table).values(row).returning(_presence.bare)

@@ -175,7 +175,7 @@ class Subscribing(Subscriptions):
             self._heed_limit(subscriber)
         options = None if values is None else self._filled(SubscribeOptions(), values)
         state = self._first_state(node, standing, options)
-        row = self._insert(node, subscriber, state, options)
+        row = self._enroll(node, subscriber, state, options)
         self._announce(node, row, State.NONE, state, actor)
         if state is State.PENDING:
             self._ask_owners(node, row)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, delete, func, insert, or_, select, update
+from sqlalchemy import Row, delete, func, insert, select, update
 
 from eventworker.db import clock
 from eventworker.pubsub.config import NodeConfig, SubscribeOptions
@@ -16,6 +16,7 @@ from eventworker.pubsub.desk import Desk, Node
 from eventworker.pubsub.errors import PubSubError
 from eventworker.pubsub.facts import Actor, Fields, Subscription
 from eventworker.pubsub.forms import MOMENT, filled_in
+from eventworker.pubsub.items import fresh
 from eventworker.pubsub.jid import bare, jid
 from eventworker.pubsub.notices import Word, tell
 from eventworker.pubsub.rules import BARRED, Affiliation, State
@@ -120,7 +121,7 @@ class Subscriptions(Desk):
         latest = now + timedelta(seconds=longest)
         return min(asked or latest, latest) if longest else asked
 
-    def _insert(
+    def _enroll(
         self, node: Node, subscriber: str, state: State, options: SubscribeOptions | None
     ) -> Row[Any]:
         """A new subscription, with ``options``, or with none yet."""
@@ -139,14 +140,14 @@ class Subscriptions(Desk):
         made = self.connection.execute(insert(subscription_table).values(row))
         key = made.inserted_primary_key
         assert key is not None
-        return self._row(key[0])
+        return self._found_again(key[0])
 
     def _update(self, row: Row[Any], values: dict[str, Any]) -> Row[Any]:
         change = update(subscription_table).where(_subscription.id == row.id).values(values)
         self.connection.execute(change)
-        return self._row(row.id)
+        return self._found_again(row.id)
 
-    def _row(self, key: int) -> Row[Any]:
+    def _found_again(self, key: int) -> Row[Any]:
         look = select(subscription_table).where(_subscription.id == key)
         row = self.connection.execute(look).first()
         if row is None:  # its lease or the subscriber's presence has just ended
@@ -211,9 +212,7 @@ class Subscriptions(Desk):
             return
         last = self.connection.execute(
             select(item_table)
-            .where(
-                item.node_id == node.id, or_(item.expires_at.is_(None), item.expires_at > clock())
-            )
+            .where(item.node_id == node.id, fresh())
             .order_by(item.position.desc())
             .limit(1)
         ).first()

@@ -1,143 +1,69 @@
-"""A publish-subscribe service with its rows at hand."""
+"""The publish-subscribe service as tests ask it: one transaction for each verb."""
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Engine, insert, select, update
+import pytest
+from sqlalchemy import Engine
 
-from eventworker.db import clock
-from eventworker.pubsub.affiliations import Affiliations
-from eventworker.pubsub.config import NodeConfig
-from eventworker.pubsub.facts import Actor
-from eventworker.pubsub.leases import Leases
-from eventworker.pubsub.managing import SubscriptionManaging
+from eventworker.db import short_transaction
+from eventworker.pubsub.errors import PubSubError
+from eventworker.pubsub.facts import Actor, NewItem
 from eventworker.pubsub.options import Settings
-from eventworker.pubsub.presence import Presence
-from eventworker.pubsub.subscribing import Subscribing
-from eventworker.pubsub.tables import (
-    affiliation_table,
-    delivery_table,
-    item_table,
-    listener_table,
-    node_table,
-    notice_table,
-    subscription_table,
-)
+from eventworker.pubsub.service import PubSubService
 
-DOMAIN = "pubsub.example"
-OWNER = Actor("owner@example.org/desk")
 ADMIN = Actor("admin@example.org", is_admin=True)
-JULIET = Actor("juliet@example.org/balcony")
-ROMEO = Actor("romeo@example.net/orchard")
-NODE = "story/42"
+#: An account of the service's own, which may create nodes.
+OWNER = Actor("tracker@pubsub.localhost")
+ANN = Actor("ann@example.org/desk")
+BEN = Actor("ben@example.org/phone")
 
 
-class Service(Subscribing, SubscriptionManaging, Affiliations, Presence, Leases):
-    """The verbs about subscribers."""
+def form(**fields: Any) -> dict[str, list[str]]:
+    """The values of a form: `form(title="News", contact=["a@b", "c@d"])`."""
+    return {
+        f"pubsub#{name}": [str(each) for each in (value if isinstance(value, list) else [value])]
+        for name, value in fields.items()
+    }
 
 
-@dataclass
-class House:
-    """A service on a database; each `with house.open() as service` is a transaction.
+def entry(text: str = "hello", namespace: str = "urn:example:entry") -> str:
+    """A payload."""
+    return f"<entry xmlns='{namespace}'>{text}</entry>"
 
-    :ivar settings: of the transactions to come.
-    """
 
-    engine: Engine
-    settings: Settings = field(default_factory=lambda: Settings(service=DOMAIN))
+def item(name: str | None = None, text: str = "hello") -> NewItem:
+    """An item with a payload."""
+    return NewItem(name, entry(text))
+
+
+class Desk:
+    """`desk.publish("news", OWNER, [...])` runs that verb in a transaction of its own."""
+
+    def __init__(self, engine: Engine, settings: Settings | None = None) -> None:
+        self.engine = engine
+        self.settings = settings or Settings()
 
     @contextmanager
-    def open(self) -> Iterator[Service]:
-        with self.engine.begin() as connection:
-            yield Service(connection, self.settings)
+    def service(self) -> Iterator[PubSubService]:
+        with short_transaction(self.engine) as connection:
+            yield PubSubService(connection, self.settings)
 
-    def set(self, **settings: Any) -> None:
-        self.settings = replace(self.settings, **settings)
+    def __getattr__(self, verb: str) -> Any:
+        def ask(*args: Any, **kwargs: Any) -> Any:
+            with self.service() as service:
+                return getattr(service, verb)(*args, **kwargs)
 
-    def make(
-        self,
-        name: str = NODE,
-        affiliations: Mapping[str, str] | None = None,
-        items: Sequence[str] = (),
-        **config: Any,
-    ) -> int:
-        """A node by hand, with its owner; returns its id."""
-        made = NodeConfig(**config)
-        with self.engine.begin() as connection:
-            node = connection.execute(
-                insert(node_table).values(
-                    name=name,
-                    kind=made.node_type,
-                    access_model=made.access_model,
-                    config=made.to_json(),
-                    creator=OWNER.bare,
-                    position=len(items),
-                    created_at=clock(),
-                )
-            ).inserted_primary_key
-            assert node is not None
-            for jid, what in {OWNER.bare: "owner", **(affiliations or {})}.items():
-                row = {"node_id": node[0], "jid": jid, "affiliation": what}
-                connection.execute(insert(affiliation_table).values(row))
-            for position, item in enumerate(items):
-                connection.execute(
-                    insert(item_table).values(
-                        node_id=node[0],
-                        item_id=item,
-                        position=position + 1,
-                        publisher=OWNER.bare,
-                        payload=f"<entry xmlns='urn:x'>{item}</entry>",
-                        published_at=clock(),
-                    )
-                )
-        return int(node[0])
+        return ask
 
-    def configure(self, name: str = NODE, **config: Any) -> None:
-        """Change the node's configuration by hand."""
-        with self.engine.begin() as connection:
-            name_is = node_table.c.name == name
-            text = connection.scalar(select(node_table.c.config).where(name_is))
-            made = replace(NodeConfig.from_json(str(text)), **config)
-            values = {"config": made.to_json(), "access_model": made.access_model}
-            connection.execute(update(node_table).where(name_is).values(values))
 
-    def listen(self, name: str = "component") -> int:
-        """A listener for everybody; returns its id."""
-        with self.engine.begin() as connection:
-            made = connection.execute(
-                insert(listener_table).values(name=name, created_at=clock())
-            ).inserted_primary_key
-        assert made is not None
-        return int(made[0])
-
-    def heard(self) -> list[tuple[str, str, dict[str, Any]]]:
-        """What single addresses are told: the kind, the address, the content; and no more of it."""
-        with self.engine.begin() as connection:
-            rows = connection.execute(
-                select(notice_table.c.kind, delivery_table.c.recipient, notice_table.c.content)
-                .join_from(
-                    delivery_table, notice_table, notice_table.c.id == delivery_table.c.notice_id
-                )
-                .order_by(delivery_table.c.id)
-            ).all()
-            connection.execute(delivery_table.delete())
-            connection.execute(notice_table.delete())
-        return [(row.kind, row.recipient, json.loads(row.content)) for row in rows]
-
-    def rows(self) -> list[Any]:
-        """All subscriptions."""
-        with self.engine.connect() as connection:
-            table = subscription_table
-            return list(connection.execute(select(table).order_by(table.c.id)))
-
-    def age(self, seconds: float) -> None:
-        """Let time pass for leases."""
-        with self.engine.begin() as connection:
-            connection.execute(
-                update(subscription_table)
-                .where(subscription_table.c.expires_at.is_not(None))
-                .values(expires_at=clock(-seconds))
-            )
+@contextmanager
+def refused(
+    condition: str, detail: str | None = None, feature: str | None = None
+) -> Iterator[None]:
+    """The service refuses with this condition, and the XEP's own."""
+    with pytest.raises(PubSubError) as caught:
+        yield
+    error = caught.value
+    assert (error.condition, error.detail, error.feature) == (condition, detail, feature)

@@ -1,14 +1,26 @@
-"""The service on SQLite."""
+"""A service on SQLite: the SQL is not the point here."""
+
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
 
-from tests.helpers.pubsub import House
+from eventworker.pubsub.options import Settings
+from tests.helpers.pubsub import Desk
 
 
 @pytest.fixture
-def house(sqlite_engine: Engine) -> House:
-    """A service without nodes, with a listener for everybody."""
-    made = House(sqlite_engine)
-    made.listen()
-    return made
+def desk(sqlite_engine: Engine) -> Desk:
+    """A service with the settings that nobody changed."""
+    return Desk(sqlite_engine)
+
+
+@pytest.fixture
+def desk_with(sqlite_engine: Engine) -> Callable[..., Desk]:
+    """Makes a service with these settings: `desk_with(max_batch=2)`."""
+
+    def make(**settings: Any) -> Desk:
+        return Desk(sqlite_engine, Settings(**settings))
+
+    return make
