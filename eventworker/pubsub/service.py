@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from eventworker.pubsub.discovery import Discovery
+from eventworker.pubsub.expiry import Expiry
 from eventworker.pubsub.publishing import Publishing
 from eventworker.pubsub.retrieving import Retrieving
 
 
-class PubSubService(Publishing, Retrieving):
+class PubSubService(Discovery, Publishing, Retrieving, Expiry):
     """An XEP-0060 service at work inside one transaction.
 
     ::
