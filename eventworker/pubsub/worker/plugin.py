@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property, partial
 from itertools import groupby
 from typing import Any, ClassVar
 from xml.sax.saxutils import unescape
@@ -64,16 +65,26 @@ class PubSubPublishWorker(WorkerTaskBase):
         self.handle_batch(session, [event])
 
     def handle_batch(self, session: Session, events: Sequence[Event]) -> None:
-        """Publish several events: those of a node together, and node after node by their names, so
-        that no two transactions wait for each other's nodes."""
+        """Publish several events, those of a node together.
+
+        Missing nodes come first, and all nodes in the order of their names, so that two
+        transactions do not wait for each other crosswise.
+        """
         service = PubSubService(session, self._settings)
-        named = sorted(((self._node.name(event), event) for event in events), key=_first)
-        for node, group in groupby(named, key=_first):
-            try:
-                self._publish(service, node, [event for _, event in group])
-            except PubSubError as error:
-                refusal = f"node {node}: {error}"
-                raise (Retry(_PAUSE) if error.kind == "wait" else Reject(refusal)) from error
+        by_node: dict[str, list[Event]] = {}
+        for event in events:
+            by_node.setdefault(self._node.name(event), []).append(event)
+        if len(by_node) > 1:
+            for node in sorted(by_node.keys() - self._known(service, by_node)):
+                with _refusals(node):
+                    self._make(service, node, by_node[node][0])
+        for node in sorted(by_node):
+            with _refusals(node):
+                self._publish(service, node, by_node[node])
+
+    def _known(self, service: PubSubService, names: Iterable[str]) -> set[str]:
+        look = select(node_table.c.name).where(node_table.c.name.in_(list(names)))
+        return set(service.connection.scalars(look))
 
     def _publish(self, service: PubSubService, node: str, events: Sequence[Event]) -> None:
         items = [NewItem(str(event.id), self._payload(event)) for event in events]
@@ -107,7 +118,12 @@ class PubSubPublishWorker(WorkerTaskBase):
                 raise
 
     def _payload(self, event: Event) -> str:
-        render = FORMATS[self._options.format]
+        common = self.config.notifications
+        render = partial(
+            FORMATS[self._options.format],
+            source=common.cloudevents_source,
+            type_prefix=common.cloudevents_type_prefix,
+        )
         payload = render(with_images(event, self._options.images))
         if len(payload.encode()) <= self._settings.max_payload_size:
             return payload
@@ -158,6 +174,17 @@ class PubSubPublishWorker(WorkerTaskBase):
         except ValueError as error:
             raise ConfigError(f"[{GROUP}] node_config: {error}") from None
         return fields
+
+
+@contextmanager
+def _refusals(node: str) -> Iterator[None]:
+    """What the service refuses, as a verdict."""
+    try:
+        yield
+    except PubSubError as error:
+        if error.kind == "wait":
+            raise Retry(_PAUSE) from error
+        raise Reject(f"node {node}: {error}") from error
 
 
 def _first(pair: tuple[str, Any]) -> str:

@@ -21,13 +21,19 @@ _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _WORDS = {"POST": "created", "PUT": "changed", "PATCH": "changed", "DELETE": "deleted"}
 
 
-def cloudevent(event: Event) -> str:
-    """A CloudEvent in the JSON container of XEP-0335, section 3."""
-    return f"<json xmlns='{JSON_CONTAINER}'>{_xml(_json(event))}</json>"
+def cloudevent(event: Event, **naming: str) -> str:
+    """A CloudEvent in the JSON container of XEP-0335, section 3.
+
+    :param naming: ``source`` and ``type_prefix`` of :func:`eventworker.cloudevents.encode`.
+    """
+    return f"<json xmlns='{JSON_CONTAINER}'>{_xml(_json(event, naming))}</json>"
 
 
-def atom(event: Event) -> str:
-    """An Atom entry (RFC 4287) with the CloudEvent as its content."""
+def atom(event: Event, **naming: str) -> str:
+    """An Atom entry (RFC 4287) with the CloudEvent as its content.
+
+    :param naming: as of :func:`cloudevent`.
+    """
     moment = event.time.isoformat().replace("+00:00", "Z")
     title = f"{_place(event)} {_WORDS.get(event.method, event.method)}"
     author = "" if event.author_id is None else str(event.author_id)
@@ -35,11 +41,11 @@ def atom(event: Event) -> str:
     return (
         f"<entry xmlns='{ATOM}'><id>urn:uuid:{event.id}</id><title>{_xml(title)}</title>"
         f"<updated>{moment}</updated><author><name>{_xml(author)}</name></author>{link}"
-        f"<content type='application/json'>{_xml(_json(event))}</content></entry>"
+        f"<content type='application/json'>{_xml(_json(event, naming))}</content></entry>"
     )
 
 
-FORMATS: dict[str, Callable[[Event], str]] = {"cloudevents": cloudevent, "atom": atom}
+FORMATS: dict[str, Callable[..., str]] = {"cloudevents": cloudevent, "atom": atom}
 
 
 def with_images(event: Event, images: str) -> Event:
@@ -53,9 +59,9 @@ def with_images(event: Event, images: str) -> Event:
     return replace(event, resource_before=before, resource_after=after)
 
 
-def _json(event: Event) -> str:
+def _json(event: Event, naming: dict[str, str]) -> str:
     # An escape says these two in JSON; the encoder leaves them as they are.
-    text = cloudevents.encode(event).decode()
+    text = cloudevents.encode(event, **naming).decode()  # type: ignore[arg-type]
     return text.replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
 
 
