@@ -10,7 +10,7 @@ from tests.servers import wait_until
 
 
 def test_ps_shows_as_many_consumers_as_were_asked_for(site: Site) -> None:
-    """Beside them relay, reconciler, housekeeping and pubsub; a dead one is replaced within a second."""
+    """Beside them the four side services; a dead one is replaced within a second."""
     count = 3
     daemon = site.start(workers=count)
     consumers = daemon.children("consumer")
