@@ -51,7 +51,8 @@ class Nodes(Collections):
         if self._exists(select(_node.id).where(_node.name == name)):
             raise PubSubError("conflict", text=f"there is a node {name}")
         parents = self._collections(actor, None, config.collection, config.node_type)
-        children = self._adopted(actor, None, config.children)
+        children = self._adopted(actor, config.children)
+        self._require_no_ring(None, parents, children)
         _require_few(config)
         made = self._insert(name, actor, config)
         self._put(made, parents)
@@ -81,7 +82,8 @@ class Nodes(Collections):
         lost = [name for name in before.collection if name not in after.collection]
         joined = self._collections(actor, found, gained)
         left = [self.node(name, lock=True) for name in lost]
-        adopted = self._adopted(actor, found, set(after.children) - set(before.children))
+        adopted = self._adopted(actor, set(after.children) - set(before.children))
+        self._require_no_ring(found, joined, adopted)
         dismissed = [
             self.node(name, lock=True) for name in sorted({*before.children} - {*after.children})
         ]
@@ -191,14 +193,12 @@ class Nodes(Collections):
             config = replace(config, children=self._children(node))
         return config
 
-    def _adopted(self, actor: Actor, parent: Node | None, names: Any) -> list[Node]:
-        """The nodes of these names, locked, if the actor may put them into that collection."""
+    def _adopted(self, actor: Actor, names: Any) -> list[Node]:
+        """The nodes of these names, locked, if the actor may put them into collections."""
         found = []
         for name in sorted(names):
             child = self.node(name, lock=True)
             self._require_owner(child, actor)
-            if parent is not None and child.kind == COLLECTION:
-                self._require_no_ring(parent, child)
             found.append(child)
         return found
 

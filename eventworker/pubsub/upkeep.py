@@ -12,6 +12,7 @@ from eventworker.db import configured_engine, short_transaction
 from eventworker.errors import DatabaseUnavailable
 from eventworker.pubsub.options import Settings, settings_of
 from eventworker.pubsub.service import PubSubService
+from eventworker.pubsub.sweeping import sweep
 from eventworker.pubsub.tables import item_table, subscription_table
 from eventworker.service import Service
 
@@ -25,6 +26,7 @@ CHORES: dict[str, Callable[[PubSubService], int]] = {
     "items expired": PubSubService.expire_items,
     "subscriptions ended": PubSubService.end_leases,
     "subscribers reminded": PubSubService.remind_leases,
+    "rows removed": lambda service: sweep(service.connection),
 }
 
 

@@ -13,7 +13,7 @@ from eventworker.pubsub.errors import PubSubError
 from eventworker.pubsub.facts import Actor, NewItem
 from eventworker.pubsub.options import Settings
 from eventworker.pubsub.service import PubSubService
-from eventworker.pubsub.tables import delivery_table, listener_table, notice_table
+from eventworker.pubsub.tables import delivery_table, listener_table, node_table, notice_table
 
 ADMIN = Actor("admin@example.org", is_admin=True)
 #: An account of the service's own, which may create nodes.
@@ -68,6 +68,15 @@ class Desk:
             look = select(notice_table.c.kind, notice_table.c.content)
             rows = service.connection.execute(look.order_by(notice_table.c.id)).all()
         return [(row.kind, json.loads(row.content)) for row in rows]
+
+    def audience(self) -> list[tuple[int, str]]:
+        """Who is to be told: how far a node is above that of the notice, and its name."""
+        with self.service() as service:
+            look = select(delivery_table.c.level, node_table.c.name).join(
+                node_table, node_table.c.id == delivery_table.c.audience_id
+            )
+            rows = service.connection.execute(look.order_by(delivery_table.c.level)).all()
+        return [(row.level, row.name) for row in rows]
 
     def __getattr__(self, verb: str) -> Any:
         def ask(*args: Any, **kwargs: Any) -> Any:
