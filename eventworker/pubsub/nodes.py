@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import delete, func, insert, or_, select, update
+from sqlalchemy import Row, delete, func, insert, or_, select, update
+from sqlalchemy.dialects import mysql
 
 from eventworker.db import clock, insert_new, insert_or_update
 from eventworker.pubsub import items as kept
@@ -167,7 +169,7 @@ class Nodes(Collections):
             raise PubSubError("not-allowed", "max-nodes-exceeded")
 
     def _insert(self, name: str, actor: Actor, config: NodeConfig) -> Node:
-        row: Mapping[str, Any] = {
+        row = {
             "name": name,
             "kind": config.node_type,
             **stored(config),
@@ -175,14 +177,32 @@ class Nodes(Collections):
             "position": 0,
             "created_at": clock(),
         }
-        new = insert_new(self.dialect, node_table).values(row)
-        made = self.connection.execute(new.returning(*node_table.c)).first()
+        made = self._insert_row(row)
         if made is None:  # somebody else was faster
             raise PubSubError("conflict", text=f"there is a node {name}")
         owner = {"node_id": made.id, "jid": actor.bare, "affiliation": Affiliation.OWNER}
         self.connection.execute(insert(affiliation_table).values(owner))
         self.connection.execute(delete(redirect_table).where(redirect_table.c.name == name))
-        return Node.of(made)
+        return replace(Node.of(made), position=0)
+
+    def _insert_row(self, row: Mapping[str, Any]) -> Row[Any] | None:
+        """The new row; None if the name is taken."""
+        columns = node_table.c
+        if self.dialect != "mariadb":
+            new = insert_new(self.dialect, node_table).values(row)
+            return self.connection.execute(new.returning(*columns)).first()
+        # All who come too late would share a lock on the name there, and none could lock the node
+        # then. So it is an update that changes nothing; what was inserted, a number tells that no
+        # other row has.
+        mine = -1 - secrets.randbits(62)
+        upsert = mysql.insert(node_table).values({**row, "position": mine})
+        upsert = upsert.on_duplicate_key_update(position=columns.position)
+        made = self.connection.execute(upsert.returning(*columns)).one()
+        if made.position != mine:
+            return None
+        counted = update(node_table).where(columns.id == made.id).values(position=0)
+        self.connection.execute(counted)
+        return made
 
     def _whole(self, node: Node) -> NodeConfig:
         """The configuration with what the rows say of collections."""
