@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sqlalchemy import Engine, select
 
 from eventworker.pubsub import deliveries
@@ -30,12 +30,16 @@ NODES = ("news", "Ünï/ 1")
 IDS = ("a", "b", "c", "d/ é")
 PAYLOAD, LARGE = "<p xmlns='urn:x'>1</p>", f"<p xmlns='urn:x'>{'1' * 100}</p>"
 
-actors = st.sampled_from([ADMIN, ADA, BOB, EVE])
+#: Steps until a node is deleted, at the least; most of what can go wrong has a history.
+OLD = 8
+
+actors = st.sampled_from([ADA, ADA, BOB, EVE, ADMIN])
 #: Mostly those who may.
-owners = st.sampled_from([ADMIN, ADA, ADA, BOB])
-nodes = st.sampled_from([NODES[0], NODES[0], NODES[0], NODES[1]])
+owners = st.sampled_from([ADA, ADA, ADA, ADMIN, BOB])
+nodes = st.sampled_from([*NODES[:1] * 7, NODES[1]])
 people = st.sampled_from([ADA, bare(BOB), bare(EVE)])
-subscribers = st.sampled_from([ADA, bare(BOB), BOB, bare(EVE), EVE])
+SUBSCRIBERS = (ADA, bare(BOB), BOB, bare(EVE), EVE)
+subscribers = st.sampled_from(SUBSCRIBERS)
 affiliations = st.sampled_from([str(each) for each in Affiliation])
 configs = st.fixed_dictionaries(
     {},
@@ -58,7 +62,7 @@ configs = st.fixed_dictionaries(
     },
 )
 batches = st.lists(
-    st.tuples(st.sampled_from(IDS), st.sampled_from([PAYLOAD, PAYLOAD, PAYLOAD, None, LARGE])),
+    st.tuples(st.sampled_from(IDS), st.sampled_from([*[PAYLOAD] * 8, None, LARGE])),
     max_size=4,
     unique_by=lambda each: each[0],
 )
@@ -81,6 +85,7 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         limits = Limits(multi_subscribe=multi_subscribe)
         self.model = Model(limits)
+        self.age = 0
         self.connection = engine.connect()
         self.transaction = self.connection.begin()
         settings = Settings(
@@ -103,6 +108,7 @@ class Machine(RuleBasedStateMachine):
 
     def ask(self, why_not: set[Reason], verb: Callable[..., Any], *args: Any) -> tuple[bool, Any]:
         """Whether the service has done it, as the model says, and what it has answered."""
+        self.age += 1
         try:
             answer = verb(*args)
         except PubSubError as error:
@@ -120,7 +126,11 @@ class Machine(RuleBasedStateMachine):
     @initialize(config=configs)
     def begin(self, config: dict[str, Any]) -> None:
         self.create(NODES[0], ADA, config)
+        self.affiliate(NODES[0], ADA, {bare(BOB): "publisher"})
+        self.subscribe(NODES[0], BOB, None)
+        self.subscribe(NODES[0], EVE, None)
 
+    @precondition(lambda self: len(self.model.nodes) < len(NODES))
     @rule(node=nodes, actor=owners, config=configs)
     def create(self, node: str, actor: str, config: dict[str, Any]) -> None:
         why_not = self.model.why_not_create(node, config)
@@ -133,12 +143,15 @@ class Machine(RuleBasedStateMachine):
         if self.ask(why_not, self.service.configure, node, self.by(actor), texts(config))[0]:
             self.model.configure(node, config)
 
+    @precondition(lambda self: self.age >= OLD)
     @rule(node=nodes, actor=owners, uri=st.sampled_from([None, "xmpp:x"]))
     def delete(self, node: str, actor: str, uri: str | None) -> None:
         why_not = self.model.why_not_delete(node, actor)
         if self.ask(why_not, self.service.delete, node, self.by(actor), uri)[0]:
             self.model.delete(node, uri)
+            self.age = 0
 
+    @precondition(lambda self: any(node.items for node in self.model.nodes.values()))
     @rule(node=nodes, actor=owners)
     def purge(self, node: str, actor: str) -> None:
         why_not = self.model.why_not_purge(node, actor)
@@ -168,13 +181,14 @@ class Machine(RuleBasedStateMachine):
         if done:
             self.model.publish(node, actor, [(ids[0], payload)])
 
-    @rule(
-        node=nodes,
-        actor=actors,
-        ids=st.lists(st.sampled_from(IDS), min_size=1, max_size=2, unique=True),
-        notify=st.booleans(),
-    )
-    def retract(self, node: str, actor: str, ids: list[str], notify: bool) -> None:
+    @precondition(lambda self: any(node.items for node in self.model.nodes.values()))
+    @rule(node=nodes, actor=actors, notify=st.booleans(), data=st.data())
+    def retract(self, node: str, actor: str, notify: bool, data: st.DataObject) -> None:
+        kept = self.model.nodes[node].items if node in self.model.nodes else []
+        there = [each.id for each in kept] * 4
+        ids = data.draw(
+            st.lists(st.sampled_from([*there, IDS[0]]), min_size=1, max_size=2, unique=True)
+        )
         why_not = self.model.why_not_retract(node, actor, ids)
         if self.ask(why_not, self.service.retract, node, self.by(actor), ids, notify)[0]:
             self.model.retract(node, ids, notify)
@@ -194,31 +208,25 @@ class Machine(RuleBasedStateMachine):
     def subscribe(self, node: str, jid: str, deliver: bool | None) -> None:
         self.subscribe_by(node, jid, jid, deliver)
 
-    @rule(
-        node=nodes, actor=actors, jid=subscribers, deliver=st.sampled_from([None, True, False])
-    )
+    @rule(node=nodes, actor=actors, jid=subscribers, deliver=st.sampled_from([None, True, False]))
     def subscribe_by(self, node: str, actor: str, jid: str, deliver: bool | None) -> None:
         why_not = self.model.why_not_subscribe(node, actor, jid)
         options = None if deliver is None else form(deliver=int(deliver))
-        done, answer = self.ask(
-            why_not, self.service.subscribe, node, self.by(actor), jid, options
-        )
+        done, answer = self.ask(why_not, self.service.subscribe, node, self.by(actor), jid, options)
         if done:
             expected = self.model.subscribe(node, actor, jid, answer.subid, deliver)
             assert (answer.node, answer.jid, answer.state) == (node, jid, expected.state)
 
-    @rule(node=nodes, actor=actors, jid=subscribers, data=st.data())
-    def unsubscribe(self, node: str, actor: str, jid: str, data: st.DataObject) -> None:
-        subid = self.some_subid(node, data)
+    @rule(node=nodes, data=st.data())
+    def unsubscribe(self, node: str, data: st.DataObject) -> None:
+        actor, jid, subid = self.somebody(node, data)
         why_not = self.model.why_not_choose(node, actor, jid, subid)
         if self.ask(why_not, self.service.unsubscribe, node, self.by(actor), jid, subid)[0]:
             self.model.unsubscribe(node, actor, jid, subid)
 
-    @rule(node=nodes, actor=actors, jid=subscribers, deliver=st.booleans(), data=st.data())
-    def set_options(
-        self, node: str, actor: str, jid: str, deliver: bool, data: st.DataObject
-    ) -> None:
-        subid = self.some_subid(node, data)
+    @rule(node=nodes, deliver=st.booleans(), data=st.data())
+    def set_options(self, node: str, deliver: bool, data: st.DataObject) -> None:
+        actor, jid, subid = self.somebody(node, data)
         why_not = self.model.why_not_choose(node, actor, jid, subid)
         verb, fields = self.service.set_subscription_options, form(deliver=int(deliver))
         if self.ask(why_not, verb, node, self.by(actor), jid, fields, subid)[0]:
@@ -226,14 +234,20 @@ class Machine(RuleBasedStateMachine):
             told = self.service.subscription_options(node, self.by(actor), jid, subid)
             assert told.deliver is deliver
 
-    def some_subid(self, node: str, data: st.DataObject) -> str | None:
+    def somebody(self, node: str, data: st.DataObject) -> tuple[str, str, str | None]:
+        """Actor, JID and SubID, mostly those of a subscription."""
         subs = self.model.nodes[node].subs if node in self.model.nodes else []
-        return data.draw(st.sampled_from([None, "nobody's", *(each.subid for each in subs)]))
+        jid = data.draw(st.sampled_from([*[each.jid for each in subs] * 3, *SUBSCRIBERS]))
+        actor = data.draw(st.sampled_from([jid, jid, jid, ADMIN, EVE]))
+        own = [each.subid for each in subs if each.jid == jid]
+        subid = data.draw(st.sampled_from([*own * 2, None, "nobody's"]))
+        return actor, jid, subid
 
     # What owners say of others.
 
-    @rule(node=nodes, actor=owners, jid=subscribers, allow=st.booleans())
-    def decide(self, node: str, actor: str, jid: str, allow: bool) -> None:
+    @rule(node=nodes, actor=owners, allow=st.booleans(), data=st.data())
+    def decide(self, node: str, actor: str, allow: bool, data: st.DataObject) -> None:
+        jid = self.somebody(node, data)[1]
         why_not = self.model.why_not_manage(node, actor)
         done, answer = self.ask(
             why_not, self.service.decide, node, self.by(actor), jid, None, allow
@@ -261,14 +275,11 @@ class Machine(RuleBasedStateMachine):
     @rule(
         node=nodes,
         actor=owners,
-        jid=subscribers,
         state=st.sampled_from(["subscribed", "none", "pending"]),
         data=st.data(),
     )
-    def set_subscription(
-        self, node: str, actor: str, jid: str, state: str, data: st.DataObject
-    ) -> None:
-        subid = self.some_subid(node, data) if self.model.limits.multi_subscribe else None
+    def set_subscription(self, node: str, actor: str, state: str, data: st.DataObject) -> None:
+        _, jid, subid = self.somebody(node, data)
         why_not = self.model.why_not_manage(node, actor)
         asked = [Subscription(node, jid, State(state), subid)]
         done, refused = self.ask(
@@ -314,7 +325,7 @@ class Machine(RuleBasedStateMachine):
         heard: Counter[Told] = Counter()
         for delivery in deliveries.waiting(self.connection, listener, 100):
             while found := deliveries.page(
-                self.connection, delivery, 2, self.settings.service
+                self.connection, delivery, 2, self.settings.service, self.settings.admins
             ):
                 for each in found:
                     heard[self.told(delivery, each)] += 1
@@ -334,23 +345,24 @@ class Machine(RuleBasedStateMachine):
             Word.AUTHORIZATION: lambda: (said["jid"], said["subid"]),
             Word.AFFILIATION: lambda: said["affiliation"],
         }.get(delivery.word, lambda: None)
-        return Told(to.jid, str(delivery.word), delivery.node, essence(), frozenset(to.subids))
+        if "stamp" in said:  # the last item, to a new subscriber
+            assert to.subids
+            return Told(to.jid, "last", delivery.node, essence())
+        subids = frozenset(to.subids) if self.model.limits.multi_subscribe else frozenset()
+        return Told(to.jid, str(delivery.word), delivery.node, essence(), subids)
 
     @invariant()
     def rows_are_what_the_model_says(self) -> None:
         node, item, subscription = node_table.c, item_table.c, subscription_table.c
         there = {
             row.id: row
-            for row in self.connection.execute(
-                select(node_table).where(node.name.is_not(None))
-            )
+            for row in self.connection.execute(select(node_table).where(node.name.is_not(None)))
         }
         assert {row.name for row in there.values()} == set(self.model.nodes)
         items = select(item_table).order_by(item.position)
         subs = select(subscription_table).order_by(subscription.id)
         kept, held, roles = (
-            list(self.connection.execute(look))
-            for look in (items, subs, select(affiliation_table))
+            list(self.connection.execute(look)) for look in (items, subs, select(affiliation_table))
         )
         for key, row in there.items():
             expected = self.model.nodes[row.name]
@@ -363,7 +375,7 @@ class Machine(RuleBasedStateMachine):
                 expected.affiliations
             )
             assert [self.as_sub(r) for r in held if r.node_id == key] == expected.subs
-        assert {r.node_id for r in [*kept, *roles]} <= set(there)
+        assert {row.node_id for row in kept} <= set(there)
 
     def as_sub(self, row: Any) -> Sub:
         subid = row.subid if self.model.limits.multi_subscribe else None

@@ -151,11 +151,16 @@ class Model:
         node = self.nodes[name]
         told: dict[str, set[str]] = {}
         for sub in node.subs:
-            hears = word == "delete" or (sub.state == "subscribed" and sub.deliver)
-            if hears:
+            if not sub.deliver or not self._may_hear(node, sub, word):
+                continue
+            if word == "delete" or sub.state == "subscribed":
                 told.setdefault(sub.jid, set()).update([sub.subid] if sub.subid else [])
         for jid, subids in told.items():
             self.said[Told(jid, word, name, what, frozenset(subids))] += 1
+
+    def _may_hear(self, node: Node, sub: Sub, word: str) -> bool:
+        """Whoever may not retrieve hears nothing, but the end of the node (section 8.4)."""
+        return word == "delete" or not self._may_read(node, sub.jid, retrieve=False)
 
     def _tell(self, name: str, word: str, to: str, what: Any) -> None:
         self.said[Told(to, word, name, what)] += 1
@@ -182,8 +187,9 @@ class Model:
             and node.items
             and node.config["persist_items"]
             and node.config["deliver_notifications"]
+            and self._may_hear(node, sub, "items")
         ):
-            self._tell(name, "items", sub.jid, self._shown(node, node.items[-1:]))
+            self._tell(name, "last", sub.jid, self._shown(node, node.items[-1:]))
 
     def _shown(self, node: Node, items: Sequence[Kept]) -> tuple[Any, ...]:
         payloads = node.config["deliver_payloads"]
@@ -365,7 +371,9 @@ class Model:
         node = self.nodes[name]
         known = self.affiliation(node, actor) in ("owner", "publisher", "member")
         known = known or self.subscribed(node, actor)
-        return "pending" if node.config["access_model"] == "authorize" and not known else "subscribed"
+        return (
+            "pending" if node.config["access_model"] == "authorize" and not known else "subscribed"
+        )
 
     def subscribe(
         self, name: str, actor: str, jid: str, subid: str | None, deliver: bool | None
@@ -384,9 +392,7 @@ class Model:
                 self._tell(name, "authorization", owner, (jid, subid))
         return made
 
-    def why_not_choose(
-        self, name: str, actor: str, jid: str, subid: str | None
-    ) -> set[Reason]:
+    def why_not_choose(self, name: str, actor: str, jid: str, subid: str | None) -> set[Reason]:
         """Sections 6.2.3 and 6.3.4: of leaving, and of options."""
         if missing := self._missing(name):
             return missing
@@ -432,9 +438,7 @@ class Model:
                 self._end(name, sub, actor)
         return bool(asked)
 
-    def affiliate(
-        self, name: str, actor: str, changes: Iterable[tuple[str, str]]
-    ) -> set[str]:
+    def affiliate(self, name: str, actor: str, changes: Iterable[tuple[str, str]]) -> set[str]:
         """Returns those that are refused: an owner is always left (section 8.9.2.4)."""
         node, refused = self.nodes[name], set()
         # All of them are looked at together: who takes over may stand anywhere in the list.
