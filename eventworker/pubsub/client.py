@@ -121,7 +121,7 @@ class PubSubClient(Signals):
             if self._task is not asyncio.current_task():
                 await self._task
         self._listening = self._task = None
-        await asyncio.to_thread(self._blocking.close)
+        self._blocking.close()
 
     async def __aenter__(self) -> Self:
         if not self._blocking.is_bound:

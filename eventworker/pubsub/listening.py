@@ -18,7 +18,6 @@ from eventworker.errors import DatabaseError
 from eventworker.pubsub import deliveries
 from eventworker.pubsub.deliveries import Addressee, Delivery
 from eventworker.pubsub.hearing import Message, News
-from eventworker.pubsub.jid import domain
 from eventworker.pubsub.notices import Word
 from eventworker.pubsub.options import Settings
 from eventworker.pubsub.signals import Signals
@@ -51,9 +50,8 @@ class Listening:
 
     def register(self) -> None:
         """From when this is committed, the client is owed what happens."""
-        name = f"{self._jid} {uuid4()}"
         with short_transaction(self._engine) as connection:
-            self._listener = deliveries.register(connection, name, self._jid, LEASE)
+            self._register(connection)
         self._renew_at = time.monotonic() + LEASE / 3
 
     def stop(self) -> None:
@@ -116,12 +114,19 @@ class Listening:
         with begin(self._engine) as connection:
             return work(connection, *args)
 
+    def _register(self, connection: Connection) -> None:
+        # Several clients of one address each hear everything.
+        name = f"{self._jid} {uuid4()}"
+        self._listener = deliveries.register(connection, name, self._jid, LEASE)
+
     def _look(self, connection: Connection) -> list[tuple[Delivery, list[News]]]:
-        domain_here = domain(self._settings.service)
         assert self._listener is not None
         found = []
         for delivery in deliveries.waiting(connection, self._listener, _BITE):
-            addressees = deliveries.page(connection, delivery, _BITE, domain_here)
+            # Itself, with its resource and without one: all of them are on the first page.
+            addressees = deliveries.page(
+                connection, delivery, _BITE, self._settings.service, self._settings.admins
+            )
             found.append((delivery, [self._news(delivery, each) for each in addressees]))
         return found
 
@@ -132,7 +137,9 @@ class Listening:
 
     def _renew(self, connection: Connection) -> None:
         assert self._listener is not None
-        deliveries.renew(connection, self._listener, LEASE)
+        if not deliveries.renew(connection, self._listener, LEASE):
+            log.warning("%s was away for too long, and has missed what was said", self._jid)
+            self._register(connection)
         self._renew_at = time.monotonic() + LEASE / 3
 
     def _note(self, connection: Connection, told: list[Delivery]) -> None:
