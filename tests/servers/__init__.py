@@ -1,4 +1,5 @@
-"""Private RabbitMQ, PostgreSQL, MariaDB and Prosody servers for the tests: real, on loopback, thrown away.
+"""Private RabbitMQ, PostgreSQL, MariaDB and Prosody servers for the tests: real, on loopback,
+thrown away.
 
 `fixtures` has the pytest fixtures; the classes can be used without pytest, as benchmarks do.
 """

@@ -54,7 +54,7 @@ class ProsodyServer(Server):
     domain = DOMAIN
     component = f"pubsub.{DOMAIN}"
     own_service = f"own.{DOMAIN}"
-    password = "opensesame"  # noqa: S105 - of a server that is thrown away
+    password = "opensesame"
 
     def __init__(self, accounts: Sequence[str] = ("alice", "bob", "carol", "dave")) -> None:
         self._accounts = accounts
