@@ -64,10 +64,12 @@ class StreamParser:
     """Reads one stream.
 
     :param max_bytes: of a stanza.
+    :param comments: leave comments out instead of refusing them.
     """
 
-    def __init__(self, max_bytes: int, max_depth: int = MAX_DEPTH) -> None:
+    def __init__(self, max_bytes: int, max_depth: int = MAX_DEPTH, comments: bool = False) -> None:
         self._max_bytes = max_bytes
+        self._comments = comments
         self._max_depth = max_depth
         self._depth = 0
         self._events: list[Event] = []
@@ -86,7 +88,8 @@ class StreamParser:
         parser.CharacterDataHandler = self._text.append
         parser.StartNamespaceDeclHandler = self._declare
         parser.StartDoctypeDeclHandler = _no_doctype
-        parser.CommentHandler = _no_comment
+        if not self._comments:
+            parser.CommentHandler = _no_comment
         parser.ProcessingInstructionHandler = _no_instruction
         self._parser = parser
         self._fed = 0
@@ -192,11 +195,12 @@ class StreamParser:
 
 
 def parsed(text: str, max_depth: int = MAX_DEPTH) -> Element:
-    """The one element that the text is.
+    """The one element that the text is, without its comments.
 
     :raises Unreadable: when it is none, or is deeper than that.
     """
-    reader = StreamParser(max_bytes=len(text.encode("utf-8", "replace")) + 1, max_depth=max_depth)
+    size = len(text.encode("utf-8", "replace")) + 1
+    reader = StreamParser(size, max_depth, comments=True)
     try:
         reader.feed(b"<s>")
         events = reader.feed(text.encode()) + reader.feed(b"</s>")
