@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from eventworker.pubsub.affiliations import Affiliations
+from eventworker.pubsub.leases import Leases
+from eventworker.pubsub.managing import SubscriptionManaging
+from eventworker.pubsub.presence import Presence
 from eventworker.pubsub.publishing import Publishing
 from eventworker.pubsub.retrieving import Retrieving
+from eventworker.pubsub.subscribing import Subscribing
 
 
-class PubSubService(Publishing, Retrieving):
+class PubSubService(
+    Publishing,
+    Retrieving,
+    Subscribing,
+    SubscriptionManaging,
+    Affiliations,
+    Presence,
+    Leases,
+):
     """An XEP-0060 service at work inside one transaction.
 
     ::
