@@ -12,10 +12,11 @@ from eventworker.pubsub.errors import PubSubError, unsupported
 from eventworker.pubsub.facts import Affiliated, Subscription
 from eventworker.pubsub.rules import Affiliation, State
 from eventworker_xmpp import forms
+from eventworker_xmpp.errors import error_element
 from eventworker_xmpp.generic import listed
 from eventworker_xmpp.markup import element
 from eventworker_xmpp.names import OWNER, local_of, name
-from eventworker_xmpp.request import PartlyRefused, Request, Verb, required_jid
+from eventworker_xmpp.request import Request, Verb, required_jid
 
 E = TypeVar("E", bound=StrEnum)
 T = TypeVar("T", Subscription, Affiliated)
@@ -164,11 +165,12 @@ def _affiliation(one: Element) -> Affiliation:
 def _changed(
     request: Request, local: str, refused: Sequence[T], made_of: Callable[[T], Element]
 ) -> list[Element]:
+    """An error that tells which entries are still as they were, while the others have changed."""
     if not refused:
         return []
     about = {"node": request.node}
     still = element(OWNER, local, about, [made_of(each) for each in refused])
-    raise PartlyRefused(request.answer(still)[0])
+    return [*request.answer(still), error_element(PubSubError("not-acceptable"))]
 
 
 def _subscription_element(one: Subscription) -> Element:

@@ -14,17 +14,6 @@ from eventworker_xmpp.markup import element
 from eventworker_xmpp.names import local_of, namespace_of
 
 
-class PartlyRefused(PubSubError):
-    """A change of several was made but for some.
-
-    :ivar payload: says how those still are.
-    """
-
-    def __init__(self, payload: Element) -> None:
-        super().__init__("not-acceptable")
-        self.payload = payload
-
-
 @dataclass(frozen=True, slots=True)
 class Request:
     """What somebody asks for.
@@ -78,7 +67,7 @@ class Request:
         return [element(namespace_of(self.payload.tag), "pubsub", children=[verb, *beside])]
 
 
-#: Does what is asked for; returns the children of the answer.
+#: Does what is asked for; returns the children of the answer, which is an error if one of them is.
 Verb = Callable[[Request], Sequence[Element]]
 
 

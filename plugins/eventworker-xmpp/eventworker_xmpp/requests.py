@@ -53,7 +53,7 @@ def payload_of(iq: Element) -> Element:
 
 
 def perform(service: PubSubService, actor: Actor, iq: Element, room: int) -> Sequence[Element]:
-    """Do what is asked for; returns the children of the answer.
+    """Do what is asked for; returns the children of the answer, which is an error if one of them is.
 
     :param room: bytes that the answer may have.
     :raises PubSubError: when it is refused.
