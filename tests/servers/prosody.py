@@ -1,4 +1,4 @@
-"""A private Prosody: an XMPP server with accounts, and a place for one component."""
+"""A private Prosody: an XMPP server with accounts, and places for components."""
 
 from __future__ import annotations
 
@@ -34,8 +34,7 @@ storage = "internal"
 c2s_require_encryption = false
 allow_unencrypted_plain_auth = true
 VirtualHost "{domain}"
-Component "{component}"
-    component_secret = "{secret}"
+{components}
 Component "{own}" "pubsub"
     admins = {{ "{owner}" }}
 """
@@ -44,7 +43,7 @@ Component "{own}" "pubsub"
 class ProsodyServer(Server):
     """A private Prosody with these accounts, whose password is :attr:`password`.
 
-    It takes the component :attr:`component`, and has a publish-subscribe service of its own,
+    It takes the components :attr:`components`, all with :attr:`secret`, and has a publish-subscribe service of its own,
     :attr:`own_service`, where the first account may create nodes.
 
     :param accounts: local parts of addresses.
@@ -53,6 +52,7 @@ class ProsodyServer(Server):
     title = "Prosody"
     domain = DOMAIN
     component = f"pubsub.{DOMAIN}"
+    components = (component, f"several.{DOMAIN}", f"other.{DOMAIN}")
     own_service = f"own.{DOMAIN}"
     password = "opensesame"
 
@@ -87,8 +87,10 @@ class ProsodyServer(Server):
             port=self.port,
             component_port=self.component_port,
             domain=self.domain,
-            component=self.component,
-            secret=self.secret,
+            components="".join(
+                f'Component "{name}"\n    component_secret = "{self.secret}"\n'
+                for name in self.components
+            ),
             own=self.own_service,
             owner=self.address(self._accounts[0]),
         )

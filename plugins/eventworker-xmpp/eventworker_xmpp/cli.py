@@ -102,7 +102,7 @@ def _retire(conf: cfg.ConfigOpts) -> int:
                 remove(connection, listener)
     finally:
         engine.dispose()
-    print("retired" if listener is not None else "there was nothing to retire")
+    sys.stdout.write("there was nothing to retire\n" if listener is None else "retired\n")
     return 0
 
 

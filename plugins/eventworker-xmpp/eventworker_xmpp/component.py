@@ -69,9 +69,7 @@ class Component:
         :raises Refused: when it does so, if not.
         :raises DatabaseUnavailable: when the database is away at the start.
         """
-        listener = await self._work.transaction(
-            lambda connection: register(connection, LISTENER)
-        )
+        listener = await self._work.transaction(lambda connection: register(connection, LISTENER))
         self._deliverer = Deliverer(
             self._options, self._work, listener, self._linked, self._reception.sent
         )

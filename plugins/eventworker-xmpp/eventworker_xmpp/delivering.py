@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from sqlalchemy import Connection
@@ -95,11 +97,11 @@ class Deliverer:
                 link = await self._linked()
                 await self._tell(link, batch)
                 self._wake.clear()
-                found = batch
+                told_now = bool(batch)
                 batch = await self._work.transaction(
-                    lambda connection: self._turn(connection, found), writes=bool(found)
+                    partial(self._turn, told_now=batch), writes=told_now
                 )
-                if found:
+                if told_now:
                     worked()
             except ConnectionError:
                 batch = []
@@ -113,10 +115,8 @@ class Deliverer:
                 await self._pause()
 
     async def _pause(self) -> None:
-        try:
+        with suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), POLL)
-        except TimeoutError:
-            pass
 
     async def _tell(self, link: Link, batch: Sequence[Leaf]) -> None:
         """Send a batch, and wait until the server has it."""

@@ -67,9 +67,7 @@ def items(request: Request) -> list[Element]:
         first, total = found.first, found.total
         for each_name in found.entries:
             names.append(each_name)
-            made.append(
-                element(DISCO_ITEMS, "item", {"jid": _address(request), "name": each_name})
-            )
+            made.append(element(DISCO_ITEMS, "item", {"jid": _address(request), "name": each_name}))
     fits = fitting(made, request.room)
     query = element(DISCO_ITEMS, "query", about, made[:fits])
     if asked is not None or fits < total:

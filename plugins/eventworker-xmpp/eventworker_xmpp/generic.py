@@ -35,9 +35,7 @@ def subscribe(request: Request) -> list[Element]:
     made = request.service.subscribe(request.node, request.actor, request.jid, fields)
     reply = request.answer(subscription_element(made))
     if fields is not None:
-        kept = request.service.subscription_options(
-            made.node, request.actor, made.jid, made.subid
-        )
+        kept = request.service.subscription_options(made.node, request.actor, made.jid, made.subid)
         shown = forms.shown(kept, SUBSCRIBE_OPTIONS, "result")
         reply[0].append(element(PUBSUB, "options", children=[shown]))
     return reply
@@ -84,7 +82,11 @@ def subscriptions(request: Request) -> list[Element]:
     """Section 5.6."""
     found = request.service.subscriptions(request.actor, request.maybe_node)
     return listed(
-        request, "subscriptions", found, subscription_element, lambda each: f"{each.node} {each.jid}"
+        request,
+        "subscriptions",
+        found,
+        subscription_element,
+        lambda each: f"{each.node} {each.jid}",
     )
 
 
@@ -166,7 +168,7 @@ def _form(request: Request, local: str, form_type: str) -> Fields | None:
 def _count(text: str | None) -> int | None:
     if text is None:
         return None
-    if not (text.isascii() and text.isdecimal() and 0 < int(text[:9])):
+    if not (text.isascii() and text.isdecimal() and int(text[:9]) > 0):
         raise PubSubError("bad-request", text="max_items is a number from 1")
     return int(text[:9])
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-
 from xml.etree.ElementTree import Element
 
 from eventworker.pubsub.deliveries import Addressee, Delivery
@@ -135,8 +134,7 @@ class Writer:
             yield self._message(delivery, [element(PUBSUB, "pubsub", children=[several])], "l-")
 
     def _affiliation(self, delivery: Delivery) -> Iterator[Notification]:
-        """Section 8.9.4; some clients look for the node in one of these places, some in the other.
-        """
+        """Section 8.9.4; clients look for the node in one of these places or in the other."""
         node = delivery.node
         about = {
             "node": node,
@@ -158,9 +156,7 @@ class Writer:
         if delivery.content.get("subid"):
             form.append(forms.field("pubsub#subid", [delivery.content["subid"]], "hidden"))
         form.append(forms.field("pubsub#node", [delivery.node], "text-single", "Node"))
-        form.append(
-            forms.field("pubsub#subscriber_jid", [subscriber], "jid-single", "Subscriber")
-        )
+        form.append(forms.field("pubsub#subscriber_jid", [subscriber], "jid-single", "Subscriber"))
         form.append(forms.field("pubsub#allow", ["0"], "boolean", "Allow it?"))
         yield self._message(delivery, [form], "a-")
 
@@ -225,9 +221,7 @@ _WRITERS: dict[Word, Callable[[Writer, Delivery], Iterator[Notification]]] = {
 
 
 def _headers(named: Sequence[tuple[str, str]]) -> bytes:
-    inside = "".join(
-        f"<header name='{name}'>{text(value)}</header>" for name, value in named
-    )
+    inside = "".join(f"<header name='{name}'>{text(value)}</header>" for name, value in named)
     return f"<headers xmlns='{SHIM}'>{inside}</headers>".encode()
 
 

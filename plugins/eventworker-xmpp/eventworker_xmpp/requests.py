@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from xml.etree.ElementTree import Element
 
 from eventworker import __version__
-
 from eventworker.pubsub.errors import PubSubError
 from eventworker.pubsub.facts import Actor
 from eventworker.pubsub.service import PubSubService
@@ -53,8 +52,9 @@ def payload_of(iq: Element) -> Element:
 
 
 def perform(service: PubSubService, actor: Actor, iq: Element, room: int) -> Sequence[Element]:
-    """Do what is asked for; returns the children of the answer, which is an error if one of them is.
+    """Do what is asked for.
 
+    :returns: the children of the answer, which is an error if one of them is.
     :param room: bytes that the answer may have.
     :raises PubSubError: when it is refused.
     """
