@@ -122,13 +122,12 @@ class Nodes(Collections):
             told = {"uri": redirect_uri} if redirect_uri else {}
             tell_subscribers(self, found, Word.DELETE, told)
         kept.remove_all(self.connection, found)
-        self.connection.execute(delete(affiliation_table).where(_affiliation.node_id == found.id))
         self.connection.execute(
             delete(child_table).where(
                 or_(_child.collection_id == found.id, _child.node_id == found.id)
             )
         )
-        # The row and its subscriptions are there until all have been told.
+        # The row, its affiliations and subscriptions are there until all have been told.
         gone = {"name": None, "deleted_at": clock()}
         self.connection.execute(update(node_table).where(_node.id == found.id).values(gone))
         if redirect_uri is not None:
@@ -154,8 +153,12 @@ class Nodes(Collections):
         if not self.settings.max_nodes:
             return
         owned = self.connection.scalar(
-            select(func.count()).where(
-                _affiliation.jid == actor.bare, _affiliation.affiliation == Affiliation.OWNER
+            select(func.count())
+            .join_from(affiliation_table, node_table, _node.id == _affiliation.node_id)
+            .where(
+                _affiliation.jid == actor.bare,
+                _affiliation.affiliation == Affiliation.OWNER,
+                _node.name.is_not(None),
             )
         )
         if int(owned or 0) >= self.settings.max_nodes:

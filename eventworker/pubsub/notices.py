@@ -38,6 +38,7 @@ from eventworker.pubsub.tables import (
     child_table,
     delivery_table,
     listener_table,
+    node_table,
     notice_table,
     subscription_table,
 )
@@ -119,7 +120,7 @@ def _telling(word: Word, nested: bool) -> tuple[Any, Any]:
         .join(audience, true())
         .where(_is_alive(), somebody)
     )
-    return _inserts(rows)
+    return _inserts(rows, bindparam("told_node", type_=BigInteger))
 
 
 def tell(desk: Desk, node: str, word: Word, content: Mapping[str, Any], recipient: str) -> None:
@@ -146,14 +147,16 @@ def _telling_one() -> tuple[Any, Any]:
         _is_alive(),
         or_(listener.jid.is_(None), listener.jid == address, listener.bare == address),
     )
-    return _inserts(rows)
+    node = node_table.c
+    its_id = select(node.id).where(node.name == bindparam("told_name", type_=node.name.type))
+    return _inserts(rows, its_id.scalar_subquery())
 
 
-def _inserts(rows: Select[Any]) -> tuple[Any, Any]:
+def _inserts(rows: Select[Any], node_id: Any) -> tuple[Any, Any]:
     """The INSERT of a notice, if there is a delivery of it, and that of its deliveries."""
     anybody = rows.with_only_columns(literal(1)).exists()
-    notice = select(*_NOTICE.values()).where(anybody)
-    write = insert(notice_table).from_select(list(_NOTICE), notice).returning(_notice.id)
+    notice = select(node_id, *_NOTICE.values()).where(anybody)
+    write = insert(notice_table).from_select(["node_id", *_NOTICE], notice).returning(_notice.id)
     return write, insert(delivery_table).from_select(_COLUMNS, rows)
 
 

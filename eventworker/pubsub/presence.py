@@ -45,7 +45,8 @@ class Presence(Subscriptions):
         self.connection.execute(update(subscription_table).where(*mine).values(bounces=0))
         # A look for the word in the stored text spares reading every configuration.
         wanted = node_table.c.config.contains("on_sub_and_presence")
-        for row in self._with_nodes(*mine, _subscription.state == State.SUBSCRIBED, wanted):
+        rows = self._with_nodes(*mine, _subscription.state == State.SUBSCRIBED, wanted)
+        for row in {row.node_id: row for row in rows}.values():  # once for each node
             node = node_of(row)
             if node.config.send_last_published_item == "on_sub_and_presence":
                 self._send_last_item(node, row, full)
