@@ -60,9 +60,7 @@ class SlixmppClient:
         """Send an ``<iq/>`` with this payload; returns the whole answer."""
         key = f"asked-{next(self._numbers)}"
         self.send(f"<iq type='{kind}' id='{key}' to='{to or self.service}'>{payload}</iq>")
-        return self.wait_for(
-            lambda stanza: stanza.tag == f"{CLIENT}iq" and stanza.get("id") == key
-        )
+        return self.wait_for(lambda stanza: stanza.tag == f"{CLIENT}iq" and stanza.get("id") == key)
 
     def send(self, text: str) -> None:
         """Send a stanza as it is written."""

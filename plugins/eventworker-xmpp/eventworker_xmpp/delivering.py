@@ -79,7 +79,7 @@ class Deliverer:
         self._writer = Writer(
             options.jid, options.legacy_subscription_messages, options.max_stanza_bytes
         )
-        self._written: tuple[int, list[Notification]] | None = None
+        self._written: tuple[Delivery, list[Notification]] | None = None
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
@@ -140,12 +140,13 @@ class Deliverer:
 
     def _messages(self, delivery: Delivery) -> list[Notification]:
         """The delivery's messages; those of one that takes many pages are written once."""
-        if self._written is None or self._written[0] != delivery.id:
+        # Not by its id, which SQLite gives again.
+        if self._written is None or self._written[0] != delivery:
             made = self._writer.messages(delivery)
             for each in made:
                 if each.id.startswith(COUNTED):
                     self._sent.note(each.id, delivery.node)
-            self._written = (delivery.id, made)
+            self._written = (delivery, made)
         return self._written[1]
 
     def _turn(self, connection: Connection, told_now: Sequence[Leaf]) -> list[Leaf]:

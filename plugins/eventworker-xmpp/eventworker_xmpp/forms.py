@@ -68,15 +68,11 @@ def shown(values: Any, form_type: str, kind: str = "form", title: str | None = N
         made.append(element(DATA, "title", content=title))
     made.append(field(FORM_TYPE, [form_type], "hidden"))
     for each in fields_of(values):
-        made.append(
-            field(
-                each.name,
-                texts[each.name],
-                each.kind.form,
-                each.label,
-                [(option, option) for option in each.options],
-            )
-        )
+        kind, present = each.kind.form, texts[each.name]
+        # Some clients refuse a list with a value that it does not offer.
+        choices = each.options or (present if kind.startswith("list-") else ())
+        options = [(option, option) for option in choices]
+        made.append(field(each.name, present, kind, each.label, options))
     return made
 
 

@@ -37,7 +37,9 @@ def subscribe(request: Request) -> list[Element]:
     if fields is not None:
         kept = request.service.subscription_options(made.node, request.actor, made.jid, made.subid)
         shown = forms.shown(kept, SUBSCRIBE_OPTIONS, "result")
-        reply[0].append(element(PUBSUB, "options", children=[shown]))
+        # With all attributes: aioxmpp does not read it without the JID.
+        about = {"node": made.node, "jid": made.jid, "subid": made.subid}
+        reply[0].append(element(PUBSUB, "options", about, [shown]))
     return reply
 
 
