@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 from xml.etree.ElementTree import Element, fromstring
 
 from slixmpp import ClientXMPP
@@ -100,13 +101,33 @@ class SlixmppClient:
         """Return when everything is here that the server had for this client before."""
         self.ask("get", "<ping xmlns='urn:xmpp:ping'/>", to=self._server.domain)
 
+    def items(self, node: str) -> list[str | None]:
+        """The ids of the items that it has been told of, in the order of their arrival."""
+        return [
+            each.get("id")
+            for message in self.messages(node)
+            for each in message.iter("{http://jabber.org/protocol/pubsub#event}item")
+        ]
+
     def close(self) -> None:
         """Disconnect."""
 
         async def end() -> None:
             await self.client.disconnect()
+            self.client.abort()
 
         self.loop(end())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _value: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
 
 def element(text: str) -> Element:

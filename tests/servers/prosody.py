@@ -43,8 +43,8 @@ Component "{own}" "pubsub"
 class ProsodyServer(Server):
     """A private Prosody with these accounts, whose password is :attr:`password`.
 
-    It takes the components :attr:`components`, all with :attr:`secret`, and has a publish-subscribe service of its own,
-    :attr:`own_service`, where the first account may create nodes.
+    It takes the components :attr:`components`, all with :attr:`secret`, and has a publish-subscribe
+    service of its own, :attr:`own_service`, where the first account may create nodes.
 
     :param accounts: local parts of addresses.
     """

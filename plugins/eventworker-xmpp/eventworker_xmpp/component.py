@@ -54,6 +54,7 @@ class Component:
         self._worked = worked
         self._work = Work(engine, options.settings, options.threads)
         self._stream: Stream | None = None
+        self._refused: str | None = None
         self._connected = asyncio.Event()
         self._numbers = itertools.count(1)
         self._barriers: dict[str, asyncio.Future[None]] = {}
@@ -123,6 +124,7 @@ class Component:
             await self._watch(stream)
             log.warning("the XMPP server ended the connection: %s", stream.refused or "no reason")
         finally:
+            self._refused = stream.refused
             self._connected.clear()
             self._stream = None
             stream.abort()
@@ -139,8 +141,7 @@ class Component:
                     await self.barrier()
 
     def _complain(self, error: Exception, insist: bool, *, first: bool) -> None:
-        refused = self._stream.refused if self._stream is not None else None
-        options = self._options
+        refused, options = self._refused, self._options
         where = f"the XMPP server at {options.host}:{options.port}"
         if refused in _REFUSALS:
             text = f"{where} refuses the component: {_REFUSALS[refused].format(jid=options.jid)}"

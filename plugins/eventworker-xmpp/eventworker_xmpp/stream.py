@@ -136,7 +136,7 @@ class Stream(ComponentXMPP):
 
     def connection_lost(self, exception: BaseException | None) -> None:
         """The TCP connection is gone."""
-        super().connection_lost(exception)
+        self.transport = self.socket = None
         self._writable.set()
         if not self.ready.done():
             said = self.refused or exception or "the server ended the connection"
