@@ -43,7 +43,7 @@ from eventworker.pubsub.tables import (
     subscription_table,
 )
 
-#: Collections above a node that are looked at; more would be a ring.
+#: Collections that are higher above a node hear nothing of it.
 _HIGHEST = 16
 
 
@@ -208,7 +208,8 @@ def _audience(nested: bool) -> Any:
         .join_from(above, child_table, child.node_id == above.c.id)
         .where(above.c.level < _HIGHEST)
     )
-    above = above.union_all(step)
+    # Not UNION ALL: a node that is reached in many ways is looked at once.
+    above = above.union(step)
     return select(above.c.id, func.min(above.c.level).label("level")).group_by(above.c.id)
 
 
