@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, or_, select
 from sqlalchemy.orm import Session
 
+from eventworker.db import clock
 from eventworker.pubsub.config import NodeConfig
 from eventworker.pubsub.errors import PubSubError
 from eventworker.pubsub.facts import Actor
@@ -116,6 +117,7 @@ class Desk:
                     subscription.node_id == node.id,
                     subscription.bare == actor.bare,
                     subscription.state == State.SUBSCRIBED,
+                    or_(subscription.expires_at.is_(None), subscription.expires_at > clock()),
                 )
             ),
             has_presence=node.config.access_model == AccessModel.PRESENCE

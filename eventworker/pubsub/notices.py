@@ -11,12 +11,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Select,
     SmallInteger,
     and_,
+    bindparam,
     exists,
     func,
     insert,
@@ -70,28 +73,42 @@ class Word(StrEnum):
 
 #: Of these a collection tells those who want to hear of nodes; of the others those who want items.
 OF_NODES = frozenset({Word.DELETE, Word.CONFIGURATION, Word.ASSOCIATE, Word.DISASSOCIATE})
-_delivery = delivery_table.c
+_delivery, _notice = delivery_table.c, notice_table.c
 _COLUMNS = ("notice_id", "listener_id", "audience_id", "level", "recipient", "horizon")
 
 
 def tell_subscribers(desk: Desk, node: Node, word: Word, content: Mapping[str, Any]) -> None:
     """Tell the node's subscribers, and those of the collections that it is in.
 
-    The caller has locked the node, so that what is told of it is told in order.
+    Where nobody listens for any of them, nothing is written. The caller has locked the node, so
+    that what is told of it is told in order.
     """
-    notice = _write(desk, node.name, word, content)
-    audience = _audience(desk, node).subquery("audience")
+    nested = bool(node.config.collection) or node.kind == COLLECTION
+    write, deliver = _telling(word, nested)
+    values = {"told_node": node.id, **_values(node.name, word, content)}
+    notice = desk.connection.scalar(write, values)
+    if notice is not None:
+        desk.connection.execute(deliver, {"told_node": node.id, "notice": notice})
+
+
+@cache
+def _telling(word: Word, nested: bool) -> tuple[Any, Any]:
+    """The INSERT of the notice, if anybody is to hear it, and that of its deliveries.
+
+    :param nested: whether the node may be in a collection.
+    """
+    audience = _audience(nested).subquery("audience")
     listener, subscription = listener_table.c, subscription_table.c
     somebody = exists().where(
         subscription.node_id == audience.c.id,
-        _is_told(word),
-        _heard(word, audience.c.level),
+        is_told(word),
+        heard(word, audience.c.level),
         or_(listener.jid.is_(None), subscription.jid.in_([listener.jid, listener.bare])),
     )
     horizon = select(func.max(subscription.id)).scalar_subquery()
     rows = (
         select(
-            literal(notice, BigInteger),
+            bindparam("notice", type_=BigInteger),
             listener.id,
             audience.c.id,
             audience.c.level,
@@ -99,19 +116,27 @@ def tell_subscribers(desk: Desk, node: Node, word: Word, content: Mapping[str, A
             horizon,
         )
         .select_from(listener_table)
-        .join(audience, literal(True))
+        .join(audience, true())
         .where(_is_alive(), somebody)
     )
-    desk.connection.execute(insert(delivery_table).from_select(_COLUMNS, rows))
+    return _inserts(rows)
 
 
 def tell(desk: Desk, node: str, word: Word, content: Mapping[str, Any], recipient: str) -> None:
-    """Tell one address, whatever its subscriptions are."""
-    notice = _write(desk, node, word, content)
+    """Tell one address, whatever its subscriptions are; nothing is written if nobody listens."""
+    write, deliver = _telling_one()
+    to = {"told_to": recipient}
+    notice = desk.connection.scalar(write, {**to, **_values(node, word, content)})
+    if notice is not None:
+        desk.connection.execute(deliver, {**to, "notice": notice})
+
+
+@cache
+def _telling_one() -> tuple[Any, Any]:
     listener = listener_table.c
-    address = literal(recipient, Jid)
+    address = bindparam("told_to", type_=Jid)
     rows = select(
-        literal(notice, BigInteger),
+        bindparam("notice", type_=BigInteger),
         listener.id,
         literal(None, BigInteger),
         literal(0, SmallInteger),
@@ -121,20 +146,28 @@ def tell(desk: Desk, node: str, word: Word, content: Mapping[str, Any], recipien
         _is_alive(),
         or_(listener.jid.is_(None), listener.jid == address, listener.bare == address),
     )
-    desk.connection.execute(insert(delivery_table).from_select(_COLUMNS, rows))
+    return _inserts(rows)
 
 
-def _write(desk: Desk, node: str, word: Word, content: Mapping[str, Any]) -> int:
-    row = {
-        "node": node,
-        "kind": word,
-        "content": json.dumps(content, ensure_ascii=False),
-        "created_at": clock(),
-    }
-    made = desk.connection.execute(insert(notice_table).values(row))
-    key = made.inserted_primary_key
-    assert key is not None
-    return int(key[0])
+def _inserts(rows: Select[Any]) -> tuple[Any, Any]:
+    """The INSERT of a notice, if there is a delivery of it, and that of its deliveries."""
+    anybody = rows.with_only_columns(literal(1)).exists()
+    notice = select(*_NOTICE.values()).where(anybody)
+    write = insert(notice_table).from_select(list(_NOTICE), notice).returning(_notice.id)
+    return write, insert(delivery_table).from_select(_COLUMNS, rows)
+
+
+_NOTICE: dict[str, Any] = {
+    "node": bindparam("told_name", type_=_notice.node.type),
+    "kind": bindparam("told_kind", type_=_notice.kind.type),
+    "content": bindparam("told_content", type_=_notice.content.type),
+    "created_at": clock(),
+}
+
+
+def _values(node: str, word: Word, content: Mapping[str, Any]) -> dict[str, Any]:
+    text = json.dumps(content, ensure_ascii=False)
+    return {"told_name": node, "told_kind": word, "told_content": text}
 
 
 def _is_alive() -> Any:
@@ -142,30 +175,28 @@ def _is_alive() -> Any:
     return or_(lease.is_(None), lease > clock())
 
 
-def _is_told(word: Word) -> Any:
+def is_told(word: Word) -> Any:
+    """Whether a subscription is in a state to be told this."""
     # Those who wait to be subscribed hear only of the end (section 8.4.1).
     return true() if word is Word.DELETE else subscription_table.c.state == State.SUBSCRIBED
 
 
-def _heard(word: Word, level: Any) -> Any:
+def heard(word: Word, level: Any) -> Any:
     """Whether a subscription to an audience of that level wants to hear of it (XEP-0248)."""
     subscription = subscription_table.c
+    depth = subscription.depth
+    if word in (Word.ASSOCIATE, Word.DISASSOCIATE):
+        # What it is about is one deeper than the collection it happens to.
+        return and_(subscription.type == "nodes", or_(depth.is_(None), depth > level))
     kind = "nodes" if word in OF_NODES else "items"
-    return or_(
-        level == 0,
-        and_(
-            subscription.type == kind,
-            or_(subscription.depth.is_(None), subscription.depth >= level),
-        ),
-    )
+    return or_(level == 0, and_(subscription.type == kind, or_(depth.is_(None), depth >= level)))
 
 
-def _audience(desk: Desk, node: Node) -> Any:
+def _audience(nested: bool) -> Any:
     """The node and the collections above it, with their distance."""
-    own: Any = select(
-        literal(node.id, BigInteger).label("id"), literal(0, SmallInteger).label("level")
-    )
-    if not node.config.collection and node.kind != COLLECTION:
+    node = bindparam("told_node", type_=BigInteger)
+    own: Any = select(node.label("id"), literal(0, SmallInteger).label("level"))
+    if not nested:
         return own
     child = child_table.c
     above = own.cte("above", recursive=True)
@@ -178,4 +209,4 @@ def _audience(desk: Desk, node: Node) -> Any:
     return select(above.c.id, func.min(above.c.level).label("level")).group_by(above.c.id)
 
 
-__all__ = ["OF_NODES", "Word", "tell", "tell_subscribers"]
+__all__ = ["OF_NODES", "Word", "heard", "is_told", "tell", "tell_subscribers"]

@@ -86,11 +86,24 @@ OPTIONS: list[cfg.Opt] = [
         "its options; 0 for no limit.",
     ),
     cfg.IntOpt(
+        "lease_reminder",
+        default=3600,
+        min=0,
+        help="Seconds before the end of a lease that its subscriber is reminded; 0 for never.",
+    ),
+    cfg.StrOpt(
+        "without_options",
+        default="accept",
+        choices=["accept", "wait", "refuse"],
+        help="What becomes of a request to subscribe that has no options: it is accepted with the "
+        "default ones, or waits as unconfigured until options are set, or is refused.",
+    ),
+    cfg.IntOpt(
         "max_bounces",
         default=10,
         min=1,
-        help="Notifications in a row that an address may answer with an error before its "
-        "subscription ends.",
+        help="Notifications that an address may answer with an error, without becoming available "
+        "or subscribing again in between, before its subscription ends.",
     ),
 ]
 
@@ -116,6 +129,8 @@ class Settings:
     max_nodes: int = 1000
     max_subscriptions: int = 1000
     longest_lease: int = 0
+    lease_reminder: int = 3600
+    without_options: str = "accept"
     max_bounces: int = 10
 
     @cached_property

@@ -98,6 +98,7 @@ def upgrade() -> None:
         sa.Column("expires_at", UTCDateTime()),
         sa.Column("temporary", sa.Boolean(), nullable=False),
         sa.Column("bounces", sa.SmallInteger(), nullable=False),
+        sa.Column("reminded_at", UTCDateTime()),
         sa.Column("created_at", UTCDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_eventworker_pubsub_subscription"),
         sa.UniqueConstraint(
