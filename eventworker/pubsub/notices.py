@@ -32,6 +32,7 @@ from sqlalchemy import (
 from eventworker.db import clock
 from eventworker.pubsub.config import COLLECTION
 from eventworker.pubsub.desk import Desk, Node
+from eventworker.pubsub.hooks.derive import derive
 from eventworker.pubsub.rules import State
 from eventworker.pubsub.tables import (
     Jid,
@@ -78,11 +79,12 @@ _COLUMNS = ("notice_id", "listener_id", "audience_id", "level", "recipient", "ho
 
 
 def tell_subscribers(desk: Desk, node: Node, word: Word, content: Mapping[str, Any]) -> None:
-    """Tell the node's subscribers, and those of the collections that it is in.
+    """Tell the node's subscribers, those of the collections that it is in, and its hooks.
 
     Where nobody listens for any of them, nothing is written. The caller has locked the node, so
     that what is told of it is told in order.
     """
+    derive(desk, node, word, content)
     nested = bool(node.config.collection) or node.kind == COLLECTION
     write, deliver = _telling(word, nested)
     values = {"told_node": node.id, **_values(node.name, word, content)}

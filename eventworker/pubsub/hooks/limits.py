@@ -1,9 +1,10 @@
-"""How much one run of a hook may use."""
+"""How a hook is kept apart, and how much one run of it may use."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from enum import StrEnum
 
 #: Bytes that are kept of what a hook prints.
 MAX_OUTPUT = 64 * 1024
@@ -15,6 +16,15 @@ MAX_LINE = 8 * 1024 * 1024
 MAX_REQUESTS = 1000
 #: Seconds in which a sandbox has to be ready.
 START = 30.0
+
+
+class Isolation(StrEnum):
+    """How well a hook is kept apart."""
+
+    #: Namespaces, Landlock, seccomp, limits; all of them, or no hook runs.
+    FULL = "full"
+    #: A process with limits. It can do whatever the daemon's user can.
+    PROCESS = "process"
 
 
 @dataclass(frozen=True, slots=True)

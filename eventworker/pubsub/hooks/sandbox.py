@@ -12,12 +12,18 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from eventworker.pubsub.hooks import bubblewrap, seccomp
 from eventworker.pubsub.hooks.bubblewrap import Missing
-from eventworker.pubsub.hooks.limits import FLOOD, MAX_LINE, MAX_OUTPUT, START, Limits
+from eventworker.pubsub.hooks.limits import (
+    FLOOD,
+    MAX_LINE,
+    MAX_OUTPUT,
+    START,
+    Isolation,
+    Limits,
+)
 from eventworker.pubsub.hooks.surroundings import (
     DEVICES,
     SCRATCH,
@@ -27,15 +33,6 @@ from eventworker.pubsub.hooks.surroundings import (
 
 _numbers = itertools.count(os.getpid() * 64)
 _CHUNK = 64 * 1024
-
-
-class Isolation(StrEnum):
-    """How well a hook is kept apart."""
-
-    #: Namespaces, Landlock, seccomp, limits; all of them, or no hook runs.
-    FULL = "full"
-    #: A process with limits. It can do whatever the daemon's user can.
-    PROCESS = "process"
 
 
 class SandboxEnded(Exception):
@@ -101,7 +98,7 @@ class Sandbox:
     """
 
     def __init__(self, box: Box) -> None:
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 - of paths that the operator has chosen
             box.command(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -140,6 +137,7 @@ class Sandbox:
         """
         if self._is_ready:
             return
+        self.deadline = time.monotonic() + START
         try:
             answer = self.receive()
         except SandboxEnded as ended:
@@ -149,6 +147,11 @@ class Sandbox:
             raise Missing(f"no sandbox can be made: {answer.get('refused')}")
         self.output.clear()
         self._is_ready = True
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it still waits for its job, as far as can be seen."""
+        return self._process.poll() is None
 
     def begin(self, job: dict[str, Any], timeout: float) -> None:
         """Hand over the job; from now on its time runs.
@@ -211,9 +214,8 @@ class Sandbox:
     def _read(self, name: str) -> None:
         stream = self._process.stdout if name == "lines" else self._process.stderr
         assert stream is not None
-        try:
-            data = os.read(stream.fileno(), _CHUNK)
-        except BlockingIOError:
+        data = self._read_now(stream.fileno())
+        if data is None:
             return
         if name == "output":
             self._note_output(data)
@@ -228,6 +230,14 @@ class Sandbox:
             self._selector.unregister(stream)
             if name == "lines" and not self._lines:
                 raise SandboxEnded(self._how_it_ended())
+
+    @staticmethod
+    def _read_now(descriptor: int) -> bytes | None:
+        """What is there; nothing at the end; None when there is nothing yet."""
+        try:
+            return os.read(descriptor, _CHUNK)
+        except BlockingIOError:
+            return None
 
     def _note_output(self, data: bytes) -> None:
         self._printed += len(data)
@@ -246,21 +256,22 @@ class Sandbox:
         # Bubblewrap tells of a signal as a shell does.
         number = -code if code < 0 else code - 128
         if number in (signal.SIGKILL, signal.SIGXCPU):
-            return f"it was ended by {signal.Signals(number).name}: too much memory or processor time"
+            return (
+                f"it was ended by {signal.Signals(number).name}: too much memory or processor time"
+            )
         with contextlib.suppress(ValueError):
             return f"it was ended by {signal.Signals(number).name}"
         return f"its process ended with exit code {code} before it had answered"
 
-    def drain(self) -> None:
-        """Read what has been printed before the end."""
-        for key in list(self._selector.get_map().values()):
-            if key.data == "output":
-                with contextlib.suppress(SandboxEnded, KeyError, ValueError):
-                    while self._selector.select(0) and key.fileobj in self._open():
-                        self._read("output")
-
-    def _open(self) -> list[Any]:
-        return [key.fileobj for key in self._selector.get_map().values() if key.data == "output"]
+    def printed(self) -> str:
+        """What the hook has printed so far, as far as it is kept."""
+        stderr = self._process.stderr
+        assert stderr is not None
+        with contextlib.suppress(SandboxEnded):
+            while not self.truncated and (data := self._read_now(stderr.fileno())):
+                self._note_output(data)
+        text = self.output.decode(errors="replace")
+        return f"{text}\n[there was more]" if self.truncated else text
 
     def close(self) -> None:
         """End it, with whatever it has started, and wait for that."""
@@ -268,7 +279,6 @@ class Sandbox:
             # Inside of its namespace all die with it; without one, all that are of its session.
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        self.drain()
         self._selector.close()
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream is not None:

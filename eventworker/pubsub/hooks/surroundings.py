@@ -62,7 +62,16 @@ class Surroundings:
         folder = INSIDE if boxed else str(code().parent)
         name = _PACKAGE if boxed else code().name
         boot = f"import sys;sys.path.insert(0,{folder!r});from {name}.main import main;"
-        return [self.executable, "-I", "-S", "-B", "-X", "utf8", "-c", f"{boot}sys.path.pop(0);main()"]
+        return [
+            self.executable,
+            "-I",
+            "-S",
+            "-B",
+            "-X",
+            "utf8",
+            "-c",
+            f"{boot}sys.path.pop(0);main()",
+        ]
 
 
 def code() -> Path:

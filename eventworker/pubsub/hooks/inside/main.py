@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import inspect
 import os
 import sys
 import traceback
 import types
-from typing import Any
 
 # Not used before there is a job, and loaded while there is time.
 import xml.etree.ElementTree  # noqa: F401
+from typing import Any
 
 from .loading import NotLoaded, load
 from .locks import Refused, put_on
@@ -48,7 +49,8 @@ def main() -> None:
 
 def _ended(job: dict[str, Any], pipe: Pipe) -> dict[str, Any]:
     """How it ended: ``done``; or ``load`` or ``raised`` with error and traceback."""
-    how, error = "done", None
+    how = "done"
+    error: BaseException | None = None
     try:
         try:
             hook = load(job)
@@ -78,10 +80,8 @@ async def _awaited(result: Any) -> None:
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        try:
+        with contextlib.suppress(Exception):  # the hook may have closed it
             stream.flush()
-        except Exception:  # the hook may have closed it
-            continue
 
 
 def _described(error: BaseException) -> dict[str, str]:

@@ -63,10 +63,9 @@ class Nothing(_Awaitable):
 def _answer(value: Any) -> Any:
     if value is None:
         return Nothing()
-    for plain, kind in ((str, Text), (list, List), (dict, Record)):
-        if isinstance(value, plain):
-            return kind(value)
-    raise TypeError(type(value).__name__)
+    if isinstance(value, str):
+        return Text(value)
+    return List(value) if isinstance(value, list) else Record(value)
 
 
 class Host:
