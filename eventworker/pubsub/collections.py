@@ -181,9 +181,15 @@ class Collections(Desk):
         self._write_config(child, replace(child.config, collection=tuple(sorted(parents))))
 
     def _write_config(self, node: Node, config: NodeConfig) -> None:
+        change = update(node_table).where(_node.id == node.id)
+        self.connection.execute(change.values(stored(config)))
+
+
+def stored(config: NodeConfig) -> dict[str, Any]:
+    """The columns of a node that follow from its configuration."""
+    return {
         # What is in a collection is said by the rows of its children alone.
-        stored: dict[str, Any] = {
-            "config": replace(config, children=()).to_json(),
-            "access_model": config.access_model,
-        }
-        self.connection.execute(update(node_table).where(_node.id == node.id).values(stored))
+        "config": replace(config, children=()).to_json(),
+        "access_model": config.access_model,
+        "purge_offline": config.purge_offline,
+    }

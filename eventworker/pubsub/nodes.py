@@ -10,7 +10,7 @@ from sqlalchemy import delete, func, insert, or_, select, update
 
 from eventworker.db import clock, insert_new, insert_or_update
 from eventworker.pubsub import items as kept
-from eventworker.pubsub.collections import Collections
+from eventworker.pubsub.collections import Collections, stored
 from eventworker.pubsub.config import COLLECTION, LEAF, NodeConfig
 from eventworker.pubsub.configuring import changed_config, default_of, new_config
 from eventworker.pubsub.desk import Node
@@ -165,8 +165,7 @@ class Nodes(Collections):
         row: Mapping[str, Any] = {
             "name": name,
             "kind": config.node_type,
-            "access_model": config.access_model,
-            "config": replace(config, children=()).to_json(),
+            **stored(config),
             "creator": actor.bare,
             "position": 0,
             "created_at": clock(),

@@ -170,9 +170,13 @@ def settings_of(conf: cfg.ConfigOpts) -> Settings:
         raise ConfigError(f"[{GROUP}] {error}") from None
 
 
+def named_fields(values: dict[str, str]) -> dict[str, list[str]]:
+    """Fields as an option has them, by their short names, as a form has them."""
+    return {PREFIX + name.removeprefix(PREFIX): [value] for name, value in values.items()}
+
+
 def _defaults(values: dict[str, str]) -> NodeConfig:
-    named = {PREFIX + name.removeprefix(PREFIX): [value] for name, value in values.items()}
     try:
-        return filled_in(NodeConfig(), named, strict=True)
+        return filled_in(NodeConfig(), named_fields(values), strict=True)
     except ValueError as error:
         raise ValueError(f"node_defaults: {error}") from None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from eventworker.pubsub.affiliations import Affiliations
+from eventworker.pubsub.discovery import Discovery
+from eventworker.pubsub.expiry import Expiry
 from eventworker.pubsub.leases import Leases
 from eventworker.pubsub.managing import SubscriptionManaging
 from eventworker.pubsub.presence import Presence
@@ -12,6 +14,7 @@ from eventworker.pubsub.subscribing import Subscribing
 
 
 class PubSubService(
+    Discovery,
     Publishing,
     Retrieving,
     Subscribing,
@@ -19,6 +22,7 @@ class PubSubService(
     Affiliations,
     Presence,
     Leases,
+    Expiry,
 ):
     """An XEP-0060 service at work inside one transaction.
 

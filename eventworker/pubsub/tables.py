@@ -54,8 +54,9 @@ node_table = Table(
     Column("name", Name, unique=True),
     Column("kind", String(10), nullable=False),  # leaf, collection
     Column("access_model", String(10), nullable=False),
-    # All fields of the configuration, as JSON.
+    # All fields of the configuration, as JSON; beside it what is asked in SQL.
     Column("config", Long, nullable=False),
+    Column("purge_offline", Boolean, nullable=False, default=False, index=True),
     Column("creator", Jid, nullable=False),
     # Counts publications, which gives items their order; to count is also to lock the node.
     Column("position", BigInteger, nullable=False),

@@ -32,12 +32,19 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(10), nullable=False),
         sa.Column("access_model", sa.String(10), nullable=False),
         sa.Column("config", _LONG, nullable=False),
+        sa.Column("purge_offline", sa.Boolean(), nullable=False),
         sa.Column("creator", _JID, nullable=False),
         sa.Column("position", sa.BigInteger(), nullable=False),
         sa.Column("created_at", UTCDateTime(), nullable=False),
         sa.Column("deleted_at", UTCDateTime()),
         sa.PrimaryKeyConstraint("id", name="pk_eventworker_pubsub_node"),
         sa.UniqueConstraint("name", name="uq_eventworker_pubsub_node_name"),
+    )
+    op.create_index(
+        "ix_eventworker_pubsub_node_purge_offline",
+        "eventworker_pubsub_node",
+        ["purge_offline"],
+        if_not_exists=may_be_there(),
     )
     create_table(
         "eventworker_pubsub_redirect",
