@@ -204,7 +204,8 @@ class HookRunner:
         if said["ended"] == "done":
             return Outcome("done", output=output)
         how = "load" if said["ended"] == "load" else "failed"
-        return Outcome(how, str(said.get("error")), str(said.get("traceback")), output)
+        error = str(said.get("error") or "it did not say how it ended")
+        return Outcome(how, error, str(said.get("traceback") or ""), output)
 
     def _job(self, run: Run, source: str | None) -> dict[str, Any]:
         item = {

@@ -10,7 +10,6 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -123,7 +122,9 @@ class Sandbox:
         self._stdin = self._process.stdin.fileno()
         os.set_blocking(self._stdin, False)
         self.deadline = time.monotonic() + START
-        self.send({"locks": box.locks(), "path": list(box.surroundings.path)})
+        # If it has ended already, whoever waits for it is told.
+        with contextlib.suppress(SandboxEnded):
+            self.send({"locks": box.locks(), "path": list(box.surroundings.path)})
 
     @property
     def pid(self) -> int:
@@ -141,7 +142,7 @@ class Sandbox:
         try:
             answer = self.receive()
         except SandboxEnded as ended:
-            said = self.output.decode(errors="replace").strip().splitlines()
+            said = self.printed().strip().splitlines()
             raise Missing(f"no sandbox can be made: {said[-1] if said else ended.reason}") from None
         if "ready" not in answer:
             raise Missing(f"no sandbox can be made: {answer.get('refused')}")
@@ -166,19 +167,22 @@ class Sandbox:
     def send(self, value: dict[str, Any]) -> None:
         """Send one line.
 
+        Meanwhile nothing is read but what is printed: whoever talks on instead of listening waits.
+
         :raises SandboxEnded: when nobody takes it in time, or at all.
         """
         data = memoryview(json.dumps(value).encode() + b"\n")
-        self._selector.register(self._stdin, selectors.EVENT_WRITE, "input")
-        try:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._stdin, selectors.EVENT_WRITE, "input")
+            for key in self._selector.get_map().values():
+                if key.data == "output":
+                    selector.register(key.fileobj, key.events, key.data)
             while data:
-                for name in self._ready():
+                for name in self._ready(selector):
                     if name == "input":
                         data = data[self._write(data) :]
-                    else:
-                        self._read(name)
-        finally:
-            self._selector.unregister(self._stdin)
+                    elif not self._read_output():
+                        selector.unregister(self._process.stderr)  # type: ignore[arg-type]
 
     def _write(self, data: memoryview) -> int:
         try:
@@ -194,8 +198,11 @@ class Sandbox:
         :raises SandboxEnded: when there is none in time, or no more.
         """
         while not self._lines:
-            for name in self._ready():
-                self._read(name)
+            for name in self._ready(self._selector):
+                if name == "lines":
+                    self._read_lines()
+                elif not self._read_output():
+                    self._selector.unregister(self._process.stderr)  # type: ignore[arg-type]
         try:
             value = json.loads(self._lines.pop(0))
         except (ValueError, RecursionError):
@@ -204,32 +211,34 @@ class Sandbox:
             raise SandboxEnded("it said what is no message")
         return value
 
-    def _ready(self) -> Iterator[str]:
+    def _ready(self, selector: selectors.BaseSelector) -> list[str]:
         left = self.deadline - time.monotonic()
         if left <= 0:
             raise SandboxEnded("it took too long")
-        for key, _ in self._selector.select(left):
-            yield key.data
+        return [key.data for key, _ in selector.select(left)]
 
-    def _read(self, name: str) -> None:
-        stream = self._process.stdout if name == "lines" else self._process.stderr
-        assert stream is not None
-        data = self._read_now(stream.fileno())
+    def _read_lines(self) -> None:
+        assert self._process.stdout is not None
+        data = self._read_now(self._process.stdout.fileno())
         if data is None:
             return
-        if name == "output":
-            self._note_output(data)
-        elif data:
-            self._received += data
+        if not data:
+            raise SandboxEnded(self._how_it_ended())
+        self._received += data
+        if b"\n" in data:
             *lines, rest = bytes(self._received).split(b"\n")
             self._lines += lines
             self._received = bytearray(rest)
-            if len(self._received) > MAX_LINE:
-                raise SandboxEnded("it said more at a time than is listened to")
-        if not data:
-            self._selector.unregister(stream)
-            if name == "lines" and not self._lines:
-                raise SandboxEnded(self._how_it_ended())
+        if len(self._received) > MAX_LINE:
+            raise SandboxEnded("it said more at a time than is listened to")
+
+    def _read_output(self) -> bool:
+        """Whether there may be more of it."""
+        assert self._process.stderr is not None
+        data = self._read_now(self._process.stderr.fileno())
+        if data:
+            self._note_output(data)
+        return data != b""
 
     @staticmethod
     def _read_now(descriptor: int) -> bytes | None:

@@ -17,13 +17,13 @@ from eventworker.pubsub.hooks import files, queue, registry, sessions
 from eventworker.pubsub.hooks.bubblewrap import Missing
 from eventworker.pubsub.hooks.configuration import readable
 from eventworker.pubsub.hooks.limits import Isolation
-from eventworker.pubsub.hooks.options import HookSettings, hook_settings_of, is_on
+from eventworker.pubsub.hooks.options import HookSettings, hook_settings_of
 from eventworker.pubsub.hooks.pool import Pool
 from eventworker.pubsub.hooks.runner import HookRunner
 from eventworker.pubsub.hooks.sandbox import Box
 from eventworker.pubsub.hooks.surroundings import Surroundings
 from eventworker.pubsub.options import Settings, settings_of
-from eventworker.service import Child, Service
+from eventworker.service import Child
 
 log = logging.getLogger(__name__)
 
@@ -206,6 +206,3 @@ def _end(engine: Engine, settings: Settings, session: int | None) -> None:
             registry.end_overdue(connection, settings.service)
     except DatabaseUnavailable as error:
         log.warning("temporary hooks end in %.0f s: %s", sessions.LEASE, error)
-
-
-service = Service(wanted=is_on, run=run)
