@@ -39,11 +39,12 @@ from eventworker.pubsub.tables import (
     child_table,
     delivery_table,
     listener_table,
+    node_table,
     notice_table,
     subscription_table,
 )
 
-#: Collections above a node that are looked at; more would be a ring.
+#: Collections that are higher above a node hear nothing of it.
 _HIGHEST = 16
 
 
@@ -121,7 +122,7 @@ def _telling(word: Word, nested: bool) -> tuple[Any, Any]:
         .join(audience, true())
         .where(_is_alive(), somebody)
     )
-    return _inserts(rows)
+    return _inserts(rows, bindparam("told_node", type_=BigInteger))
 
 
 def tell(desk: Desk, node: str, word: Word, content: Mapping[str, Any], recipient: str) -> None:
@@ -148,14 +149,16 @@ def _telling_one() -> tuple[Any, Any]:
         _is_alive(),
         or_(listener.jid.is_(None), listener.jid == address, listener.bare == address),
     )
-    return _inserts(rows)
+    node = node_table.c
+    its_id = select(node.id).where(node.name == bindparam("told_name", type_=node.name.type))
+    return _inserts(rows, its_id.scalar_subquery())
 
 
-def _inserts(rows: Select[Any]) -> tuple[Any, Any]:
+def _inserts(rows: Select[Any], node_id: Any) -> tuple[Any, Any]:
     """The INSERT of a notice, if there is a delivery of it, and that of its deliveries."""
     anybody = rows.with_only_columns(literal(1)).exists()
-    notice = select(*_NOTICE.values()).where(anybody)
-    write = insert(notice_table).from_select(list(_NOTICE), notice).returning(_notice.id)
+    notice = select(node_id, *_NOTICE.values()).where(anybody)
+    write = insert(notice_table).from_select(["node_id", *_NOTICE], notice).returning(_notice.id)
     return write, insert(delivery_table).from_select(_COLUMNS, rows)
 
 
@@ -207,7 +210,8 @@ def _audience(nested: bool) -> Any:
         .join_from(above, child_table, child.node_id == above.c.id)
         .where(above.c.level < _HIGHEST)
     )
-    above = above.union_all(step)
+    # Not UNION ALL: a node that is reached in many ways is looked at once.
+    above = above.union(step)
     return select(above.c.id, func.min(above.c.level).label("level")).group_by(above.c.id)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import delete, select, update
 
 from eventworker.db import clock, insert_new
+from eventworker.pubsub.expiry import Expiry
 from eventworker.pubsub.jid import bare, resource
 from eventworker.pubsub.rules import State
 from eventworker.pubsub.subscriptions import Subscriptions, node_of
@@ -24,7 +25,7 @@ from eventworker.pubsub.tables import (
 _presence, _subscription = presence_table.c, subscription_table.c
 
 
-class Presence(Subscriptions):
+class Presence(Subscriptions, Expiry):
     """What follows from presence."""
 
     def presence_granted(self, bare: str) -> None:
@@ -45,13 +46,18 @@ class Presence(Subscriptions):
         self.connection.execute(update(subscription_table).where(*mine).values(bounces=0))
         # A look for the word in the stored text spares reading every configuration.
         wanted = node_table.c.config.contains("on_sub_and_presence")
-        for row in self._with_nodes(*mine, _subscription.state == State.SUBSCRIBED, wanted):
+        rows = self._with_nodes(*mine, _subscription.state == State.SUBSCRIBED, wanted)
+        for row in {row.node_id: row for row in rows}.values():  # once for each node
             node = node_of(row)
             if node.config.send_last_published_item == "on_sub_and_presence":
                 self._send_last_item(node, row, full)
 
     def unavailable(self, full: str) -> None:
-        """A resource has gone; of an address without resource, all have."""
+        """A resource has gone; of an address without resource, all have.
+
+        Temporary subscriptions end, and with the last resource the items of a publisher go from
+        the nodes with ``purge_offline``.
+        """
         gone = [_presence.bare == bare(full), _presence.resource != ""]
         if resource(full):
             gone.append(_presence.resource == resource(full)[:MAX_RESOURCE])
@@ -59,8 +65,10 @@ class Presence(Subscriptions):
         mine = _subscription.bare == bare(full)
         left = select(_presence.at).where(_presence.bare == bare(full), _presence.resource != "")
         if self._exists(left):
-            mine &= _subscription.jid == full
-        self._end_temporary(mine)
+            self._end_temporary(mine & (_subscription.jid == full))
+        else:
+            self._end_temporary(mine)
+            self.publisher_gone(bare(full))
 
     def _arrived(self, address: str, name: str) -> bool:
         """Whether that is new."""

@@ -222,7 +222,6 @@ class Subscriptions(Desk):
         content = {
             "items": [{"id": last.item_id, "payload": payload, "publisher": last.publisher}],
             "stamp": written(last.published_at),
-            "subid": row.subid if self.settings.multi_subscribe else None,
         }
         tell(self, node.name, Word.ITEMS, content, recipient)
 

@@ -164,6 +164,8 @@ notice_table = Table(
     metadata,
     serial(),
     Column("node", Name, nullable=False),
+    # Its row, as long as that is there.
+    _of_node(nullable=True),
     Column("kind", String(20), nullable=False),
     Column("content", Long, nullable=False),
     Column("created_at", UTCDateTime, nullable=False),

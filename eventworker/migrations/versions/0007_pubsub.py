@@ -159,6 +159,7 @@ def upgrade() -> None:
         "eventworker_pubsub_notice",
         sa.Column("id", _ID, autoincrement=True, nullable=False),
         sa.Column("node", _NAME, nullable=False),
+        sa.Column("node_id", sa.BigInteger()),
         sa.Column("kind", sa.String(20), nullable=False),
         sa.Column("content", _LONG, nullable=False),
         sa.Column("created_at", UTCDateTime(), nullable=False),
