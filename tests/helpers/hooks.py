@@ -119,6 +119,12 @@ class Hooks:
             **options,
         )
         self.config: dict[str, Any] = {"DEFAULT": {"debug": False}}
+        self._pools: list[Pool] = []
+
+    def close(self) -> None:
+        """End the sandboxes that still wait."""
+        for pool in self._pools:
+            pool.close()
 
     def with_options(self, **options: Any) -> None:
         self.options = replace(self.options, **options)
@@ -146,6 +152,7 @@ class Hooks:
         surroundings = Surroundings.own(self.options.directories)
         box = Box.of(self.options.isolation, surroundings, self.options.limits)
         pool = Pool(box, self.options.warm)
+        self._pools.append(pool)
         return HookRunner(self.engine, self.settings, self.options, self.config, pool, owner)
 
     def run_all(self) -> int:
