@@ -70,7 +70,10 @@ class Desk:
     Errors leave nothing half done that the caller may commit: a verb refuses before it writes.
 
     :param session: a session or connection, in a transaction that the caller ends.
+    :ivar depth: hooks in a row that led to what is done here; see :mod:`eventworker.pubsub.hooks`.
     """
+
+    depth = 0
 
     def __init__(self, session: Session | Connection, settings: Settings) -> None:
         self.session = session

@@ -32,6 +32,7 @@ from sqlalchemy import (
 from eventworker.db import clock
 from eventworker.pubsub.config import COLLECTION
 from eventworker.pubsub.desk import Desk, Node
+from eventworker.pubsub.hooks.derive import derive
 from eventworker.pubsub.rules import State
 from eventworker.pubsub.tables import (
     Jid,
@@ -79,11 +80,12 @@ _COLUMNS = ("listener_id", "audience_id", "level", "recipient", "horizon", "noti
 
 
 def tell_subscribers(desk: Desk, node: Node, word: Word, content: Mapping[str, Any]) -> None:
-    """Tell the node's subscribers, and those of the collections that it is in.
+    """Tell the node's subscribers, those of the collections that it is in, and its hooks.
 
     Where nobody listens for any of them, nothing is written. The caller has locked the node, so
     that what is told of it is told in order.
     """
+    derive(desk, node, word, content)
     nested = bool(node.config.collection) or node.kind == COLLECTION
     values = _values(node.name, word, content)
     _run(desk, _telling(desk.dialect, word, nested), {"told_node": node.id}, values)

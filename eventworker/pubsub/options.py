@@ -14,6 +14,7 @@ from eventworker.pubsub.config import NodeConfig
 from eventworker.pubsub.errors import PubSubError
 from eventworker.pubsub.facts import Actor
 from eventworker.pubsub.forms import PREFIX, filled_in
+from eventworker.pubsub.hooks import options as hook_options
 from eventworker.pubsub.jid import bare, jid
 from eventworker.pubsub.rules import AccessModel
 
@@ -134,6 +135,8 @@ class Settings:
     lease_reminder: int = 3600
     without_options: str = "accept"
     max_bounces: int = 10
+    #: Whether nodes have hooks; from the group ``[hooks]``.
+    hooks: bool = False
 
     @cached_property
     def itself(self) -> Actor:
@@ -161,7 +164,7 @@ def settings_of(conf: cfg.ConfigOpts) -> Settings:
         values["service"] = jid(values["service"])
         values["admins"] = frozenset(bare(jid(each)) for each in values["admins"])
         values["node_defaults"] = _defaults(values["node_defaults"])
-        return Settings(**values)
+        return Settings(hooks=hook_options.is_on(conf), **values)
     except (PubSubError, ValueError) as error:
         raise ConfigError(f"[{GROUP}] {error}") from None
 
