@@ -21,8 +21,6 @@ from eventworker.pubsub.rules import Affiliation
 from eventworker.pubsub.tables import child_table, node_table
 
 _child, _node = child_table.c, node_table.c
-#: Collections inside one another; a notice is told no higher.
-_DEEPEST = 16
 
 
 class Collections(Desk):
@@ -40,7 +38,9 @@ class Collections(Desk):
         parents = self._parents(child)
         if collection in parents:
             return
-        self._put(child, self._collections(actor, child, [collection]))
+        into = self._collections(actor, child, [collection])
+        self._require_no_ring(child, into, [])
+        self._put(child, into)
         self._note(child, [*parents, collection])
 
     def disassociate(self, collection: str, node: str, actor: Actor) -> None:
@@ -98,8 +98,6 @@ class Collections(Desk):
                 raise PubSubError("not-allowed", "invalid-options", text=f"{name} is a leaf")
             self._require_association(parent, actor)
             self._require_room(parent, 1)
-            if child is not None and child.kind == COLLECTION:
-                self._require_no_ring(parent, child)
             found.append(parent)
         return found
 
@@ -133,27 +131,40 @@ class Collections(Desk):
         if int(there or 0) + number > most:
             raise PubSubError("not-allowed", "max-nodes-exceeded")
 
-    def _require_no_ring(self, parent: Node, child: Node) -> None:
-        # Who puts one collection into another keeps all that are above from being moved meanwhile:
-        # two who close a ring from both sides would not see each other otherwise.
-        above = {parent.id}
-        layer = above
-        for _ in range(_DEEPEST):
-            if child.id in layer:
+    def _require_no_ring(
+        self, node: Node | None, parents: Sequence[Node], children: Sequence[Node]
+    ) -> None:
+        """Refuse what would put a node, by way of others, into itself.
+
+        :param node: which gains these parents and children; None, if it is still to be made.
+        """
+        if not any(child.kind == COLLECTION for child in children) and (
+            node is None or node.kind != COLLECTION
+        ):
+            return
+        above = self._above({parent.id for parent in parents})
+        if node is not None and node.id in above:
+            raise PubSubError("not-allowed", "invalid-options", text=f"{node.name} is above itself")
+        if node is not None and children:
+            above |= self._above({node.id})
+        for child in children:
+            if child.id in above:
                 raise PubSubError(
-                    "not-allowed", "invalid-options", text=f"{parent.name} is in {child.name}"
+                    "not-allowed", "invalid-options", text=f"{child.name} is above itself"
                 )
+
+    def _above(self, ids: set[int]) -> set[int]:
+        """These nodes and all that are above them, locked: two who close a ring from both sides
+        would not see each other otherwise."""
+        above = layer = ids
+        while layer:
             look = select(_child.collection_id).where(_child.node_id.in_(sorted(layer)))
             layer = set(self.connection.scalars(look)) - above
-            if not layer:
-                return
-            self.connection.execute(
-                select(_node.id).where(_node.id.in_(sorted(layer))).with_for_update()
-            )
-            above |= layer
-        raise PubSubError(
-            "not-allowed", "invalid-options", text=f"collections are at most {_DEEPEST} deep"
-        )
+            if layer:
+                lock = select(_node.id).where(_node.id.in_(sorted(layer))).with_for_update()
+                self.connection.execute(lock)
+            above = above | layer
+        return above
 
     def _put(self, child: Node, parents: Sequence[Node]) -> None:
         if not parents:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import delete, func, insert, or_, select, update
+from sqlalchemy import Row, delete, func, insert, or_, select, update
+from sqlalchemy.dialects import mysql
 
 from eventworker.db import clock, insert_new, insert_or_update
 from eventworker.pubsub import items as kept
@@ -51,7 +53,8 @@ class Nodes(Collections):
         if self._exists(select(_node.id).where(_node.name == name)):
             raise PubSubError("conflict", text=f"there is a node {name}")
         parents = self._collections(actor, None, config.collection, config.node_type)
-        children = self._adopted(actor, None, config.children)
+        children = self._adopted(actor, config.children)
+        self._require_no_ring(None, parents, children)
         _require_few(config)
         made = self._insert(name, actor, config)
         self._put(made, parents)
@@ -81,7 +84,8 @@ class Nodes(Collections):
         lost = [name for name in before.collection if name not in after.collection]
         joined = self._collections(actor, found, gained)
         left = [self.node(name, lock=True) for name in lost]
-        adopted = self._adopted(actor, found, set(after.children) - set(before.children))
+        adopted = self._adopted(actor, set(after.children) - set(before.children))
+        self._require_no_ring(found, joined, adopted)
         dismissed = [
             self.node(name, lock=True) for name in sorted({*before.children} - {*after.children})
         ]
@@ -165,7 +169,7 @@ class Nodes(Collections):
             raise PubSubError("not-allowed", "max-nodes-exceeded")
 
     def _insert(self, name: str, actor: Actor, config: NodeConfig) -> Node:
-        row: Mapping[str, Any] = {
+        row = {
             "name": name,
             "kind": config.node_type,
             **stored(config),
@@ -173,14 +177,32 @@ class Nodes(Collections):
             "position": 0,
             "created_at": clock(),
         }
-        new = insert_new(self.dialect, node_table).values(row)
-        made = self.connection.execute(new.returning(*node_table.c)).first()
+        made = self._insert_row(row)
         if made is None:  # somebody else was faster
             raise PubSubError("conflict", text=f"there is a node {name}")
         owner = {"node_id": made.id, "jid": actor.bare, "affiliation": Affiliation.OWNER}
         self.connection.execute(insert(affiliation_table).values(owner))
         self.connection.execute(delete(redirect_table).where(redirect_table.c.name == name))
-        return Node.of(made)
+        return replace(Node.of(made), position=0)
+
+    def _insert_row(self, row: Mapping[str, Any]) -> Row[Any] | None:
+        """The new row; None if the name is taken."""
+        columns = node_table.c
+        if self.dialect != "mariadb":
+            new = insert_new(self.dialect, node_table).values(row)
+            return self.connection.execute(new.returning(*columns)).first()
+        # All who come too late would share a lock on the name there, and none could lock the node
+        # then. So it is an update that changes nothing; what was inserted, a number tells that no
+        # other row has.
+        mine = -1 - secrets.randbits(62)
+        upsert = mysql.insert(node_table).values({**row, "position": mine})
+        upsert = upsert.on_duplicate_key_update(position=columns.position)
+        made = self.connection.execute(upsert.returning(*columns)).one()
+        if made.position != mine:
+            return None
+        counted = update(node_table).where(columns.id == made.id).values(position=0)
+        self.connection.execute(counted)
+        return made
 
     def _whole(self, node: Node) -> NodeConfig:
         """The configuration with what the rows say of collections."""
@@ -191,14 +213,12 @@ class Nodes(Collections):
             config = replace(config, children=self._children(node))
         return config
 
-    def _adopted(self, actor: Actor, parent: Node | None, names: Any) -> list[Node]:
-        """The nodes of these names, locked, if the actor may put them into that collection."""
+    def _adopted(self, actor: Actor, names: Any) -> list[Node]:
+        """The nodes of these names, locked, if the actor may put them into collections."""
         found = []
         for name in sorted(names):
             child = self.node(name, lock=True)
             self._require_owner(child, actor)
-            if parent is not None and child.kind == COLLECTION:
-                self._require_no_ring(parent, child)
             found.append(child)
         return found
 

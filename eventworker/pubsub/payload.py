@@ -23,12 +23,11 @@ def namespace_of(payload: str) -> str:
     """The namespace of the element; empty if it has none.
 
     :raises PubSubError: ``invalid-payload``, when that is not exactly one element, well-formed by
-        itself, without declarations of a document type, processing instructions or comments outside
-        of it, and at most :data:`MAX_DEPTH` deep.
+        itself, without declarations and processing instructions, and at most :data:`MAX_DEPTH`
+        deep.
     """
     reader = _Reader()
     try:
-        # A document may begin with white space only where it has no declaration of its own.
         reader.parser.Parse(payload.strip().encode("utf-8"), True)
     except (expat.ExpatError, UnicodeEncodeError, _Refused) as error:
         raise PubSubError(
