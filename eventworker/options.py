@@ -134,13 +134,13 @@ NOTIFICATIONS_OPTS: list[cfg.Opt] = [
         "cloudevents_source",
         default="urn:eventworker",
         regex=r"^[!#$&-;=?-Z_a-z~]+$",
-        help="With wire_format = cloudevents: the source, a URI, of events that have none.",
+        help="In CloudEvents that are written: the source, a URI, of events that have none.",
     ),
     cfg.StrOpt(
         "cloudevents_type_prefix",
         default="org.eventworker",
         regex=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$",
-        help="With wire_format = cloudevents: the beginning of the type, which goes on with "
+        help="In CloudEvents that are written: the beginning of the type, which goes on with "
         "resource and method, as in org.eventworker.story.post. Take your own domain, reversed.",
     ),
     cfg.IntOpt(

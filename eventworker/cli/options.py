@@ -13,13 +13,15 @@ from eventworker.cli.logs import escaped
 from eventworker.engine.loader import import_entry_point
 from eventworker.options import PLUGIN_OPTS
 from eventworker.plugin import ENTRY_POINT_GROUP
+from eventworker.pubsub import options
 
 _OURS = "eventworker"
 
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
     """Eventworker's options and those of its built-in plugins; namespace ``eventworker``."""
-    return config.list_opts() + _plugin_opts(built_in=True)
+    pubsub = (options.GROUP, copy.deepcopy(options.OPTIONS))
+    return [*config.list_opts(), pubsub, *_plugin_opts(built_in=True)]
 
 
 def list_plugin_opts() -> list[tuple[str, list[cfg.Opt]]]:

@@ -96,25 +96,13 @@ class NodeConfig:
         return filled_in(cls(), json.loads(text))
 
 
-_DIGEST = 86400000
-
-
 @dataclass(frozen=True)
 class SubscribeOptions:
     """Options of a subscription (XEP-0060, section 16.4.2)."""
 
     deliver: bool = field(BOOLEAN, "Deliver notifications", True)
-    digest: bool = field(BOOLEAN, "Deliver them gathered", False)
-    digest_frequency: int | None = field(NUMBER, "Milliseconds between two digests", _DIGEST)
     expire: datetime | str | None = field(MOMENT, "When the subscription ends", None)
     include_body: bool = field(BOOLEAN, "Messages have a body that people can read", False)
-    show_values: tuple[str, ...] = field(
-        CHOICES,
-        "States of presence in which notifications are wanted",
-        (),
-        ("away", "chat", "dnd", "online", "xa"),
-        name="show-values",
-    )
     subscription_type: str = field(
         CHOICE, "Hear of items, or of nodes of a collection", "items", ("items", "nodes")
     )

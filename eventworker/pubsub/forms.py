@@ -136,7 +136,10 @@ def _moment(texts: Sequence[str]) -> datetime | str | None:
     if texts[0] == "presence":
         return "presence"
     moment = datetime.fromisoformat(texts[0])
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(str(error)) from None
 
 
 def _written_moment(moment: datetime | str | None) -> list[str]:

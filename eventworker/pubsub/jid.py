@@ -47,6 +47,11 @@ def bare(address: str) -> str:
     return address.partition("/")[0]
 
 
+def resource(address: str) -> str:
+    """The resource; empty for an address without one."""
+    return address.partition("/")[2]
+
+
 def domain(address: str) -> str:
     """The domain of the address."""
     return bare(address).rpartition("@")[2]

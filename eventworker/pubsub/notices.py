@@ -11,12 +11,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Select,
     SmallInteger,
     and_,
+    bindparam,
     exists,
     func,
     insert,
@@ -29,17 +32,19 @@ from sqlalchemy import (
 from eventworker.db import clock
 from eventworker.pubsub.config import COLLECTION
 from eventworker.pubsub.desk import Desk, Node
+from eventworker.pubsub.hooks.derive import derive
 from eventworker.pubsub.rules import State
 from eventworker.pubsub.tables import (
     Jid,
     child_table,
     delivery_table,
     listener_table,
+    node_table,
     notice_table,
     subscription_table,
 )
 
-#: Collections above a node that are looked at; more would be a ring.
+#: Collections that are higher above a node hear nothing of it.
 _HIGHEST = 16
 
 
@@ -70,71 +75,118 @@ class Word(StrEnum):
 
 #: Of these a collection tells those who want to hear of nodes; of the others those who want items.
 OF_NODES = frozenset({Word.DELETE, Word.CONFIGURATION, Word.ASSOCIATE, Word.DISASSOCIATE})
-_delivery = delivery_table.c
-_COLUMNS = ("notice_id", "listener_id", "audience_id", "level", "recipient", "horizon")
+_delivery, _notice = delivery_table.c, notice_table.c
+_COLUMNS = ("listener_id", "audience_id", "level", "recipient", "horizon", "notice_id")
 
 
 def tell_subscribers(desk: Desk, node: Node, word: Word, content: Mapping[str, Any]) -> None:
-    """Tell the node's subscribers, and those of the collections that it is in.
+    """Tell the node's subscribers, those of the collections that it is in, and its hooks.
 
-    The caller has locked the node, so that what is told of it is told in order.
+    Where nobody listens for any of them, nothing is written. The caller has locked the node, so
+    that what is told of it is told in order.
     """
-    notice = _write(desk, node.name, word, content)
-    audience = _audience(desk, node).subquery("audience")
+    derive(desk, node, word, content)
+    nested = bool(node.config.collection) or node.kind == COLLECTION
+    values = _values(node.name, word, content)
+    _run(desk, _telling(desk.dialect, word, nested), {"told_node": node.id}, values)
+
+
+@cache
+def _telling(dialect: str, word: Word, nested: bool) -> tuple[Any, ...]:
+    """
+    :param nested: whether the node may be in a collection.
+    """
+    audience = _audience(nested).subquery("audience")
     listener, subscription = listener_table.c, subscription_table.c
     somebody = exists().where(
         subscription.node_id == audience.c.id,
-        _is_told(word),
-        _heard(word, audience.c.level),
+        is_told(word),
+        heard(word, audience.c.level),
         or_(listener.jid.is_(None), subscription.jid.in_([listener.jid, listener.bare])),
     )
     horizon = select(func.max(subscription.id)).scalar_subquery()
     rows = (
         select(
-            literal(notice, BigInteger),
-            listener.id,
-            audience.c.id,
-            audience.c.level,
-            literal(None, Jid),
-            horizon,
+            listener.id.label("listener_id"),
+            audience.c.id.label("audience_id"),
+            audience.c.level.label("level"),
+            literal(None, Jid).label("recipient"),
+            horizon.label("horizon"),
         )
         .select_from(listener_table)
-        .join(audience, literal(True))
+        .join(audience, true())
         .where(_is_alive(), somebody)
     )
-    desk.connection.execute(insert(delivery_table).from_select(_COLUMNS, rows))
+    return _inserts(dialect, rows, bindparam("told_node", type_=BigInteger))
 
 
 def tell(desk: Desk, node: str, word: Word, content: Mapping[str, Any], recipient: str) -> None:
-    """Tell one address, whatever its subscriptions are."""
-    notice = _write(desk, node, word, content)
+    """Tell one address, whatever its subscriptions are; nothing is written if nobody listens."""
+    _run(desk, _telling_one(desk.dialect), {"told_to": recipient}, _values(node, word, content))
+
+
+@cache
+def _telling_one(dialect: str) -> tuple[Any, ...]:
     listener = listener_table.c
-    address = literal(recipient, Jid)
+    address = bindparam("told_to", type_=Jid)
     rows = select(
-        literal(notice, BigInteger),
-        listener.id,
-        literal(None, BigInteger),
-        literal(0, SmallInteger),
-        address,
-        literal(None, BigInteger),
+        listener.id.label("listener_id"),
+        literal(None, BigInteger).label("audience_id"),
+        literal(0, SmallInteger).label("level"),
+        address.label("recipient"),
+        literal(None, BigInteger).label("horizon"),
     ).where(
         _is_alive(),
         or_(listener.jid.is_(None), listener.jid == address, listener.bare == address),
     )
-    desk.connection.execute(insert(delivery_table).from_select(_COLUMNS, rows))
+    node = node_table.c
+    its_id = select(node.id).where(node.name == bindparam("told_name", type_=node.name.type))
+    return _inserts(dialect, rows, its_id.scalar_subquery())
 
 
-def _write(desk: Desk, node: str, word: Word, content: Mapping[str, Any]) -> int:
-    row = {
-        "node": node,
-        "kind": word,
-        "content": json.dumps(content, ensure_ascii=False),
-        "created_at": clock(),
-    }
-    made = desk.connection.execute(insert(notice_table).values(row))
-    key = made.inserted_primary_key
-    assert key is not None
-    return int(key[0])
+def _inserts(dialect: str, rows: Select[Any], node_id: Any) -> tuple[Any, ...]:
+    """The INSERT of a notice, if there is a delivery of it, and that of its deliveries; one
+    statement where the database can do both in one.
+
+    :param rows: the deliveries, without the notice.
+    """
+
+    def write(anybody: Any) -> Any:
+        notice = select(node_id, *_NOTICE.values()).where(anybody)
+        made = insert(notice_table).from_select(["node_id", *_NOTICE], notice)
+        return made.returning(_notice.id)
+
+    deliver = insert(delivery_table)
+    if dialect == "postgresql":
+        found = rows.cte("found")
+        notice = write(select(literal(1)).select_from(found).exists()).cte("notice")
+        both = select(found, notice.c.id).join_from(notice, found, true())
+        return (deliver.from_select(_COLUMNS, both),)
+    anybody = rows.with_only_columns(literal(1)).exists()
+    of_notice = rows.add_columns(bindparam("notice", type_=BigInteger))
+    return write(anybody), deliver.from_select(_COLUMNS, of_notice)
+
+
+def _run(
+    desk: Desk, statements: tuple[Any, ...], about: Mapping[str, Any], values: Mapping[str, Any]
+) -> None:
+    first, *rest = statements
+    done = desk.connection.execute(first, {**about, **values})
+    if rest and (notice := done.scalar()) is not None:
+        desk.connection.execute(rest[0], {**about, "notice": notice})
+
+
+_NOTICE: dict[str, Any] = {
+    "node": bindparam("told_name", type_=_notice.node.type),
+    "kind": bindparam("told_kind", type_=_notice.kind.type),
+    "content": bindparam("told_content", type_=_notice.content.type),
+    "created_at": clock(),
+}
+
+
+def _values(node: str, word: Word, content: Mapping[str, Any]) -> dict[str, Any]:
+    text = json.dumps(content, ensure_ascii=False)
+    return {"told_name": node, "told_kind": word, "told_content": text}
 
 
 def _is_alive() -> Any:
@@ -142,30 +194,28 @@ def _is_alive() -> Any:
     return or_(lease.is_(None), lease > clock())
 
 
-def _is_told(word: Word) -> Any:
+def is_told(word: Word) -> Any:
+    """Whether a subscription is in a state to be told this."""
     # Those who wait to be subscribed hear only of the end (section 8.4.1).
     return true() if word is Word.DELETE else subscription_table.c.state == State.SUBSCRIBED
 
 
-def _heard(word: Word, level: Any) -> Any:
+def heard(word: Word, level: Any) -> Any:
     """Whether a subscription to an audience of that level wants to hear of it (XEP-0248)."""
     subscription = subscription_table.c
+    depth = subscription.depth
+    if word in (Word.ASSOCIATE, Word.DISASSOCIATE):
+        # What it is about is one deeper than the collection it happens to.
+        return and_(subscription.type == "nodes", or_(depth.is_(None), depth > level))
     kind = "nodes" if word in OF_NODES else "items"
-    return or_(
-        level == 0,
-        and_(
-            subscription.type == kind,
-            or_(subscription.depth.is_(None), subscription.depth >= level),
-        ),
-    )
+    return or_(level == 0, and_(subscription.type == kind, or_(depth.is_(None), depth >= level)))
 
 
-def _audience(desk: Desk, node: Node) -> Any:
+def _audience(nested: bool) -> Any:
     """The node and the collections above it, with their distance."""
-    own: Any = select(
-        literal(node.id, BigInteger).label("id"), literal(0, SmallInteger).label("level")
-    )
-    if not node.config.collection and node.kind != COLLECTION:
+    node = bindparam("told_node", type_=BigInteger)
+    own: Any = select(node.label("id"), literal(0, SmallInteger).label("level"))
+    if not nested:
         return own
     child = child_table.c
     above = own.cte("above", recursive=True)
@@ -174,8 +224,9 @@ def _audience(desk: Desk, node: Node) -> Any:
         .join_from(above, child_table, child.node_id == above.c.id)
         .where(above.c.level < _HIGHEST)
     )
-    above = above.union_all(step)
+    # Not UNION ALL: a node that is reached in many ways is looked at once.
+    above = above.union(step)
     return select(above.c.id, func.min(above.c.level).label("level")).group_by(above.c.id)
 
 
-__all__ = ["OF_NODES", "Word", "tell", "tell_subscribers"]
+__all__ = ["OF_NODES", "Word", "heard", "is_told", "tell", "tell_subscribers"]

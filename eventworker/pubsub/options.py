@@ -8,12 +8,15 @@ from typing import Any
 
 from oslo_config import cfg
 
+from eventworker.config import unusable
 from eventworker.errors import ConfigError
 from eventworker.pubsub.config import NodeConfig
 from eventworker.pubsub.errors import PubSubError
 from eventworker.pubsub.facts import Actor
 from eventworker.pubsub.forms import PREFIX, filled_in
+from eventworker.pubsub.hooks import options as hook_options
 from eventworker.pubsub.jid import bare, jid
+from eventworker.pubsub.rules import AccessModel
 
 GROUP = "pubsub"
 
@@ -86,11 +89,24 @@ OPTIONS: list[cfg.Opt] = [
         "its options; 0 for no limit.",
     ),
     cfg.IntOpt(
+        "lease_reminder",
+        default=3600,
+        min=0,
+        help="Seconds before the end of a lease that its subscriber is reminded; 0 for never.",
+    ),
+    cfg.StrOpt(
+        "without_options",
+        default="accept",
+        choices=["accept", "wait", "refuse"],
+        help="What becomes of a request to subscribe that has no options: it is accepted with the "
+        "default ones, or waits as unconfigured until options are set, or is refused.",
+    ),
+    cfg.IntOpt(
         "max_bounces",
         default=10,
         min=1,
-        help="Notifications in a row that an address may answer with an error before its "
-        "subscription ends.",
+        help="Notifications that an address may answer with an error, without becoming available "
+        "or subscribing again in between, before its subscription ends.",
     ),
 ]
 
@@ -116,7 +132,11 @@ class Settings:
     max_nodes: int = 1000
     max_subscriptions: int = 1000
     longest_lease: int = 0
+    lease_reminder: int = 3600
+    without_options: str = "accept"
     max_bounces: int = 10
+    #: Whether nodes have hooks; from the group ``[hooks]``.
+    hooks: bool = False
 
     @cached_property
     def itself(self) -> Actor:
@@ -134,26 +154,31 @@ def settings_of(conf: cfg.ConfigOpts) -> Settings:
     :raises ConfigError: when a value cannot be used.
     """
     register(conf)
-    values: Any = conf[GROUP]
-    plain = {
-        opt.dest: values[opt.dest]
-        for opt in OPTIONS
-        if opt.dest not in ("service", "admins", "node_defaults")
-    }
+    values: dict[str, Any] = {}
+    for opt in OPTIONS:
+        try:
+            values[opt.dest] = conf[GROUP][opt.dest]
+        except (cfg.Error, ValueError) as error:
+            raise unusable(GROUP, opt, error) from None
     try:
-        return Settings(
-            service=jid(values.service),
-            admins=frozenset(bare(jid(each)) for each in values.admins),
-            node_defaults=_defaults(values.node_defaults),
-            **plain,
-        )
+        values["service"] = jid(values["service"])
+        values["admins"] = frozenset(bare(jid(each)) for each in values["admins"])
+        values["node_defaults"] = _defaults(values["node_defaults"])
+        return Settings(hooks=hook_options.is_on(conf), **values)
     except (PubSubError, ValueError) as error:
         raise ConfigError(f"[{GROUP}] {error}") from None
 
 
+def named_fields(values: dict[str, str]) -> dict[str, list[str]]:
+    """Fields as an option has them, by their short names, as a form has them."""
+    return {PREFIX + name.removeprefix(PREFIX): [value] for name, value in values.items()}
+
+
 def _defaults(values: dict[str, str]) -> NodeConfig:
-    named = {PREFIX + name.removeprefix(PREFIX): [value] for name, value in values.items()}
     try:
-        return filled_in(NodeConfig(), named, strict=True)
+        made = filled_in(NodeConfig(), named_fields(values), strict=True)
+        if made.access_model == AccessModel.ROSTER:
+            raise ValueError("the service has no rosters")
+        return made
     except ValueError as error:
         raise ValueError(f"node_defaults: {error}") from None

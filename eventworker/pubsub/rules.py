@@ -75,6 +75,12 @@ CAPABILITIES: dict[Affiliation, frozenset[Action]] = {
 }
 
 
+#: Those who may not subscribe, whatever the access model is.
+BARRED = (Affiliation.OUTCAST, Affiliation.PUBLISH_ONLY)
+#: Those who may subscribe and retrieve, whatever the access model is.
+ADMITTED = tuple(each for each in Affiliation if CAPABILITIES[each] >= _READ)
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """What the rules have to know of somebody at a node.
@@ -102,7 +108,7 @@ def may(
     """
     if standing.is_admin or action in CAPABILITIES[standing.affiliation]:
         return
-    if standing.affiliation in (Affiliation.OUTCAST, Affiliation.PUBLISH_ONLY):
+    if standing.affiliation in BARRED:
         raise PubSubError("forbidden")
     if action in (Action.SUBSCRIBE, Action.RETRIEVE):
         _admit(access_model, standing, action)
@@ -134,6 +140,8 @@ def _let_publish(model: PublishModel, standing: Standing) -> None:
 
 
 __all__ = [
+    "ADMITTED",
+    "BARRED",
     "CAPABILITIES",
     "AccessModel",
     "Action",

@@ -35,8 +35,9 @@ def name_type(length: int) -> String:
 
 Name = name_type(MAX_NAME)
 Jid = name_type(MAX_JID)
-#: A key of an address and its resource has room for that much on MariaDB.
-Resource = name_type(250)
+#: A key of an address and its resource has room for that much on MariaDB; a longer one is cut.
+MAX_RESOURCE = 250
+Resource = name_type(MAX_RESOURCE)
 
 
 # There are no foreign keys: SQLite would not heed them, and elsewhere each row of a node would lock
@@ -53,8 +54,9 @@ node_table = Table(
     Column("name", Name, unique=True),
     Column("kind", String(10), nullable=False),  # leaf, collection
     Column("access_model", String(10), nullable=False),
-    # All fields of the configuration, as JSON.
+    # All fields of the configuration, as JSON; beside it what is asked in SQL.
     Column("config", Long, nullable=False),
+    Column("purge_offline", Boolean, nullable=False, default=False, index=True),
     Column("creator", Jid, nullable=False),
     # Counts publications, which gives items their order; to count is also to lock the node.
     Column("position", BigInteger, nullable=False),
@@ -114,8 +116,10 @@ subscription_table = Table(
     Column("expires_at", UTCDateTime, index=True),
     # Ends when the subscriber goes offline.
     Column("temporary", Boolean, nullable=False),
-    # Notifications that came back since the last one that did not.
+    # Notifications that came back since the subscriber was last seen or heard of.
     Column("bounces", SmallInteger, nullable=False),
+    # When the subscriber was told that the lease will end.
+    Column("reminded_at", UTCDateTime),
     Column("created_at", UTCDateTime, nullable=False),
     UniqueConstraint("node_id", "jid", "subid"),
 )
@@ -160,6 +164,8 @@ notice_table = Table(
     metadata,
     serial(),
     Column("node", Name, nullable=False),
+    # Its row, as long as that is there.
+    _of_node(nullable=True),
     Column("kind", String(20), nullable=False),
     Column("content", Long, nullable=False),
     Column("created_at", UTCDateTime, nullable=False),

@@ -10,12 +10,12 @@ from tests.servers import wait_until
 
 
 def test_ps_shows_as_many_consumers_as_were_asked_for(site: Site) -> None:
-    """Beside them relay, reconciler and housekeeping; a dead one is replaced within a second."""
+    """Beside them the four side services; a dead one is replaced within a second."""
     count = 3
     daemon = site.start(workers=count)
     consumers = daemon.children("consumer")
     assert len(consumers) == count
-    assert len(daemon.children("service")) == 3
+    assert len(daemon.children("service")) == 4
     assert set(daemon.family()) == {*consumers, *daemon.children("service")}
 
     victim = consumers[0]

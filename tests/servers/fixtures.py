@@ -9,6 +9,7 @@ import pytest
 from tests.servers.certificates import Certificates, make_certificates
 from tests.servers.mariadb import MariaServer
 from tests.servers.postgres import PostgresServer
+from tests.servers.prosody import ProsodyServer
 from tests.servers.rabbit import RabbitServer, Vhost
 
 
@@ -39,6 +40,13 @@ def maria_server() -> Iterator[MariaServer]:
             "debug-no-sync": "1",
         }
     ) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def prosody_server() -> Iterator[ProsodyServer]:
+    """The session's XMPP server. Tests that stop one use `own_prosody_server`."""
+    with ProsodyServer() as server:
         yield server
 
 
@@ -85,6 +93,13 @@ def own_maria_server() -> Iterator[Callable[..., MariaServer]]:
     """Starts MariaDB servers for this test alone, with the arguments of MariaServer."""
     with ExitStack() as servers:
         yield lambda *args, **kwargs: servers.enter_context(MariaServer(*args, **kwargs))
+
+
+@pytest.fixture
+def own_prosody_server() -> Iterator[Callable[..., ProsodyServer]]:
+    """Starts XMPP servers for this test alone, with the arguments of ProsodyServer."""
+    with ExitStack() as servers:
+        yield lambda *args, **kwargs: servers.enter_context(ProsodyServer(*args, **kwargs))
 
 
 @pytest.fixture(scope="session")

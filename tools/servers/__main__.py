@@ -22,6 +22,7 @@ from .programs import (
     find_libfaketime,
     find_mariadb,
     find_postgresql,
+    find_prosody,
     find_rabbitmq,
     find_strace,
 )
@@ -33,6 +34,7 @@ SERVERS: dict[str, tuple[str, Finder]] = {
     "postgresql": ("postgresql", find_postgresql),
     # The package of the programs alone: it brings no service that could be started.
     "mariadb": ("mariadb-server-core", find_mariadb),
+    "prosody": ("prosody", find_prosody),
     # No servers: the one lies to a process about the time, the other tells what a process asks of
     # the kernel.
     "libfaketime": ("libfaketime", find_libfaketime),

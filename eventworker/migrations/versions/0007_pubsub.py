@@ -32,12 +32,19 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(10), nullable=False),
         sa.Column("access_model", sa.String(10), nullable=False),
         sa.Column("config", _LONG, nullable=False),
+        sa.Column("purge_offline", sa.Boolean(), nullable=False),
         sa.Column("creator", _JID, nullable=False),
         sa.Column("position", sa.BigInteger(), nullable=False),
         sa.Column("created_at", UTCDateTime(), nullable=False),
         sa.Column("deleted_at", UTCDateTime()),
         sa.PrimaryKeyConstraint("id", name="pk_eventworker_pubsub_node"),
         sa.UniqueConstraint("name", name="uq_eventworker_pubsub_node_name"),
+    )
+    op.create_index(
+        "ix_eventworker_pubsub_node_purge_offline",
+        "eventworker_pubsub_node",
+        ["purge_offline"],
+        if_not_exists=may_be_there(),
     )
     create_table(
         "eventworker_pubsub_redirect",
@@ -98,6 +105,7 @@ def upgrade() -> None:
         sa.Column("expires_at", UTCDateTime()),
         sa.Column("temporary", sa.Boolean(), nullable=False),
         sa.Column("bounces", sa.SmallInteger(), nullable=False),
+        sa.Column("reminded_at", UTCDateTime()),
         sa.Column("created_at", UTCDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_eventworker_pubsub_subscription"),
         sa.UniqueConstraint(
@@ -151,6 +159,7 @@ def upgrade() -> None:
         "eventworker_pubsub_notice",
         sa.Column("id", _ID, autoincrement=True, nullable=False),
         sa.Column("node", _NAME, nullable=False),
+        sa.Column("node_id", sa.BigInteger()),
         sa.Column("kind", sa.String(20), nullable=False),
         sa.Column("content", _LONG, nullable=False),
         sa.Column("created_at", UTCDateTime(), nullable=False),

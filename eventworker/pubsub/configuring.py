@@ -1,0 +1,82 @@
+"""A node's configuration as somebody asks for it: read from a form, and judged."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from eventworker.pubsub.config import COLLECTION, LEAF, NodeConfig
+from eventworker.pubsub.errors import PubSubError
+from eventworker.pubsub.facts import Fields
+from eventworker.pubsub.forms import PREFIX, filled_in
+from eventworker.pubsub.options import Settings
+from eventworker.pubsub.rules import AccessModel
+
+#: Without rosters nobody can be in one of their groups.
+ACCESS_MODELS = tuple(model for model in AccessModel if model is not AccessModel.ROSTER)
+#: Characters of all values together.
+_MOST = 65536
+#: What XML 1.0 has no way to write.
+_NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+
+
+def default_of(settings: Settings, kind: str) -> NodeConfig:
+    """Configuration of a new node of that kind, ``leaf`` or ``collection``."""
+    return replace(settings.node_defaults, node_type=kind)
+
+
+def new_config(settings: Settings, fields: Fields) -> NodeConfig:
+    """Configuration of a new node for which a form says this.
+
+    :raises PubSubError: see :func:`changed_config`.
+    """
+    kinds = [text for text in fields.get(PREFIX + "node_type", ()) if text]
+    default = default_of(settings, COLLECTION if kinds == [COLLECTION] else LEAF)
+    return changed_config(settings, default, fields)
+
+
+def changed_config(settings: Settings, config: NodeConfig, fields: Fields) -> NodeConfig:
+    """The configuration after a form has been sent; what it leaves out stays, what it has beside
+    the registered fields is passed over.
+
+    :raises PubSubError: ``not-acceptable`` for a value that cannot be, ``not-allowed`` for one that
+        cannot be on this node.
+    """
+    _require_text(fields)
+    models = [text for text in fields.get(PREFIX + "access_model", ()) if text]
+    if models != [config.access_model] and not set(models) <= set(ACCESS_MODELS):
+        raise PubSubError("not-acceptable", "unsupported-access-model")
+    try:
+        changed = filled_in(config, fields)
+    except ValueError as error:
+        raise PubSubError("not-acceptable", text=str(error)) from None
+    if changed.node_type != config.node_type:
+        raise PubSubError("not-allowed", "invalid-options", text="the type of a node is for good")
+    if changed.node_type == LEAF and changed.children:
+        raise PubSubError("not-allowed", "invalid-options", text="a leaf has no children")
+    # Only what is changed: a form is sent back whole, and what it says may be older than a limit.
+    for name, most in (
+        ("max_items", settings.max_items),
+        ("max_payload_size", settings.max_payload_size),
+        ("item_expire", None),
+    ):
+        value = getattr(changed, name)
+        if value is None or value == getattr(config, name):
+            continue
+        if value < 1 or (most is not None and value > most):
+            up_to = "" if most is None else f" to {most}"
+            raise PubSubError("not-acceptable", text=f"{PREFIX}{name} is a number from 1{up_to}")
+    return changed
+
+
+def _require_text(fields: Fields) -> None:
+    size = 0
+    for name, texts in fields.items():
+        for text in texts:
+            size += len(text)
+            if _NO_TEXT.search(text):
+                raise PubSubError(
+                    "not-acceptable", text=f"{name[:100]} has characters that no XML can have"
+                )
+    if size > _MOST:
+        raise PubSubError("not-acceptable", text=f"a configuration has at most {_MOST} characters")

@@ -1,0 +1,151 @@
+"""The rows of a node's items, as several verbs read, write and remove them.
+
+Whoever writes here has locked the node, see :meth:`Desk.node`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Float,
+    Integer,
+    bindparam,
+    delete,
+    func,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+
+from eventworker.db import among, clock
+from eventworker.pubsub.desk import Desk, Node
+from eventworker.pubsub.tables import item_table, node_table
+
+_item = item_table.c
+#: What another publication under the same id changes; the row stays.
+_NEW = ("position", "publisher", "payload", "published_at", "expires_at")
+# Built once, since that takes longer than to run them.
+_COUNT = (
+    update(node_table)
+    .where(node_table.c.id == bindparam("node"))
+    .values(position=bindparam("counted"))
+)
+_OLDEST = (
+    select(_item.item_id, _item.position)
+    .where(_item.node_id == bindparam("node"))
+    .order_by(_item.position.desc())
+    # No database takes an OFFSET without a LIMIT, and no node has more than that many.
+    .limit(2**31)
+    .offset(bindparam("most", type_=Integer))
+)
+_REMOVE_TO = delete(item_table).where(
+    _item.node_id == bindparam("node"), _item.position <= bindparam("last")
+)
+
+
+def fresh() -> ColumnElement[bool]:
+    """Items whose time is not over, whether or not those have been removed already."""
+    return or_(_item.expires_at.is_(None), _item.expires_at > clock())
+
+
+def capacity(desk: Desk, node: Node) -> int:
+    """Items that the node keeps at the most."""
+    most = desk.settings.max_items
+    return most if node.config.max_items is None else min(most, node.config.max_items)
+
+
+def store(desk: Desk, node: Node, publisher: str, items: Sequence[Mapping[str, Any]]) -> None:
+    """Keep items, ``{"item_id", "payload"}``, in their order; those of the same id are replaced."""
+    connection = desk.connection
+    connection.execute(_COUNT, {"node": node.id, "counted": node.position + len(items)})
+    seconds = node.config.item_expire
+    common: dict[str, Any] = {"node_id": node.id, "publisher": publisher}
+    if seconds is not None:
+        common["seconds"] = seconds
+    rows = [
+        {**common, "position": position, **item}
+        for position, item in enumerate(items, node.position + 1)
+    ]
+    # One row by itself is a plain statement; the drivers prepare something for many.
+    connection.execute(
+        _upsert(connection.dialect.name, seconds is not None), rows if len(rows) > 1 else rows[0]
+    )
+
+
+@cache
+def _upsert(dialect: str, expires: bool) -> Any:
+    values = {
+        **{name: bindparam(name, type_=_item[name].type) for name in _GIVEN},
+        "published_at": clock(),
+        "expires_at": clock(bindparam("seconds", type_=Float)) if expires else None,
+    }
+    if dialect == "mariadb":
+        made: Any = mysql.insert(item_table).values(values)
+        return made.on_duplicate_key_update({name: made.inserted[name] for name in _NEW})
+    made = (sqlite if dialect == "sqlite" else postgresql).insert(item_table).values(values)
+    return made.on_conflict_do_update(
+        index_elements=[_item.node_id, _item.item_id],
+        set_={name: made.excluded[name] for name in _NEW},
+    )
+
+
+_GIVEN = ("node_id", "item_id", "position", "publisher", "payload")
+
+
+def room_for(desk: Desk, node: Node, ids: Sequence[str]) -> bool:
+    """Whether items of these ids can be published without removing another one."""
+    most = capacity(desk, node)
+    if node.position + len(ids) <= most:
+        return True  # as many as were ever published
+    kept = desk.connection.scalar(
+        select(func.count()).where(
+            _item.node_id == node.id,
+            fresh(),
+            ~among(desk.dialect, _item.item_id, list(ids)),
+        )
+    )
+    return int(kept or 0) + len(ids) <= most
+
+
+def trim(desk: Desk, node: Node, published: int = 0) -> list[str]:
+    """Remove the oldest items of a node that has more than it may; returns their ids.
+
+    :param published: items that were stored since the node was read.
+    """
+    most = capacity(desk, node)
+    if node.position + published <= most:
+        return []
+    rows = desk.connection.execute(_OLDEST, {"node": node.id, "most": most}).all()
+    if rows:
+        desk.connection.execute(_REMOVE_TO, {"node": node.id, "last": rows[0].position})
+    return [row.item_id for row in reversed(rows)]
+
+
+def publishers(connection: Connection, node: Node, ids: Sequence[str]) -> dict[str, str]:
+    """Who published those of the items that are there."""
+    rows = connection.execute(
+        select(_item.item_id, _item.publisher).where(
+            _item.node_id == node.id, among(connection.dialect.name, _item.item_id, ids), fresh()
+        )
+    )
+    return {row.item_id: row.publisher for row in rows}
+
+
+def remove(connection: Connection, node: Node, ids: Sequence[str]) -> None:
+    """Remove items by their ids."""
+    connection.execute(
+        delete(item_table).where(
+            _item.node_id == node.id, among(connection.dialect.name, _item.item_id, ids)
+        )
+    )
+
+
+def remove_all(connection: Connection, node: Node) -> None:
+    """Remove the node's items."""
+    connection.execute(delete(item_table).where(_item.node_id == node.id))

@@ -1,0 +1,81 @@
+"""Who shares presence with the service, and who is there (XEP-0060, sections 4.5, 12.1 and 12.4).
+
+Only what somebody tells who is connected to an XMPP server; whether it asks for presence is up to
+him.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import delete, select, update
+
+from eventworker.db import clock, insert_new
+from eventworker.pubsub.expiry import Expiry
+from eventworker.pubsub.jid import bare, resource
+from eventworker.pubsub.rules import State
+from eventworker.pubsub.subscriptions import Subscriptions, node_of
+from eventworker.pubsub.tables import (
+    MAX_RESOURCE,
+    node_table,
+    presence_table,
+    subscription_table,
+)
+
+_presence, _subscription = presence_table.c, subscription_table.c
+
+
+class Presence(Subscriptions, Expiry):
+    """What follows from presence."""
+
+    def presence_granted(self, bare: str) -> None:
+        """The address, without resource, shares its presence from now on."""
+        self._arrived(bare, "")
+
+    def presence_revoked(self, bare: str) -> None:
+        """It no longer does: it has no access to nodes of the model ``presence``, and its temporary
+        subscriptions end."""
+        self.connection.execute(delete(presence_table).where(_presence.bare == bare))
+        self._end_temporary(_subscription.bare == bare)
+
+    def available(self, full: str) -> None:
+        """A resource is there. If it was not, it is sent the last items of its nodes that do so."""
+        if not resource(full) or not self._arrived(bare(full), resource(full)):
+            return
+        mine = (_subscription.bare == bare(full), _subscription.jid.in_([full, bare(full)]))
+        self.connection.execute(update(subscription_table).where(*mine).values(bounces=0))
+        # A look for the word in the stored text spares reading every configuration.
+        wanted = node_table.c.config.contains("on_sub_and_presence")
+        rows = self._with_nodes(*mine, _subscription.state == State.SUBSCRIBED, wanted)
+        for row in {row.node_id: row for row in rows}.values():  # once for each node
+            node = node_of(row)
+            if node.config.send_last_published_item == "on_sub_and_presence":
+                self._send_last_item(node, row, full)
+
+    def unavailable(self, full: str) -> None:
+        """A resource has gone; of an address without resource, all have.
+
+        Temporary subscriptions end, and with the last resource the items of a publisher go from
+        the nodes with ``purge_offline``.
+        """
+        gone = [_presence.bare == bare(full), _presence.resource != ""]
+        if resource(full):
+            gone.append(_presence.resource == resource(full)[:MAX_RESOURCE])
+        self.connection.execute(delete(presence_table).where(*gone))
+        mine = _subscription.bare == bare(full)
+        left = select(_presence.at).where(_presence.bare == bare(full), _presence.resource != "")
+        if self._exists(left):
+            self._end_temporary(mine & (_subscription.jid == full))
+        else:
+            self._end_temporary(mine)
+            self.publisher_gone(bare(full))
+
+    def _arrived(self, address: str, name: str) -> bool:
+        """Whether that is new."""
+        row = {"bare": address, "resource": name[:MAX_RESOURCE], "at": clock()}
+        new = insert_new(self.dialect, presence_table).values(row).returning(_presence.bare)
+        return self.connection.execute(new).first() is not None
+
+    def _end_temporary(self, mine: Any) -> None:
+        for row in self._with_nodes(mine, _subscription.temporary):
+            self._end(node_of(row), [row], None)

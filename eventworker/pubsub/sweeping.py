@@ -1,0 +1,73 @@
+"""Removing what nobody needs any more. Whoever keeps the service up does so now and then."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Table, delete, exists, func, select
+
+from eventworker.db import clock
+from eventworker.pubsub.tables import (
+    affiliation_table,
+    child_table,
+    delivery_table,
+    item_table,
+    listener_table,
+    node_table,
+    notice_table,
+    subscription_table,
+)
+
+_delivery, _notice, _listener = delivery_table.c, notice_table.c, listener_table.c
+_node = node_table.c
+#: Rows that are removed at once, so that nobody waits for long.
+_MOST = 1000
+#: Notices are numbered in about the order of their times.
+_SLACK = timedelta(minutes=10)
+
+
+def sweep(connection: Connection) -> int:
+    """Remove listeners whose lease is over with what they had to tell, notices that all have
+    heard, and deleted nodes whose subscribers have been told.
+
+    :returns: rows that were removed. There may be more, if it is not 0.
+    """
+    dead = delete(listener_table).where(_listener.lease_until <= clock())
+    removed = connection.execute(dead).rowcount
+    removed += _remove(connection, delivery_table, _delivery.listener_id, _gone(connection))
+    removed += _remove(connection, notice_table, _notice.id, _heard_by_all(connection))
+    nodes = _forgotten_nodes(connection)
+    for table in (item_table, affiliation_table, subscription_table):
+        removed += _remove(connection, table, table.c.node_id, nodes)
+    removed += _remove(connection, child_table, child_table.c.collection_id, nodes)
+    return removed + _remove(connection, node_table, _node.id, nodes)
+
+
+def _gone(connection: Connection) -> list[int]:
+    """Listeners that are not there any more, and still have something to tell."""
+    there = exists().where(_listener.id == _delivery.listener_id)
+    return list(connection.scalars(select(_delivery.listener_id).where(~there).distinct()))
+
+
+def _heard_by_all(connection: Connection) -> list[int]:
+    # Looked up first, since a DELETE with such a condition would lock every notice on MariaDB.
+    owed = exists().where(_delivery.notice_id == _notice.id)
+    return list(connection.scalars(select(_notice.id).where(~owed).limit(_MOST)))
+
+
+def _forgotten_nodes(connection: Connection) -> list[int]:
+    """Deleted nodes of which nothing is told any more: everything that is was said later."""
+    first = select(func.min(_delivery.notice_id)).scalar_subquery()
+    oldest = connection.scalar(select(_notice.created_at).where(_notice.id == first))
+    owed = exists().where(_delivery.audience_id == _node.id)
+    deleted: Any = _node.deleted_at.is_not(None)
+    if oldest is not None:
+        deleted &= _node.deleted_at < oldest - _SLACK
+    return list(connection.scalars(select(_node.id).where(deleted, ~owed).limit(_MOST)))
+
+
+def _remove(connection: Connection, table: Table, column: Any, keys: list[int]) -> int:
+    if not keys:
+        return 0
+    return connection.execute(delete(table).where(column.in_(keys))).rowcount

@@ -1,0 +1,88 @@
+"""The side service ``pubsub``: what becomes due by time alone, and what nobody needs any more."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import Engine, exists, select
+
+from eventworker.db import configured_engine, short_transaction
+from eventworker.errors import DatabaseUnavailable
+from eventworker.pubsub.options import Settings, settings_of
+from eventworker.pubsub.service import PubSubService
+from eventworker.pubsub.sweeping import sweep
+from eventworker.pubsub.tables import item_table, subscription_table
+from eventworker.service import Service
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks, where something has an end, and where nothing has.
+_BUSY, _IDLE = 2.0, 20.0
+
+#: Each does a part of what is due, and says how much that was.
+CHORES: dict[str, Callable[[PubSubService], int]] = {
+    "items expired": PubSubService.expire_items,
+    "subscriptions ended": PubSubService.end_leases,
+    "subscribers reminded": PubSubService.remind_leases,
+    "rows removed": lambda service: sweep(service.connection),
+}
+
+
+def keep_up(engine: Engine, settings: Settings) -> dict[str, int]:
+    """Do all that is due; returns how much of what that was.
+
+    :raises DatabaseUnavailable: when the database is away.
+    """
+    done: dict[str, int] = {}
+    for what, chore in CHORES.items():
+        while True:
+            with short_transaction(engine) as connection:
+                part = chore(PubSubService(connection, settings))
+            if not part:
+                break
+            done[what] = done.get(what, 0) + part
+    return done
+
+
+def pause(engine: Engine) -> float:
+    """Seconds until something may be due.
+
+    :raises DatabaseUnavailable: when the database is away.
+    """
+    ends = [
+        exists().where(table.c.expires_at.is_not(None))
+        for table in (item_table, subscription_table)
+    ]
+    with short_transaction(engine) as connection:
+        return _BUSY if any(connection.execute(select(*ends)).one()) else _IDLE
+
+
+def run(conf: Any, child: Any) -> None:
+    """Keep the service up until the child is told to stop."""
+    settings = settings_of(conf)
+    engine = configured_engine(conf.database)
+    while not child.stopping:
+        seconds = _BUSY
+        try:
+            done = keep_up(engine, settings)
+            seconds = pause(engine)
+            child.slot.note_work()
+            if done:
+                log.info("publish-subscribe: %s", done)
+        except DatabaseUnavailable as error:
+            log.warning("%s", error)
+        child.wait(seconds)
+
+
+def wanted(conf: Any) -> bool:
+    """Always: nodes may be made at any time.
+
+    :raises ConfigError: when a value of the group cannot be used, so that no daemon starts.
+    """
+    settings_of(conf)
+    return True
+
+
+service = Service(wanted=wanted, run=run)

@@ -1,0 +1,13 @@
+"""The plugin ``pubsub-publish``: each event of the API becomes an item of its resource's node.
+
+::
+
+    naming      which node, and in which collection, by templates
+    rendering   what the item says: CloudEvents in JSON, or an Atom entry
+    options     the group ``[plugin:pubsub-publish]``
+    plugin      the plugin itself
+"""
+
+from eventworker.pubsub.worker.plugin import PubSubPublishWorker
+
+__all__ = ["PubSubPublishWorker"]

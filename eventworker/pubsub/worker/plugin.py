@@ -1,0 +1,209 @@
+"""The plugin itself."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property, partial
+from itertools import groupby
+from typing import Any, ClassVar
+from xml.sax.saxutils import unescape
+
+from sqlalchemy import Connection, delete, select
+from sqlalchemy.orm import Session
+
+from eventworker.erasure import Erasure
+from eventworker.errors import ConfigError, Reject, Retry
+from eventworker.event import Event
+from eventworker.plugin import WorkerTaskBase
+from eventworker.pubsub.config import COLLECTION
+from eventworker.pubsub.errors import PubSubError
+from eventworker.pubsub.facts import NewItem
+from eventworker.pubsub.forms import PREFIX, filled_in
+from eventworker.pubsub.options import Settings, named_fields, settings_of
+from eventworker.pubsub.service import PubSubService
+from eventworker.pubsub.tables import delivery_table, item_table, node_table, notice_table
+from eventworker.pubsub.worker.naming import Template
+from eventworker.pubsub.worker.options import GROUP, OPTIONS
+from eventworker.pubsub.worker.rendering import FORMATS, with_images
+
+log = logging.getLogger(__name__)
+
+#: Seconds until another attempt when a limit of the service is reached.
+_PAUSE = 60.0
+_BITE = 500
+
+
+class PubSubPublishWorker(WorkerTaskBase):
+    """Publishes each event to the node of its resource, which is made at its first event.
+
+    An item has the id of its event, so the same event published again overwrites it. What
+    subscribers are told is committed with the item.
+    """
+
+    transactional: ClassVar[bool] = True
+    options: ClassVar[Any] = OPTIONS
+
+    def enabled(self) -> bool:
+        """Whether ``[plugin:pubsub-publish] enabled`` says so.
+
+        :raises ConfigError: when an option cannot be used.
+        """
+        if not self._options.enabled:
+            return False
+        _ = self._settings, self._node, self._collection, self._config
+        return True
+
+    def handle(self, session: Session, event: Event) -> None:
+        """Publish one event.
+
+        :raises Reject: when the service refuses for good.
+        :raises Retry: when it refuses for now.
+        """
+        self.handle_batch(session, [event])
+
+    def handle_batch(self, session: Session, events: Sequence[Event]) -> None:
+        """Publish several events, those of a node together.
+
+        Missing nodes come first, and all nodes in the order of their names, so that two
+        transactions do not wait for each other crosswise.
+        """
+        service = PubSubService(session, self._settings)
+        by_node: dict[str, list[Event]] = {}
+        for event in events:
+            by_node.setdefault(self._node.name(event), []).append(event)
+        if len(by_node) > 1:
+            for node in sorted(by_node.keys() - self._known(service, by_node)):
+                with _refusals(node):
+                    self._make(service, node, by_node[node][0])
+        for node in sorted(by_node):
+            with _refusals(node):
+                self._publish(service, node, by_node[node])
+
+    def _known(self, service: PubSubService, names: Iterable[str]) -> set[str]:
+        look = select(node_table.c.name).where(node_table.c.name.in_(list(names)))
+        return set(service.connection.scalars(look))
+
+    def _publish(self, service: PubSubService, node: str, events: Sequence[Event]) -> None:
+        items = [NewItem(str(event.id), self._payload(event)) for event in events]
+        most = self._settings.max_batch
+        for start in range(0, len(items), most):
+            part = items[start : start + most]
+            try:
+                service.publish(node, self._settings.itself, part)
+            except PubSubError as error:
+                if error.condition == "gone":
+                    log.warning("not published, since node %s has gone to %s", node, error.uri)
+                    return
+                if error.condition != "item-not-found":
+                    raise
+                self._make(service, node, events[0])
+                service.publish(node, self._settings.itself, part)
+
+    def _make(self, service: PubSubService, node: str, event: Event) -> None:
+        fields = dict(self._config)
+        if collection := self._collection.name(event):
+            kind = {f"{PREFIX}node_type": [COLLECTION]}
+            self._create(service, collection, {**self._config, **kind})
+            fields[f"{PREFIX}collection"] = [collection]
+        self._create(service, node, fields)
+
+    def _create(self, service: PubSubService, node: str, fields: dict[str, list[str]]) -> None:
+        try:
+            service.create(node, self._settings.itself, fields)
+        except PubSubError as error:
+            if error.condition != "conflict":  # another one was first
+                raise
+
+    def _payload(self, event: Event) -> str:
+        common = self.config.notifications
+        render = partial(
+            FORMATS[self._options.format],
+            source=common.cloudevents_source,
+            type_prefix=common.cloudevents_type_prefix,
+        )
+        payload = render(with_images(event, self._options.images))
+        if len(payload.encode()) <= self._settings.max_payload_size:
+            return payload
+        return render(with_images(event, "none"))
+
+    def erase(self, connection: Connection, erasure: Erasure) -> int:
+        """Retract the items about it, and delete what is still to be told of them.
+
+        :returns: their number.
+        """
+        service = PubSubService(connection, self._settings)
+        found = self._items_about(connection, erasure)
+        for node, group in groupby(sorted(found), key=_first):
+            ids = [item for _, item in group]
+            service.retract(node, self._settings.itself, ids, notify=True)
+        return len(found) + _forget_notices(connection, erasure)
+
+    def _items_about(self, connection: Connection, erasure: Erasure) -> list[tuple[str, str]]:
+        item, node = item_table.c, node_table.c
+        rows = connection.execution_options(yield_per=_BITE).execute(
+            select(node.name, item.item_id, item.payload)
+            .join_from(item_table, node_table, node.id == item.node_id)
+            .where(item.publisher == self._settings.service, node.name.is_not(None))
+        )
+        return [(row.name, row.item_id) for row in rows if _is_about(row.payload, erasure)]
+
+    @property
+    def _options(self) -> Any:
+        return self.config[GROUP]
+
+    @cached_property
+    def _settings(self) -> Settings:
+        return settings_of(self.config)
+
+    @cached_property
+    def _node(self) -> Template:
+        return Template.of(self._options.node, f"[{GROUP}] node")
+
+    @cached_property
+    def _collection(self) -> Template:
+        return Template.of(self._options.collection, f"[{GROUP}] collection")
+
+    @cached_property
+    def _config(self) -> dict[str, list[str]]:
+        fields = named_fields(self._options.node_config)
+        try:
+            filled_in(self._settings.node_defaults, fields, strict=True)
+        except ValueError as error:
+            raise ConfigError(f"[{GROUP}] node_config: {error}") from None
+        return fields
+
+
+@contextmanager
+def _refusals(node: str) -> Iterator[None]:
+    """What the service refuses, as a verdict."""
+    try:
+        yield
+    except PubSubError as error:
+        if error.kind == "wait":
+            raise Retry(_PAUSE) from error
+        raise Reject(f"node {node}: {error}") from error
+
+
+def _first(pair: tuple[str, Any]) -> str:
+    return pair[0]
+
+
+def _is_about(payload: str | None, erasure: Erasure) -> bool:
+    return payload is not None and erasure.is_named_in(unescape(payload).encode())
+
+
+def _forget_notices(connection: Connection, erasure: Erasure) -> int:
+    notice = notice_table.c
+    rows = connection.execute(select(notice.id, notice.content).where(notice.kind == "items"))
+    ids = [
+        row.id
+        for row in rows
+        if any(_is_about(item["payload"], erasure) for item in json.loads(row.content)["items"])
+    ]
+    for number in ids:
+        connection.execute(delete(delivery_table).where(delivery_table.c.notice_id == number))
+        connection.execute(delete(notice_table).where(notice.id == number))
+    return len(ids)

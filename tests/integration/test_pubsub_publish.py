@@ -1,0 +1,198 @@
+"""The plugin pubsub-publish amid the parts of the daemon: events become items, once."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import UUID
+from xml.etree import ElementTree
+
+import pytest
+from sqlalchemy import Engine, func, select
+
+from eventworker import cloudevents
+from eventworker.db import short_transaction
+from eventworker.erasure import Erasure
+from eventworker.errors import ConfigError
+from eventworker.event import Event
+from eventworker.inbox.claims import Outcome
+from eventworker.pubsub.facts import Actor, Item
+from eventworker.pubsub.options import Settings
+from eventworker.pubsub.service import PubSubService
+from eventworker.pubsub.tables import affiliation_table, child_table, item_table, node_table
+from eventworker.pubsub.worker import PubSubPublishWorker
+from eventworker.testing import Harness
+from tests.helpers.events import make_event
+
+NAME = "pubsub-publish"
+
+
+def publishing(url: str | None = None, **options: Any) -> Harness:
+    return Harness(PubSubPublishWorker, NAME, url=url, options={"enabled": True, **options})
+
+
+@pytest.fixture
+def harness(database_url: str) -> Iterator[Harness]:
+    with publishing(database_url) as made:
+        yield made
+
+
+@pytest.fixture
+def embedded() -> Iterator[Harness]:
+    with publishing() as made:
+        yield made
+
+
+def items(harness: Harness, node: str) -> list[Item]:
+    with short_transaction(harness.engine) as connection:
+        service = PubSubService(connection, Settings())
+        return list(service.items(node, service.settings.itself).entries)
+
+
+def story(number: int, **fields: Any) -> Event:
+    return make_event(resource="story", resource_id=number, **fields)
+
+
+def names(engine: Engine) -> set[str]:
+    with engine.connect() as connection:
+        return set(connection.scalars(select(node_table.c.name)))
+
+
+def count(engine: Engine, table: Any) -> int:
+    with engine.connect() as connection:
+        return connection.scalar(select(func.count()).select_from(table)) or 0
+
+
+def test_an_event_becomes_an_item_of_its_resources_node_in_the_collection_of_its_kind(
+    harness: Harness,
+) -> None:
+    event = story(42, method="PUT", author_id=7, source="urn:tracker")
+    assert harness.deliver(event).done
+    (item,) = items(harness, "story/42")
+    assert (item.id, item.publisher) == (str(event.id), "pubsub.localhost")
+    container = ElementTree.fromstring(item.payload or "")
+    assert cloudevents.decode((container.text or "").encode()) == event
+    assert names(harness.engine) == {"story", "story/42"}
+    assert count(harness.engine, child_table) == 1
+
+
+def test_an_event_that_comes_twice_is_one_item(harness: Harness) -> None:
+    harness.deliver_twice(story(42))
+    assert len(items(harness, "story/42")) == 1
+
+
+def test_events_that_wait_together_are_published_in_one_transaction_in_their_order(
+    harness: Harness,
+) -> None:
+    events = [story(number % 3) for number in range(9)]
+    assert all(ending.done for ending in harness.deliver_together(*events))
+    for number in range(3):
+        expected = [str(event.id) for event in events if event.resource_id == number]
+        assert [item.id for item in items(harness, f"story/{number}")] == expected
+    assert count(harness.engine, child_table) == 3
+
+
+def test_what_the_service_refuses_for_good_is_a_dead_letter_that_says_why() -> None:
+    with publishing(node_config={"max_payload_size": "20"}) as harness:
+        good, bad = story(1), story(2)
+        for ending in harness.deliver_together(good, bad):
+            assert ending.outcome is Outcome.DEAD
+            assert "payload-too-big" in (ending.error or "")
+        assert count(harness.engine, item_table) == 0
+
+
+def test_a_death_at_the_commit_leaves_no_item(harness: Harness) -> None:
+    harness.deliver(story(1))
+    event = story(1)
+    harness.crash(event)
+    assert len(items(harness, "story/1")) == 1
+    harness.deliver(event)
+    assert len(items(harness, "story/1")) == 2
+
+
+def test_an_item_that_would_be_too_large_has_no_images(embedded: Harness) -> None:
+    event = story(1, resource_after={"text": "x" * 70_000})
+    assert embedded.deliver(event).done
+    (item,) = items(embedded, "story/1")
+    assert len(item.payload or "") < 2000
+    assert str(event.id) in (item.payload or "")
+
+
+def test_new_nodes_are_for_their_owners_only_unless_the_configuration_opens_them() -> None:
+    stranger = Actor("eve@example.org")
+    for options, refused in (
+        ({}, "closed-node"),
+        ({"node_config": {"access_model": "open"}}, None),
+    ):
+        with publishing(**options) as harness:
+            harness.deliver(story(1))
+            with short_transaction(harness.engine) as connection:
+                service = PubSubService(connection, Settings())
+                try:
+                    service.items("story/1", stranger)
+                    found = None
+                except Exception as error:
+                    found = getattr(error, "detail", error)
+            assert found == refused
+
+
+def test_names_and_format_follow_the_templates() -> None:
+    options = {"node": "{resource}:{method}", "collection": "", "format": "atom", "images": "none"}
+    with publishing(**options) as harness:
+        harness.deliver(story(1, method="DELETE"))
+        assert names(harness.engine) == {"story:DELETE"}
+        (item,) = items(harness, "story:DELETE")
+        assert (item.payload or "").startswith("<entry xmlns='http://www.w3.org/2005/Atom'>")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"node": "{author}"}, "node"),
+        ({"collection": "{"}, "collection"),
+        ({"node_config": {"access_model": "closed"}}, "node_config: pubsub#access_model"),
+        ({"node_config": {"colour": "red"}}, "no field pubsub#colour"),
+    ],
+)
+def test_options_that_cannot_be_used_are_named_at_the_start(
+    options: dict[str, Any], said: str
+) -> None:
+    with publishing(**options) as harness, pytest.raises(ConfigError, match=said):
+        harness.deliver(story(1))
+
+
+def test_a_node_that_has_gone_elsewhere_is_left_alone(embedded: Harness) -> None:
+    embedded.deliver(story(1))
+    with short_transaction(embedded.engine) as connection:
+        service = PubSubService(connection, Settings())
+        service.delete("story/1", service.settings.itself, "xmpp:elsewhere.example?;node=x")
+    assert embedded.deliver(story(1)).done
+    assert count(embedded.engine, item_table) == 0
+
+
+def test_a_node_that_was_deleted_is_made_again_by_the_next_event(embedded: Harness) -> None:
+    embedded.deliver(story(1))
+    with short_transaction(embedded.engine) as connection:
+        service = PubSubService(connection, Settings())
+        service.delete("story/1", service.settings.itself)
+    assert embedded.deliver(story(1)).done
+    assert len(items(embedded, "story/1")) == 1
+    assert count(embedded.engine, affiliation_table) == 2
+
+
+@pytest.mark.parametrize("format", ["cloudevents", "atom"])
+@pytest.mark.parametrize(
+    "erasure",
+    [
+        lambda event: Erasure(author="7"),
+        lambda event: Erasure(resource=("comment", "5")),
+        lambda event: Erasure(event=event.id),
+    ],
+)
+def test_what_is_erased_is_retracted(format: str, erasure: Callable[[Event], Erasure]) -> None:
+    with publishing(format=format) as harness:
+        kept = story(1, author_id=77, sub_resource="comment", sub_resource_id=55)
+        gone = story(1, author_id=7, sub_resource="comment", sub_resource_id=5)
+        for event in (kept, gone):
+            harness.deliver(event)
+        with short_transaction(harness.engine) as connection:
+            assert harness.plugin.erase(connection, erasure(gone)) == 1
+        assert [UUID(item.id) for item in items(harness, "story/1")] == [kept.id]
