@@ -23,7 +23,7 @@ from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, exists, select, update
+from sqlalchemy import Connection, Row, delete, select, update
 
 from eventworker.pubsub.audience import has_access, is_available, is_elsewhere, wants
 from eventworker.pubsub.config import NodeConfig, SubscribeOptions
@@ -161,8 +161,11 @@ def told(connection: Connection, delivery: Delivery, up_to_jid: str) -> None:
 def done(connection: Connection, delivery: Delivery) -> None:
     """All have been told."""
     connection.execute(delete(delivery_table).where(_delivery.id == delivery.id))
-    others = exists().where(_delivery.notice_id == delivery.notice_id)
-    connection.execute(delete(notice_table).where(_notice.id == delivery.notice_id, ~others))
+    # Looked up before: on MariaDB a DELETE with such a condition would wait for the other listener,
+    # which waits for this one. If both see each other, the notice is swept.
+    others = select(_delivery.id).where(_delivery.notice_id == delivery.notice_id)
+    if connection.execute(others.limit(1)).first() is None:
+        connection.execute(delete(notice_table).where(_notice.id == delivery.notice_id))
 
 
 def _state(connection: Connection, delivery: int) -> Any:

@@ -13,6 +13,7 @@ from eventworker.pubsub.config import NodeConfig
 from eventworker.pubsub.errors import PubSubError
 from eventworker.pubsub.facts import Actor
 from eventworker.pubsub.forms import PREFIX, filled_in
+from eventworker.pubsub.hooks import options as hook_options
 from eventworker.pubsub.jid import bare, jid
 
 GROUP = "pubsub"
@@ -132,6 +133,8 @@ class Settings:
     lease_reminder: int = 3600
     without_options: str = "accept"
     max_bounces: int = 10
+    #: Whether nodes have hooks; from the group ``[hooks]``.
+    hooks: bool = False
 
     @cached_property
     def itself(self) -> Actor:
@@ -160,6 +163,7 @@ def settings_of(conf: cfg.ConfigOpts) -> Settings:
             service=jid(values.service),
             admins=frozenset(bare(jid(each)) for each in values.admins),
             node_defaults=_defaults(values.node_defaults),
+            hooks=hook_options.is_on(conf),
             **plain,
         )
     except (PubSubError, ValueError) as error:

@@ -35,6 +35,7 @@ OWNERS = (
     "eventworker.outbox.stream",
     "eventworker.workers.subscription.tables",
     "eventworker.pubsub.tables",
+    "eventworker.pubsub.hooks.table",
 )
 READY_INDEX = "ix_eventworker_outbox_ready"
 UPGRADE = """

@@ -1,0 +1,478 @@
+"""What a hook that means harm can do: nothing that outlives it, and nothing outside of its sandbox.
+
+Each attempt prints ESCAPED if it gets anywhere.
+"""
+
+import os
+import socket
+import stat
+import tempfile
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from eventworker.pubsub.hooks.bubblewrap import Missing
+from eventworker.pubsub.hooks.limits import FLOOD, MAX_OUTPUT, Isolation
+from eventworker.pubsub.hooks.pool import Pool
+from eventworker.pubsub.hooks.sandbox import Box, Sandbox
+from eventworker.pubsub.hooks.surroundings import Surroundings
+from tests.helpers.hooks import LIMITS, call, need_full_isolation
+from tests.servers import wait_until
+
+pytestmark = [pytest.mark.row("S7"), pytest.mark.usefixtures("_full")]
+
+
+@pytest.fixture(scope="session")
+def _full() -> None:
+    need_full_isolation()
+
+
+@dataclass(frozen=True)
+class Without(Box):
+    """A sandbox that lacks one of its locks, to see that the others hold by themselves."""
+
+    lock: str = ""
+
+    def locks(self) -> dict[str, Any]:
+        return {**super().locks(), self.lock: None}
+
+
+@pytest.fixture
+def box() -> Box:
+    return Box.of(Isolation.FULL, Surroundings.own([]), LIMITS)
+
+
+@pytest.fixture(params=["", "paths", "filter"], ids=["all-locks", "no-landlock", "no-seccomp"])
+def weakened(request: pytest.FixtureRequest, box: Box) -> Box:
+    if not request.param:
+        return box
+    return Without(box.isolation, box.surroundings, box.limits, box.program, request.param)
+
+
+@pytest.fixture
+def canary() -> Iterator[Path]:
+    """A file that everybody may read and write, outside of every sandbox."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)
+        path = Path(folder, "canary")
+        path.write_text("the canary")
+        path.chmod(0o666)
+        yield path
+
+
+def attempt(code: str) -> str:
+    """Code that says whether it got through, and why not."""
+    lines = "\n".join(f"    {line}" for line in code.splitlines())
+    return f"try:\n{lines}\n    print('ESCAPED')\nexcept BaseException as e:\n    print(repr(e))"
+
+
+READ = """
+import os
+names = [{canary!r}, "/etc/passwd", "/etc/shadow", "/proc/1/environ", "/proc/self/environ",
+         "/proc/self/mem", "/proc/1/root" + {canary!r}, "/sys/kernel/notes", "/dev/mem", "/dev/sda",
+         "/dev/shm", "/run", "/var", "/root/.ssh", "/home", "..", "../../.." + {canary!r}]
+for name in names:
+    try:
+        found = os.listdir(name) if os.path.isdir(name) else open(name, "rb").read(10)
+    except OSError:
+        continue
+    if found and name != "..":
+        print("ESCAPED", name, found)
+"""
+
+
+def test_files_outside_are_not_there(canary: Path, weakened: Box) -> None:
+    ended = call(READ.format(canary=str(canary)), weakened)
+    assert ended.how == "done"
+    assert "ESCAPED" not in ended.output
+
+
+def test_nothing_can_be_written_but_in_its_own_folder(canary: Path, weakened: Box) -> None:
+    code = f"""
+import os, sys
+for folder in ("/", "/usr/lib", "/inside", "/inside/hook_inside", "/etc", "/dev",
+               {str(canary.parent)!r}, *[each for each in sys.path if each.startswith("/")]):
+    try:
+        with open(os.path.join(folder, "new"), "w") as file:
+            file.write("x")
+    except OSError:
+        continue
+    print("ESCAPED", folder)
+with open("/tmp/new", "w") as file:
+    file.write("mine")
+print(open("new").read())
+"""
+    ended = call(code, weakened)
+    assert (ended.how, ended.output) == ("done", "mine\n")
+    assert canary.read_text() == "the canary"
+    assert not Path("/tmp/new").exists()
+
+
+def test_a_link_out_of_its_folder_leads_nowhere(canary: Path, weakened: Box) -> None:
+    code = attempt(f"import os\nos.symlink({str(canary)!r}, '/tmp/link')\nopen('/tmp/link').read()")
+    assert "ESCAPED" not in call(code, weakened).output
+
+
+def test_nothing_is_left_for_the_next_run(box: Box) -> None:
+    call("open('/tmp/left', 'w').write('x')", box)
+    assert call("import os; print(os.listdir('/tmp').count('left'))", box).output == "0\n"
+
+
+def test_the_environment_is_empty(monkeypatch: pytest.MonkeyPatch, box: Box) -> None:
+    monkeypatch.setenv("CANARY", "sings")
+    ended = call("import os; print(sorted(os.environ))", box)
+    assert ended.output == "['HOME', 'LANG', 'PWD']\n"
+
+
+def test_no_open_file_is_inherited(canary: Path, box: Box) -> None:
+    descriptor = os.open(canary, os.O_RDWR)
+    os.set_inheritable(descriptor, True)
+    code = """
+import os, stat
+for n in range(64):
+    try:
+        mode = os.fstat(n).st_mode
+    except OSError:
+        continue
+    if not stat.S_ISFIFO(mode) and not (n == 0 and stat.S_ISCHR(mode)):
+        print("ESCAPED", n, mode)
+"""
+    try:
+        assert "ESCAPED" not in call(code, box).output
+    finally:
+        os.close(descriptor)
+
+
+def test_other_processes_are_neither_seen_nor_signalled(weakened: Box) -> None:
+    code = f"""
+import os, signal
+print(os.path.exists("/proc/self"))
+for pid in ({os.getpid()}, {os.getppid()}):
+    try:
+        os.kill(pid, signal.SIGTERM)
+    except OSError:
+        continue
+    print("ESCAPED", pid)
+print(os.getppid() < 10)
+"""
+    assert call(code, weakened).output == "False\nTrue\n"
+
+
+@pytest.fixture
+def tcp() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener
+
+
+def test_no_network_is_there(tcp: socket.socket, weakened: Box) -> None:
+    port = tcp.getsockname()[1]
+    code = "\n".join(
+        [
+            attempt(f"import socket\nsocket.create_connection(('127.0.0.1', {port}), 1)"),
+            attempt("socket.create_connection(('1.1.1.1', 53), 1)"),
+            attempt("socket.getaddrinfo('localhost.example.org', 80)"),
+            attempt("s = socket.socket(type=socket.SOCK_DGRAM)\ns.sendto(b'x', ('8.8.8.8', 53))"),
+        ]
+    )
+    ended = call(code, weakened)
+    assert ended.how == "done"
+    assert "ESCAPED" not in ended.output
+    tcp.settimeout(0)
+    with pytest.raises(BlockingIOError):
+        tcp.accept()
+
+
+def test_an_abstract_socket_of_another_process_cannot_be_reached(weakened: Box) -> None:
+    name = f"\0canary-{uuid.uuid4()}"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(name)
+        listener.listen()
+        connect = f"import socket\ns = socket.socket(socket.AF_UNIX)\ns.connect({name!r})"
+        assert "ESCAPED" not in call(attempt(connect), weakened).output
+
+
+PRIVILEGES = """
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+def call(name, *arguments):
+    if getattr(libc, name)(*arguments) >= 0:
+        print("ESCAPED", name)
+call("unshare", 0x10000000)
+call("unshare", 0x00020000)
+call("mount", b"none", b"/tmp", b"tmpfs", 0, None)
+call("mount", None, b"/", None, 0x1020, None)
+call("umount2", b"/tmp", 2)
+call("chroot", b"/tmp")
+call("ptrace", 16, 1, 0, 0)
+call("ptrace", 0, 0, 0, 0)
+call("setuid", 0)
+call("setgid", 0)
+call("setns", 0, 0)
+call("sethostname", b"x", 1)
+call("personality", 0x0040000)
+call("bind", 0, None, 0)
+for number in ({numbers}):
+    if libc.syscall(number, 0, 0, 0, 0, 0, 0) >= 0:
+        print("ESCAPED", number)
+if libc.prctl(38, 0, 0, 0, 0) >= 0 and libc.prctl(39, 0, 0, 0, 0) != 1:
+    print("ESCAPED no_new_privs")
+import resource
+try:
+    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
+    print("ESCAPED limit")
+except (ValueError, OSError):
+    pass
+print(os.getuid() != 0, os.geteuid() != 0, os.getgroups() in ([], [65534]))
+"""
+#: bpf, keyctl, add_key, perf_event_open, io_uring_setup, userfaultfd, kexec_load, init_module,
+#: process_vm_readv, name_to_handle_at, memfd_create, pidfd_open
+_NUMBERS = {
+    "x86_64": (321, 250, 248, 298, 425, 323, 246, 175, 310, 303, 319, 434),
+    "aarch64": (280, 219, 217, 241, 425, 282, 104, 105, 270, 264, 279, 434),
+}
+
+
+def test_no_privilege_can_be_had(box: Box) -> None:
+    numbers = ", ".join(map(str, _NUMBERS[os.uname().machine]))
+    ended = call(PRIVILEGES.replace("{numbers}", numbers), box)
+    assert ended.output == "True True True\n"
+
+
+def test_without_seccomp_it_is_still_nobody(box: Box) -> None:
+    weak = Without(box.isolation, box.surroundings, box.limits, box.program, "filter")
+    code = (
+        attempt("import os\nos.setuid(0)")
+        + "\n"
+        + attempt(
+            "import ctypes\nassert not ctypes.CDLL(None).mount(b'x', b'/tmp', b'tmpfs', 0, None)"
+        )
+    )
+    assert "ESCAPED" not in call(code, weak).output
+
+
+def test_no_program_is_run_and_no_process_started(box: Box) -> None:
+    code = "\n".join(
+        [
+            attempt("import os, sys\nos.fork()"),
+            attempt("import subprocess\nsubprocess.run([sys.executable, '-c', ''])"),
+            attempt("os.execv(sys.executable, ['python'])"),
+            attempt("os.posix_spawn(sys.executable, ['python'], {})"),
+        ]
+    )
+    ended = call(code, box)
+    assert (ended.how, ended.output.count("PermissionError")) == ("done", 4)
+
+
+def test_a_fork_bomb_is_contained_without_seccomp_too(box: Box) -> None:
+    weak = Without(box.isolation, box.surroundings, box.limits, box.program, "filter")
+    code = """
+import os, time
+count = 0
+while count < 200:
+    try:
+        if os.fork() == 0:
+            time.sleep(60)
+    except OSError:
+        break
+    count += 1
+print(count < 20)
+"""
+    pids: list[int] = []
+    ended = call(code, weak, seen=lambda sandbox: pids.append(sandbox.pid))
+    assert ended.output == "True\n"
+    wait_until(lambda: not _group(pids[0]), message="processes are left")
+
+
+def _group(leader: int) -> list[int]:
+    """Processes that descend from this one or share its session, as far as they can be seen."""
+    found = []
+    for each in Path("/proc").iterdir():
+        if each.name.isdecimal():
+            try:
+                fields = (each / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if leader in (int(fields[1]), int(fields[3])) or int(each.name) == leader:
+                found.append(int(each.name))
+    return found
+
+
+def test_threads_are_counted(box: Box) -> None:
+    code = """
+import threading
+stop, count = threading.Event(), 0
+try:
+    while count < 200:
+        threading.Thread(target=stop.wait, daemon=True).start()
+        count += 1
+except RuntimeError:
+    print(count < 20)
+"""
+    assert call(code, box).output == "True\n"
+
+
+def test_memory_has_an_end(box: Box) -> None:
+    ended = call("x = []\nwhile True: x.append(bytearray(2 ** 20))", box)
+    assert ended.how in ("raised", "ended")
+    assert "Memory" in ended.error
+
+
+def test_its_folder_has_an_end(box: Box) -> None:
+    code = """
+total = 0
+try:
+    for n in range(100):
+        with open(f"/tmp/{n}", "wb") as file:
+            total += file.write(bytes(2 ** 20))
+except OSError as error:
+    print(error.strerror, total <= 2 ** 22)
+"""
+    assert call(code, box).output == "No space left on device True\n"
+
+
+def test_a_file_has_an_end(box: Box) -> None:
+    roomy = replace(box, limits=replace(box.limits, storage=2**20))
+    ended = call("open('/tmp/x', 'wb').write(bytes(2 ** 21))", roomy)
+    assert (ended.how, ended.error.partition(":")[0]) == ("raised", "OSError")
+
+
+def test_a_loop_is_ended_in_time(box: Box) -> None:
+    ended = call("while True: pass", box, timeout=0.5)
+    assert (ended.how, ended.error) == ("ended", "it took too long")
+
+
+def test_who_ignores_signals_is_ended_with_all_that_it_has_started(box: Box) -> None:
+    code = """
+import signal, threading, time
+for number in range(1, 65):
+    try:
+        signal.signal(number, signal.SIG_IGN)
+    except (OSError, ValueError):
+        pass
+for _ in range(3):
+    threading.Thread(target=time.sleep, args=(600,)).start()
+while True:
+    try:
+        time.sleep(600)
+    except BaseException:
+        pass
+"""
+    pids: list[int] = []
+    ended = call(code, box, timeout=0.5, seen=lambda sandbox: pids.append(sandbox.pid))
+    assert (ended.how, ended.error) == ("ended", "it took too long")
+    wait_until(lambda: not _group(pids[0]), message="processes are left")
+
+
+def test_processor_time_has_an_end_of_its_own(box: Box) -> None:
+    short = replace(box, limits=replace(box.limits, timeout=-1.5))  # one second of a processor
+    ended = call("while True: pass", short, timeout=8)
+    assert (ended.how, "SIG" in ended.error) == ("ended", True)
+
+
+@pytest.mark.parametrize("code", [0, 1, 77])
+def test_an_early_exit_is_no_success(box: Box, code: int) -> None:
+    ended = call(f"import os; os._exit({code})", box)
+    assert (ended.how, f"exit code {code} " in ended.error) == ("ended", True)
+
+
+def test_a_crash_of_the_interpreter_is_told(box: Box) -> None:
+    assert "SIGSEGV" in call("import ctypes; ctypes.string_at(0)", box).error
+
+
+@pytest.mark.parametrize("name", ["SystemExit", "KeyboardInterrupt", "GeneratorExit"])
+def test_whatever_is_raised_is_told(box: Box, name: str) -> None:
+    assert call(f"raise {name}('no')", box).error == f"{name}: no"
+
+
+def test_output_is_cut(box: Box) -> None:
+    ended = call(f"print('x' * {MAX_OUTPUT + 10000})", box)
+    assert ended.how == "done"
+    assert len(ended.output) < MAX_OUTPUT + 100
+    assert ended.output.endswith("[there was more]")
+
+
+def test_a_flood_of_output_is_ended(box: Box) -> None:
+    ended = call("while True: print('x' * 100000)", box)
+    assert (ended.how, f"{FLOOD // 2**20} MiB" in ended.error) == ("ended", True)
+    assert len(ended.output) < MAX_OUTPUT + 100
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"no message\n", b"[]\n", b"\xff\xfe\n", b"{" * 100000 + b"\n", b'{"ended": 1}\n'],
+    ids=["words", "list", "bytes", "deep", "forged"],
+)
+def test_whatever_is_said_on_the_pipe_ends_the_run_only(box: Box, data: bytes) -> None:
+    code = f"""
+import os
+for n in range(3, 64):
+    try:
+        os.write(n, {data!r})
+    except OSError:
+        pass
+"""
+    assert call(code, box).how in ("ended", 1, "done")
+
+
+def test_an_endless_line_is_not_gathered(box: Box) -> None:
+    code = """
+import os
+while True:
+    for n in range(3, 8):
+        try:
+            os.write(n, b"x" * 65536)
+        except OSError:
+            pass
+"""
+    ended = call(code, box)
+    assert (ended.how, ended.error) == ("ended", "it said more at a time than is listened to")
+
+
+def test_who_does_not_read_its_answers_is_ended_in_time(box: Box) -> None:
+    code = """
+import os
+while True:
+    for n in range(3, 8):
+        try:
+            os.write(n, b'{"ask": "publish"}\\n' * 100)
+        except OSError:
+            pass
+"""
+    ended = call(code, box, timeout=1)
+    assert (ended.how, ended.error) == ("ended", "it took too long")
+
+
+def test_a_sandbox_dies_with_its_keeper(box: Box) -> None:
+    """The kernel sees to that, whatever the keeper dies of."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        sandbox = Sandbox(box)
+        sandbox.wait_until_ready()
+        sandbox.begin({"type": "python_code", "arg": "while True: pass", **_JOB}, 60)
+        os.write(write, str(sandbox.pid).encode())
+        os.kill(os.getpid(), 9)
+    os.close(write)
+    inner = int(os.read(read, 20))
+    os.close(read)
+    os.waitpid(pid, 0)
+    wait_until(lambda: not _group(inner), message="the sandbox has outlived its keeper")
+
+
+_JOB = {
+    "config": {},
+    "owner": "a@b",
+    "item": dict.fromkeys(("event", "id", "node", "payload", "publisher", "key"), "x"),
+}
+
+
+def test_a_layer_that_is_missing_is_named(box: Box, tmp_path: Path) -> None:
+    broken = tmp_path / "bwrap"
+    broken.write_text("#!/bin/sh\necho 'setting up uid map: Permission denied' >&2\nexit 1\n")
+    broken.chmod(stat.S_IRWXU)
+    with pytest.raises(Missing, match="setting up uid map: Permission denied"):
+        Pool(replace(box, program=str(broken)), 0).take()
