@@ -356,4 +356,23 @@ def test_who_shares_presence_may_see_a_node_of_that_model_until_he_stops(
 
     bob.send(f"<presence type='unsubscribe' to='{bob.service}'/>")
     wait_until(lambda: attempt() == absent)
-    wait_until(lambda: presences("unsubscribed"))
+    wait_until(lambda: presences("unsubscribe"))
+
+
+@pytest.mark.row("T6")
+def test_a_subscription_for_the_time_of_presence_ends_with_it(
+    alice: SlixmppClient, prosody_server: ProsodyServer, loop: Loop, node: str
+) -> None:
+    def subscribers() -> list[tuple[str | None, ...]]:
+        listed = done(alice.ask("get", owner(tag("subscriptions", node))))
+        return attributes(listed, "subscription", "jid")
+
+    done(alice.ask("set", create(node)))
+    brief = "carol@localhost/brief"
+    with SlixmppClient(loop, prosody_server, brief, alice.service) as carol:
+        carol.send(f"<presence to='{carol.service}'/>")
+        beside = tag("options", None, options(expire="presence"))
+        done(carol.ask("set", subscribe(node, brief, beside)))
+        assert subscribers() == [(brief,)]
+
+    wait_until(lambda: subscribers() == [])
