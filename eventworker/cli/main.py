@@ -23,6 +23,7 @@ from eventworker.cli import (
     outbox,
     plugins,
     publish,
+    pubsub,
     spool,
 )
 from eventworker.cli.arguments import INTERRUPTED, UsageError, add_common
@@ -44,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     add_common(top, verb=False)
     verbs = top.add_subparsers(metavar="VERB", required=True)
-    for module in (db, config, plugins, deliveries, effects, outbox, publish, spool, erase):
+    for module in (db, config, plugins, deliveries, effects, outbox, publish, spool, pubsub, erase):
         module.add(verbs)
     return top
 
