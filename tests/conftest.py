@@ -17,6 +17,7 @@ from eventworker.outbox import wakeup
 from tests.helpers.configuration import configuration
 from tests.helpers.databases import empty_tables, start_over, upgrade_and_make_tables
 from tests.servers import MariaServer, PostgresServer
+from tests.servers.memory import use_memory_for_files
 
 # `make pytest` tries the same examples each time, so that a run says something about the change it
 # is made for. Any other run of a test looks for new ones.
@@ -32,6 +33,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--kills", type=int, default=200, help="of a storm of SIGKILLs")
     group.addoption("--events", type=int, default=5000, help="of a storm of SIGKILLs")
     group.addoption("--mutant", metavar="PATCH", help="try the installed package with this patch")
+
+
+def pytest_configure() -> None:
+    use_memory_for_files()
 
 
 pytest_plugins = ["tests.servers.fixtures", "tests.acceptance.fixtures"]

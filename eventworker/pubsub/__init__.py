@@ -1,1 +1,108 @@
+"""Publish-subscribe (XEP-0060): a service in the database, and clients of it.
 
+::
+
+    service      all verbs, inside a transaction of the caller's
+    client       the same for those who only use it, with signals: PubSubClient
+    blocking     without an event loop: SyncPubSubClient
+    worker       the plugin that publishes each event
+
+A module is imported when a name of it is asked for: whoever only needs the tables loads no more.
+"""
+
+from __future__ import annotations
+
+import warnings
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from eventworker.pubsub.blocking import SyncPubSubClient
+    from eventworker.pubsub.client import PubSubClient
+    from eventworker.pubsub.config import NodeConfig, SubscribeOptions
+    from eventworker.pubsub.contents import element_of, json_of
+    from eventworker.pubsub.errors import PartlyRefused, PubSubError
+    from eventworker.pubsub.facts import (
+        Actor,
+        Affiliated,
+        Item,
+        NewItem,
+        NodeEntry,
+        NodeInfo,
+        Page,
+        Part,
+        Subscription,
+    )
+    from eventworker.pubsub.hearing import Message
+    from eventworker.pubsub.options import Settings, settings_of
+    from eventworker.pubsub.rules import AccessModel, Affiliation, PublishModel, State
+    from eventworker.pubsub.service import PubSubService
+    from eventworker.pubsub.signals import Signal
+
+    Service = PubSubClient
+
+_PLACES = {
+    "blocking": ["SyncPubSubClient"],
+    "client": ["PubSubClient"],
+    "config": ["NodeConfig", "SubscribeOptions"],
+    "contents": ["element_of", "json_of"],
+    "errors": ["PartlyRefused", "PubSubError"],
+    "facts": [
+        "Actor",
+        "Affiliated",
+        "Item",
+        "NewItem",
+        "NodeEntry",
+        "NodeInfo",
+        "Page",
+        "Part",
+        "Subscription",
+    ],
+    "hearing": ["Message"],
+    "options": ["Settings", "settings_of"],
+    "rules": ["AccessModel", "Affiliation", "PublishModel", "State"],
+    "service": ["PubSubService"],
+    "signals": ["Signal"],
+}
+_HOMES = {name: module for module, names in _PLACES.items() for name in names}
+
+__all__ = [
+    "AccessModel",
+    "Actor",
+    "Affiliated",
+    "Affiliation",
+    "Item",
+    "Message",
+    "NewItem",
+    "NodeConfig",
+    "NodeEntry",
+    "NodeInfo",
+    "Page",
+    "Part",
+    "PartlyRefused",
+    "PubSubClient",
+    "PubSubError",
+    "PubSubService",
+    "PublishModel",
+    "Service",
+    "Settings",
+    "Signal",
+    "State",
+    "SubscribeOptions",
+    "Subscription",
+    "SyncPubSubClient",
+    "element_of",
+    "json_of",
+    "settings_of",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Service":
+        warnings.warn(
+            "Service is now PubSubClient, and this name will go", DeprecationWarning, stacklevel=2
+        )
+        name = "PubSubClient"
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

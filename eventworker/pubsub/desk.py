@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, or_, select
+from sqlalchemy import Connection, Row, bindparam, or_, select
 from sqlalchemy.orm import Session
 
 from eventworker.db import clock
@@ -31,7 +32,13 @@ from eventworker.pubsub.tables import (
     subscription_table,
 )
 
-_node = node_table.c
+_node, _affiliation = node_table.c, affiliation_table.c
+# Built once, since that takes longer than to run them.
+_NAMED = select(node_table).where(_node.name == bindparam("wanted"))
+_LOCKED = _NAMED.with_for_update()
+_AFFILIATION = select(_affiliation.affiliation).where(
+    _affiliation.node_id == bindparam("node"), _affiliation.jid == bindparam("bare")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +56,12 @@ class Node:
     @classmethod
     def of(cls, row: Row[Any]) -> Node:
         """From a row with all columns."""
-        config = NodeConfig.from_json(row.config)
+        config = _config(row.config)
         return cls(row.id, row.name, row.kind, config, row.creator, row.position, row.created_at)
+
+
+# Most nodes have one of a few configurations, and reading one takes longer than a query.
+_config = lru_cache(maxsize=1024)(NodeConfig.from_json)
 
 
 class Desk:
@@ -87,8 +98,7 @@ class Desk:
             the transaction.
         :raises PubSubError: ``item-not-found``, or ``gone`` with the place where it is now.
         """
-        look = select(node_table).where(_node.name == name)
-        row = self.connection.execute(look.with_for_update() if lock else look).first()
+        row = self.connection.execute(_LOCKED if lock else _NAMED, {"wanted": name}).first()
         if row is not None:
             return Node.of(row)
         uri = self.connection.scalar(
@@ -102,12 +112,8 @@ class Desk:
         """What the actor is to the node."""
         if actor.is_admin:
             return Standing(Affiliation.OWNER, is_admin=True, subscribed=True, has_presence=True)
-        affiliation, subscription = affiliation_table.c, subscription_table.c
-        found = self.connection.scalar(
-            select(affiliation.affiliation).where(
-                affiliation.node_id == node.id, affiliation.jid == actor.bare
-            )
-        )
+        subscription = subscription_table.c
+        found = self.connection.scalar(_AFFILIATION, {"node": node.id, "bare": actor.bare})
         by_subscription = (
             node.config.publish_model == PublishModel.SUBSCRIBERS
             or node.config.access_model == AccessModel.AUTHORIZE

@@ -6,6 +6,9 @@ it, and a type that says what the other side can do about it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from eventworker.errors import EventworkerError
 
 #: The type of an error by its condition (XEP-0060 and RFC 6120).
@@ -59,6 +62,18 @@ class PubSubError(EventworkerError):
         self.uri = uri
         self.kind = kind or _TYPES[condition]
         self.text = text
+
+
+class PartlyRefused(PubSubError):
+    """Some entries of a change of several are refused; the others are changed (section 8.8.2.4).
+
+    :ivar refused: those, as they still are.
+    """
+
+    def __init__(self, refused: Sequence[Any]) -> None:
+        words = ", ".join(f"{each.jid}" for each in refused)
+        super().__init__("not-acceptable", text=f"not changed: {words}")
+        self.refused = refused
 
 
 def unsupported(feature: str) -> PubSubError:

@@ -13,6 +13,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Float,
+    Integer,
     bindparam,
     delete,
     func,
@@ -29,6 +30,23 @@ from eventworker.pubsub.tables import item_table, node_table
 _item = item_table.c
 #: What another publication under the same id changes; the row stays.
 _NEW = ("position", "publisher", "payload", "published_at", "expires_at")
+# Built once, since that takes longer than to run them.
+_COUNT = (
+    update(node_table)
+    .where(node_table.c.id == bindparam("node"))
+    .values(position=bindparam("counted"))
+)
+_OLDEST = (
+    select(_item.item_id, _item.position)
+    .where(_item.node_id == bindparam("node"))
+    .order_by(_item.position.desc())
+    # No database takes an OFFSET without a LIMIT, and no node has more than that many.
+    .limit(2**31)
+    .offset(bindparam("most", type_=Integer))
+)
+_REMOVE_TO = delete(item_table).where(
+    _item.node_id == bindparam("node"), _item.position <= bindparam("last")
+)
 
 
 def fresh() -> ColumnElement[bool]:
@@ -45,8 +63,7 @@ def capacity(desk: Desk, node: Node) -> int:
 def store(desk: Desk, node: Node, publisher: str, items: Sequence[Mapping[str, Any]]) -> None:
     """Keep items, ``{"item_id", "payload"}``, in their order; those of the same id are replaced."""
     connection = desk.connection
-    counted = update(node_table).where(node_table.c.id == node.id)
-    connection.execute(counted.values(position=node.position + len(items)))
+    connection.execute(_COUNT, {"node": node.id, "counted": node.position + len(items)})
     seconds = node.config.item_expire
     common: dict[str, Any] = {"node_id": node.id, "publisher": publisher}
     if seconds is not None:
@@ -104,15 +121,9 @@ def trim(desk: Desk, node: Node, published: int = 0) -> list[str]:
     most = capacity(desk, node)
     if node.position + published <= most:
         return []
-    look = select(_item.item_id, _item.position).where(_item.node_id == node.id)
-    # No database takes an OFFSET without a LIMIT, and no node has more than that many.
-    rows = desk.connection.execute(
-        look.order_by(_item.position.desc()).limit(2**31).offset(most)
-    ).all()
+    rows = desk.connection.execute(_OLDEST, {"node": node.id, "most": most}).all()
     if rows:
-        desk.connection.execute(
-            delete(item_table).where(_item.node_id == node.id, _item.position <= rows[0].position)
-        )
+        desk.connection.execute(_REMOVE_TO, {"node": node.id, "last": rows[0].position})
     return [row.item_id for row in reversed(rows)]
 
 

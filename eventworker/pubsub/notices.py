@@ -76,7 +76,7 @@ class Word(StrEnum):
 #: Of these a collection tells those who want to hear of nodes; of the others those who want items.
 OF_NODES = frozenset({Word.DELETE, Word.CONFIGURATION, Word.ASSOCIATE, Word.DISASSOCIATE})
 _delivery, _notice = delivery_table.c, notice_table.c
-_COLUMNS = ("notice_id", "listener_id", "audience_id", "level", "recipient", "horizon")
+_COLUMNS = ("listener_id", "audience_id", "level", "recipient", "horizon", "notice_id")
 
 
 def tell_subscribers(desk: Desk, node: Node, word: Word, content: Mapping[str, Any]) -> None:
@@ -87,17 +87,13 @@ def tell_subscribers(desk: Desk, node: Node, word: Word, content: Mapping[str, A
     """
     derive(desk, node, word, content)
     nested = bool(node.config.collection) or node.kind == COLLECTION
-    write, deliver = _telling(word, nested)
-    values = {"told_node": node.id, **_values(node.name, word, content)}
-    notice = desk.connection.scalar(write, values)
-    if notice is not None:
-        desk.connection.execute(deliver, {"told_node": node.id, "notice": notice})
+    values = _values(node.name, word, content)
+    _run(desk, _telling(desk.dialect, word, nested), {"told_node": node.id}, values)
 
 
 @cache
-def _telling(word: Word, nested: bool) -> tuple[Any, Any]:
-    """The INSERT of the notice, if anybody is to hear it, and that of its deliveries.
-
+def _telling(dialect: str, word: Word, nested: bool) -> tuple[Any, ...]:
+    """
     :param nested: whether the node may be in a collection.
     """
     audience = _audience(nested).subquery("audience")
@@ -111,55 +107,73 @@ def _telling(word: Word, nested: bool) -> tuple[Any, Any]:
     horizon = select(func.max(subscription.id)).scalar_subquery()
     rows = (
         select(
-            bindparam("notice", type_=BigInteger),
-            listener.id,
-            audience.c.id,
-            audience.c.level,
-            literal(None, Jid),
-            horizon,
+            listener.id.label("listener_id"),
+            audience.c.id.label("audience_id"),
+            audience.c.level.label("level"),
+            literal(None, Jid).label("recipient"),
+            horizon.label("horizon"),
         )
         .select_from(listener_table)
         .join(audience, true())
         .where(_is_alive(), somebody)
     )
-    return _inserts(rows, bindparam("told_node", type_=BigInteger))
+    return _inserts(dialect, rows, bindparam("told_node", type_=BigInteger))
 
 
 def tell(desk: Desk, node: str, word: Word, content: Mapping[str, Any], recipient: str) -> None:
     """Tell one address, whatever its subscriptions are; nothing is written if nobody listens."""
-    write, deliver = _telling_one()
-    to = {"told_to": recipient}
-    notice = desk.connection.scalar(write, {**to, **_values(node, word, content)})
-    if notice is not None:
-        desk.connection.execute(deliver, {**to, "notice": notice})
+    _run(desk, _telling_one(desk.dialect), {"told_to": recipient}, _values(node, word, content))
 
 
 @cache
-def _telling_one() -> tuple[Any, Any]:
+def _telling_one(dialect: str) -> tuple[Any, ...]:
     listener = listener_table.c
     address = bindparam("told_to", type_=Jid)
     rows = select(
-        bindparam("notice", type_=BigInteger),
-        listener.id,
-        literal(None, BigInteger),
-        literal(0, SmallInteger),
-        address,
-        literal(None, BigInteger),
+        listener.id.label("listener_id"),
+        literal(None, BigInteger).label("audience_id"),
+        literal(0, SmallInteger).label("level"),
+        address.label("recipient"),
+        literal(None, BigInteger).label("horizon"),
     ).where(
         _is_alive(),
         or_(listener.jid.is_(None), listener.jid == address, listener.bare == address),
     )
     node = node_table.c
     its_id = select(node.id).where(node.name == bindparam("told_name", type_=node.name.type))
-    return _inserts(rows, its_id.scalar_subquery())
+    return _inserts(dialect, rows, its_id.scalar_subquery())
 
 
-def _inserts(rows: Select[Any], node_id: Any) -> tuple[Any, Any]:
-    """The INSERT of a notice, if there is a delivery of it, and that of its deliveries."""
+def _inserts(dialect: str, rows: Select[Any], node_id: Any) -> tuple[Any, ...]:
+    """The INSERT of a notice, if there is a delivery of it, and that of its deliveries; one
+    statement where the database can do both in one.
+
+    :param rows: the deliveries, without the notice.
+    """
+
+    def write(anybody: Any) -> Any:
+        notice = select(node_id, *_NOTICE.values()).where(anybody)
+        made = insert(notice_table).from_select(["node_id", *_NOTICE], notice)
+        return made.returning(_notice.id)
+
+    deliver = insert(delivery_table)
+    if dialect == "postgresql":
+        found = rows.cte("found")
+        notice = write(select(literal(1)).select_from(found).exists()).cte("notice")
+        both = select(found, notice.c.id).join_from(notice, found, true())
+        return (deliver.from_select(_COLUMNS, both),)
     anybody = rows.with_only_columns(literal(1)).exists()
-    notice = select(node_id, *_NOTICE.values()).where(anybody)
-    write = insert(notice_table).from_select(["node_id", *_NOTICE], notice).returning(_notice.id)
-    return write, insert(delivery_table).from_select(_COLUMNS, rows)
+    of_notice = rows.add_columns(bindparam("notice", type_=BigInteger))
+    return write(anybody), deliver.from_select(_COLUMNS, of_notice)
+
+
+def _run(
+    desk: Desk, statements: tuple[Any, ...], about: Mapping[str, Any], values: Mapping[str, Any]
+) -> None:
+    first, *rest = statements
+    done = desk.connection.execute(first, {**about, **values})
+    if rest and (notice := done.scalar()) is not None:
+        desk.connection.execute(rest[0], {**about, "notice": notice})
 
 
 _NOTICE: dict[str, Any] = {

@@ -6,10 +6,12 @@ import itertools
 from collections import defaultdict
 from typing import Any
 
+import pytest
 from sqlalchemy import Engine, select
 
 from eventworker import outbox
 from eventworker.db import short_transaction
+from eventworker.engine import order
 from eventworker.event import Event
 from eventworker.outbox import queue
 from tests.helpers.databases import effect_table, write
@@ -30,6 +32,12 @@ def record(engine: Engine, *resource_ids: Any, sent: bool = True, **fields: Any)
         with short_transaction(engine) as connection:
             queue.settle(connection, [event.id for event in events])
     return events
+
+
+def nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a test of one thread what comes too early is in nobody else's hands, so that a wait for
+    the one before is in vain."""
+    monkeypatch.setattr(order, "_PAUSES", (0.0,))
 
 
 class InOrder:

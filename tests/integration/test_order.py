@@ -26,14 +26,15 @@ from eventworker.outbox.table import LOST, READY, SENT, outbox_table, row_of
 from eventworker.transport import Message
 from tests.helpers.databases import deliveries, outcomes
 from tests.helpers.events import make_event
-from tests.helpers.ordered import InOrder, done, record
+from tests.helpers.ordered import InOrder, done, nobody_else, record
 from tests.helpers.plugins import Plugin, Workshop, loaded, time_limits
 
 BOTH = pytest.mark.parametrize("driver", ["rabbit", "sql"])
 
 
 @pytest.fixture(autouse=True)
-def _limits() -> Iterator[None]:
+def _limits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    nobody_else(monkeypatch)
     with time_limits():
         yield
 

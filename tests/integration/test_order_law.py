@@ -14,7 +14,7 @@ from eventworker.event import Event
 from eventworker.inbox.backlog import delivery_table
 from eventworker.inbox.claims import Outcome
 from tests.helpers.databases import deliveries, empty_tables, outcomes
-from tests.helpers.ordered import InOrder, done, record
+from tests.helpers.ordered import InOrder, done, nobody_else, record
 from tests.helpers.plugins import Workshop, loaded, time_limits
 
 #: Resources, and events of each.
@@ -36,7 +36,8 @@ arrivals = st.tuples(
 
 
 @pytest.fixture(autouse=True)
-def _limits() -> Iterator[None]:
+def _limits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    nobody_else(monkeypatch)
     with time_limits():
         yield
 

@@ -36,7 +36,7 @@ def connect(broker: RabbitServer, **settings: object) -> RabbitTransport:
 
 
 def refusal(transport: RabbitTransport) -> str:
-    (error,) = transport.publish([make_message()], timeout=3.0)
+    (error,) = transport.publish([make_message()], timeout=1.0)
     transport.close()
     assert isinstance(error, TransportUnavailable)
     return str(error)

@@ -232,17 +232,18 @@ def engine(shared_engine: Callable[..., Engine]) -> Engine:
     return shared_engine("subscription", metadata, GRAPH)
 
 
-@settings(
-    max_examples=40,
+unhurried = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-@given(
+with_examples = given(
     graph=graphs,
     left_out=st.sets(st.sampled_from(POOL), max_size=8),
     happened=st.lists(events, min_size=2, max_size=6),
 )
-def test_the_insert_tells_those_whom_a_walk_finds(
+
+
+def obeys_the_law(
     engine: Engine, graph: dict[str, Any], left_out: set[tuple[str, str]], happened: list[Event]
 ) -> None:
     options: dict[str, list[str]] = {}
@@ -258,6 +259,27 @@ def test_the_insert_tells_those_whom_a_walk_finds(
                 told = set(session.scalars(select(notification_table.c.subscriber_id)))
                 savepoint.rollback()
             assert told == Walk(graph, rules, event).receivers()
+
+
+@pytest.mark.parametrize("shared_engine", ["sqlite"], indirect=True)
+@settings(unhurried, max_examples=40)
+@with_examples
+def test_the_insert_tells_those_whom_a_walk_finds(engine: Engine, **example: Any) -> None:
+    obeys_the_law(engine, **example)
+
+
+@pytest.mark.parametrize("shared_engine", ["postgres", "maria"], indirect=True)
+@settings(unhurried, max_examples=12)
+@with_examples
+def test_so_it_does_on_servers(engine: Engine, **example: Any) -> None:
+    obeys_the_law(engine, **example)
+
+
+@pytest.mark.long
+@settings(unhurried, max_examples=100)
+@with_examples
+def test_so_it_does_in_many_more_cases(engine: Engine, **example: Any) -> None:
+    obeys_the_law(engine, **example)
 
 
 def fill(session: Session, graph: dict[str, Any]) -> None:

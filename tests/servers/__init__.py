@@ -1,4 +1,5 @@
-"""Private RabbitMQ, PostgreSQL and MariaDB servers for the tests: real, on loopback, thrown away.
+"""Private RabbitMQ, PostgreSQL, MariaDB and Prosody servers for the tests: real, on loopback,
+thrown away.
 
 `fixtures` has the pytest fixtures; the classes can be used without pytest, as benchmarks do.
 """
@@ -6,12 +7,14 @@
 from tests.servers.mariadb import MariaServer
 from tests.servers.postgres import PostgresServer, StandbyServer
 from tests.servers.process import ServerError
+from tests.servers.prosody import ProsodyServer
 from tests.servers.rabbit import RabbitServer, Vhost
 from tests.servers.waiting import wait_until
 
 __all__ = [
     "MariaServer",
     "PostgresServer",
+    "ProsodyServer",
     "RabbitServer",
     "ServerError",
     "StandbyServer",

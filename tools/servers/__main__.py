@@ -23,6 +23,7 @@ from .programs import (
     find_libfaketime,
     find_mariadb,
     find_postgresql,
+    find_prosody,
     find_rabbitmq,
     find_strace,
 )
@@ -34,6 +35,7 @@ SERVERS: dict[str, tuple[str, Finder]] = {
     "postgresql": ("postgresql", find_postgresql),
     # The package of the programs alone: it brings no service that could be started.
     "mariadb": ("mariadb-server-core", find_mariadb),
+    "prosody": ("prosody", find_prosody),
     # No servers: the first lies to a process about the time, the second tells what a process asks
     # of the kernel, the third keeps a process from asking much.
     "libfaketime": ("libfaketime", find_libfaketime),

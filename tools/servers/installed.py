@@ -14,6 +14,7 @@ CREATE_CLUSTER = Path("/etc/postgresql-common/createcluster.conf")
 UNITS = {
     "rabbitmq-server": ["rabbitmq-server.service", "epmd.socket", "epmd.service"],
     "postgresql": ["postgresql.service"],
+    "prosody": ["prosody.service"],
 }
 
 

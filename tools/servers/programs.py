@@ -82,6 +82,31 @@ def find_mariadb(root: Path = SYSTEM) -> Programs:
     return Programs(paths, _library_path(root)).checked("mariadbd", "--no-defaults", "--version")
 
 
+def find_prosody(root: Path = SYSTEM) -> Programs:
+    """The XMPP server, a script, and the Lua that it runs on."""
+    script = _first_executable(root, "prosody")
+    if script is None:
+        raise MissingError("no prosody found")
+    lua = _first_executable(root, _interpreter(script))
+    if lua is None:
+        raise MissingError(f"no {_interpreter(script)} found, which prosody needs")
+    env = _library_path(root)
+    if root != SYSTEM:
+        version = lua.name.removeprefix("lua")
+        share = root / f"usr/share/lua/{version}"
+        libraries = sorted(root.glob(f"usr/lib/*-linux-gnu*/lua/{version}"))
+        env["LUA_PATH"] = f"{share}/?.lua;{share}/?/init.lua;;"
+        env["LUA_CPATH"] = ";".join([*(f"{folder}/?.so" for folder in libraries), ";"])
+    programs = Programs({"prosody": str(script), "lua": str(lua)}, env)
+    return programs.checked("lua", "-e", "require 'lxp' require 'socket' require 'lfs'")
+
+
+def _interpreter(script: Path) -> str:
+    """The name of the program that runs a script, from its first line."""
+    with script.open() as lines:
+        return lines.readline().split()[-1].rpartition("/")[2]
+
+
 def find_libfaketime(root: Path = SYSTEM) -> Programs:
     """The library that is loaded before a program and answers its questions for the time."""
     for path in sorted(root.glob("usr/lib/*-linux-gnu*/faketime/libfaketime.so.1")):

@@ -19,13 +19,15 @@ from .programs import MissingError
 DPKG_STATUS = Path("/var/lib/dpkg/status")
 # A server that is installed must still come with the tree, so the resolver is not told of it.
 FORGOTTEN = re.compile(
-    r"Package: (rabbitmq-server|erlang-.*|postgresql.*|mariadb-.*|mysql-.*|python3-pip-whl)$", re.M
+    r"Package: (rabbitmq-server|erlang-.*|postgresql.*|mariadb-.*|mysql-.*|prosody|lua.*"
+    r"|python3-pip-whl)$",
+    re.M,
 )
 # Without these lines no installed package can be found broken for what is forgotten.
 RELATIONS = re.compile(r"^(Pre-Depends|Depends|Conflicts|Breaks): .*\n", re.M)
 # The C library has to be the one of the running loader, and LLVM (100 MB) only serves the JIT.
 LEFT_OUT = re.compile(r"(libc6|libc-bin|libllvm\d+|perl.*|python3.*|libpython3.*|systemd.*)_")
-ERLANG = "/usr/lib/erlang"
+ERLANG, PROSODY = "/usr/lib/erlang", "/usr/lib/prosody"
 
 
 def unpack(packages: Sequence[str], folder: Path) -> None:
@@ -42,6 +44,7 @@ def unpack(packages: Sequence[str], folder: Path) -> None:
                 continue
             _run(["dpkg-deb", "--extract", str(archive), str(tree)])
         _point_erlang_at(tree, folder)
+        _point_prosody_at(tree, folder)
         shutil.rmtree(folder, ignore_errors=True)
         tree.rename(folder)
     finally:
@@ -83,6 +86,13 @@ def _point_erlang_at(tree: Path, folder: Path) -> None:
         if script.is_file() and script.open("rb").read(2) == b"#!":
             text = script.read_text()
             script.write_text(text.replace(ERLANG, f"{folder}{ERLANG}"))
+
+
+def _point_prosody_at(tree: Path, folder: Path) -> None:
+    """Prosody's start script carries the folders of its libraries."""
+    script = tree / "usr/bin/prosody"
+    if script.exists():
+        script.write_text(script.read_text().replace(f"'{PROSODY}", f"'{folder}{PROSODY}"))
 
 
 def _run(command: list[str]) -> None:

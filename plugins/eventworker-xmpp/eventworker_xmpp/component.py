@@ -1,0 +1,211 @@
+"""The component: connected as long as it runs, and at work while it is connected."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from xml.etree.ElementTree import Element
+
+from sqlalchemy import Engine
+
+from eventworker.errors import EventworkerError
+from eventworker.pubsub.deliveries import register
+from eventworker_xmpp.delivering import Deliverer
+from eventworker_xmpp.options import Options
+from eventworker_xmpp.reception import Reception
+from eventworker_xmpp.stanzas import ping
+from eventworker_xmpp.stream import Stream
+from eventworker_xmpp.work import Work
+
+log = logging.getLogger(__name__)
+
+#: Name of the component among those who are owed notifications.
+LISTENER = "xmpp"
+#: Seconds that the server may take for what it has been sent, and for a connection.
+_PATIENCE = 30.0
+#: Seconds between two looks whether the server is still there.
+_QUIET = 60.0
+#: What the server answers to a component that it does not want.
+_REFUSALS = {
+    "not-authorized": "the secret is wrong: [xmpp] secret has to be what the server has for {jid}",
+    "host-unknown": "it has no component {jid}: make one in its configuration",
+    "conflict": "a component {jid} is connected already",
+}
+
+
+class Refused(EventworkerError):
+    """The XMPP server does not want the component."""
+
+
+class Component:
+    """The service as a component of an XMPP server.
+
+    :param worked: called when something has been done.
+    """
+
+    def __init__(
+        self, options: Options, engine: Engine, worked: Callable[[], None] = lambda: None
+    ) -> None:
+        self._options = options
+        self._worked = worked
+        self._work = Work(engine, options.settings, options.threads)
+        self._stream: Stream | None = None
+        self._refused: str | None = None
+        self._connected = asyncio.Event()
+        self._numbers = itertools.count(1)
+        self._barriers: dict[str, asyncio.Future[None]] = {}
+        self._reception = Reception(
+            options, self._work, self._send, self._hold, lambda: self._changed()
+        )
+        self._deliverer: Deliverer | None = None
+
+    async def run(self, stopping: asyncio.Event, *, insist: bool = False) -> None:
+        """Work until told to stop.
+
+        :param insist: try again also when the server refuses the component.
+        :raises Refused: when it does so, if not.
+        :raises DatabaseUnavailable: when the database is away at the start.
+        """
+        listener = await self._work.transaction(lambda connection: register(connection, LISTENER))
+        self._deliverer = Deliverer(
+            self._options, self._work, listener, self._linked, self._reception.sent
+        )
+        tasks = [
+            asyncio.create_task(self._deliverer.run(self._worked)),
+            asyncio.create_task(self._stay_connected(insist)),
+        ]
+        stop = asyncio.create_task(stopping.wait())
+        try:
+            await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stop.cancel()
+            await self._end(tasks)
+
+    async def _end(self, tasks: list[asyncio.Task[None]]) -> None:
+        failed = [task.exception() for task in tasks if task.done() and not task.cancelled()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._stream is not None:
+            self._stream.pause_reading(True)
+            await self._reception.finish()
+            await self._stream.close()
+        self._work.close()
+        for error in filter(None, failed):
+            raise error
+
+    async def _stay_connected(self, insist: bool) -> None:
+        tries = 0
+        while True:
+            try:
+                await self._connect()
+                tries = 0
+            except (OSError, TimeoutError) as error:
+                self._complain(error, insist, first=not tries)
+            tries += 1
+            longest = min(self._options.reconnect_delay, 0.1 * 2 ** min(tries, 20))
+            await asyncio.sleep(random.uniform(0.5, 1) * longest)
+
+    async def _connect(self) -> None:
+        """One connection, from its beginning to its end."""
+        options = self._options
+        stream = Stream(options.jid, options.secret, options.max_stanza_bytes, self._take)
+        self._stream = stream
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await stream.open(options.host, options.port)
+            log.info("connected to %s:%d as %s", options.host, options.port, options.jid)
+            self._connected.set()
+            self._worked()
+            await self._watch(stream)
+            log.warning("the XMPP server ended the connection: %s", stream.refused or "no reason")
+        finally:
+            self._refused = stream.refused
+            self._connected.clear()
+            self._stream = None
+            stream.abort()
+            for barrier in self._barriers.values():
+                barrier.cancel()
+            self._barriers.clear()
+
+    async def _watch(self, stream: Stream) -> None:
+        """Return when the connection has ended, or when nobody answers any more."""
+        while not stream.ended.done():
+            await asyncio.wait([stream.ended], timeout=_QUIET)
+            if not stream.ended.done():
+                with suppress(ConnectionError):
+                    await self.barrier()
+
+    def _complain(self, error: Exception, insist: bool, *, first: bool) -> None:
+        refused, options = self._refused, self._options
+        where = f"the XMPP server at {options.host}:{options.port}"
+        if refused in _REFUSALS:
+            text = f"{where} refuses the component: {_REFUSALS[refused].format(jid=options.jid)}"
+            if not insist and refused != "conflict":
+                raise Refused(text) from None
+            log.error("%s", text)
+        elif first:
+            reason = str(error) or "it does not answer"
+            log.warning("%s cannot be reached: %s; trying again", where, reason)
+
+    async def send_bytes(self, data: bytes) -> None:
+        """See :class:`~eventworker_xmpp.delivering.Link`."""
+        await self._current().send_bytes(data)
+
+    async def barrier(self) -> None:
+        """Wait until the server has handled what was sent.
+
+        :raises ConnectionError: when the connection ends before, or is ended since it takes too
+            long.
+        """
+        stream = self._current()
+        key = f"b-{next(self._numbers)}"
+        back = asyncio.get_running_loop().create_future()
+        self._barriers[key] = back
+        try:
+            stream.send_now(ping(self._options.jid, key))
+            async with asyncio.timeout(_PATIENCE):
+                await asyncio.wait([back])
+        except TimeoutError:
+            log.warning("the XMPP server does not answer")
+            stream.abort()
+            raise ConnectionResetError("the XMPP server does not answer") from None
+        finally:
+            self._barriers.pop(key, None)
+        if back.cancelled():
+            raise ConnectionResetError("the connection to the XMPP server has ended")
+
+    def _current(self) -> Stream:
+        if self._stream is None:
+            raise ConnectionResetError("there is no connection to the XMPP server")
+        return self._stream
+
+    async def _linked(self) -> Component:
+        await self._connected.wait()
+        return self
+
+    def _take(self, one: Element, spoiled: str | None) -> None:
+        jid = self._options.jid
+        if one.get("from") == jid and one.get("to") == jid:
+            back = self._barriers.get(one.get("id", ""))
+            if back is not None and not back.done():
+                back.set_result(None)
+            return
+        self._reception.take(one, spoiled)
+
+    def _send(self, data: bytes) -> None:
+        with suppress(ConnectionError):
+            self._current().send_now(data)
+
+    def _hold(self, hold: bool) -> None:
+        if self._stream is not None:
+            self._stream.pause_reading(hold)
+
+    def _changed(self) -> None:
+        self._worked()
+        if self._deliverer is not None:
+            self._deliverer.wake()

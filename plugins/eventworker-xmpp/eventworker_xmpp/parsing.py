@@ -1,0 +1,232 @@
+"""Reading XML that a stranger has written.
+
+Nothing that XMPP forbids is taken (RFC 6120, section 11.1): a document type, and with it every
+entity that could grow, comments and processing instructions. A stanza that is too large or too deep
+is passed over, not built: the stream goes on, and who sent it can be told.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NoReturn
+from xml.etree.ElementTree import Element
+from xml.parsers import expat
+
+from eventworker_xmpp.markup import attribute
+
+#: Elements within elements, of a stanza.
+MAX_DEPTH = 64
+#: A stanza that has so many times the size that is allowed ends the stream: it would have to be
+#: read to its end.
+_HOPELESS = 16
+#: Bytes after which a stream gets a new parser. Expat remembers each name that it has met.
+_WORN = 8 * 1024 * 1024
+
+
+class Unreadable(Exception):
+    """The stream cannot go on.
+
+    :ivar condition: what the other side is told, a condition of RFC 6120, section 4.9.3.
+    """
+
+    def __init__(self, condition: str, what: str) -> None:
+        super().__init__(what)
+        self.condition = condition
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The other side's stream has begun."""
+
+    element: Element
+
+
+@dataclass(frozen=True, slots=True)
+class Stanza:
+    """An element of the stream.
+
+    :ivar spoiled: why its content was not read; None if it was.
+    """
+
+    element: Element
+    spoiled: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The other side's stream has ended."""
+
+
+Event = Opened | Stanza | Closed
+
+
+class StreamParser:
+    """Reads one stream.
+
+    :param max_bytes: of a stanza.
+    :param comments: leave comments out instead of refusing them.
+    """
+
+    def __init__(self, max_bytes: int, max_depth: int = MAX_DEPTH, comments: bool = False) -> None:
+        self._max_bytes = max_bytes
+        self._comments = comments
+        self._max_depth = max_depth
+        self._depth = 0
+        self._events: list[Event] = []
+        self._stack: list[Element] = []
+        self._text: list[str] = []
+        self._spoiled: str | None = None
+        self._declared: dict[str | None, str | None] = {}
+        self._begin()
+
+    def _begin(self) -> None:
+        # Not interned: Python, too, would remember each name.
+        parser = expat.ParserCreate(namespace_separator="}", intern=None)
+        parser.buffer_text = True
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.CharacterDataHandler = self._text.append
+        parser.StartNamespaceDeclHandler = self._declare
+        parser.StartDoctypeDeclHandler = _no_doctype
+        if not self._comments:
+            parser.CommentHandler = _no_comment
+        parser.ProcessingInstructionHandler = _no_instruction
+        self._parser = parser
+        self._fed = 0
+        self._stanza_at = 0
+        self._since_stanza = 0
+
+    def feed(self, data: bytes) -> list[Event]:
+        """What these bytes complete.
+
+        :raises Unreadable: when the stream cannot go on.
+        """
+        self._fed += len(data)
+        self._since_stanza += len(data)
+        try:
+            self._parser.Parse(data, False)
+        except expat.ExpatError as error:
+            raise Unreadable("not-well-formed", f"not well-formed: {error}") from None
+        if self._since_stanza > self._max_bytes * _HOPELESS:
+            raise Unreadable("policy-violation", "a stanza without end")
+        events, self._events = self._events, []
+        if self._fed > _WORN and self._depth == 1 and data.endswith(b">"):
+            self._renew()
+        return events
+
+    def _renew(self) -> None:
+        """Go on with a fresh parser, between two stanzas."""
+        self._begin()
+        names = "".join(
+            f" xmlns{':' + prefix if prefix else ''}='{attribute(uri or '')}'"
+            for prefix, uri in self._declared.items()
+        )
+        self._depth = -1  # the element below is none of the stream's
+        self._parser.Parse(f"<stream{names}>".encode(), False)
+        self._depth = 1
+        self._fed = self._since_stanza = 0
+
+    def _declare(self, prefix: str | None, uri: str | None) -> None:
+        if self._depth == 0:
+            self._declared[prefix] = uri
+
+    def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        if self._depth < 0:
+            return
+        self._depth += 1
+        if self._depth == 2:
+            self._spoiled = None
+            self._stanza_at = self._parser.CurrentByteIndex
+        elif self._spoiled is None and self._depth > 2:
+            self._look_at_size()
+        if self._spoiled is not None:
+            return
+        made = Element(_named(tag), {_named(key): value for key, value in attributes.items()})
+        if self._depth == 1:
+            self._events.append(Opened(made))
+            return
+        if self._stack:
+            self._settle_text()
+            self._stack[-1].append(made)
+        self._text.clear()
+        self._stack.append(made)
+
+    def _end(self, _tag: str) -> None:
+        self._depth -= 1
+        if self._depth == 0:
+            self._events.append(Closed())
+            return
+        if self._depth == 1:
+            self._look_at_size()
+            if self._spoiled is None:
+                self._settle_text()
+            first = self._stack[0]
+            self._stack.clear()
+            self._events.append(Stanza(first, self._spoiled))
+            self._since_stanza = 0
+        elif self._spoiled is None:
+            self._settle_text()
+            self._stack.pop()
+        self._text.clear()
+
+    def _look_at_size(self) -> None:
+        if self._spoiled is not None:
+            return
+        if self._depth - 1 > self._max_depth:
+            self._spoiled = f"deeper than {self._max_depth} elements"
+        elif self._parser.CurrentByteIndex - self._stanza_at > self._max_bytes:
+            self._spoiled = f"larger than {self._max_bytes} bytes"
+        if self._spoiled is not None:
+            first = self._stack[0]
+            for child in list(first):
+                first.remove(child)
+            del self._stack[1:]
+
+    def _settle_text(self) -> None:
+        if not self._text:
+            return
+        content = "".join(self._text)
+        self._text.clear()
+        parent = self._stack[-1]
+        if len(parent):
+            parent[-1].tail = content
+        else:
+            parent.text = content
+
+
+def parsed(text: str, max_depth: int = MAX_DEPTH) -> Element:
+    """The one element that the text is, without its comments.
+
+    :raises Unreadable: when it is none, or is deeper than that.
+    """
+    size = len(text.encode("utf-8", "replace")) + 1
+    reader = StreamParser(size, max_depth, comments=True)
+    try:
+        reader.feed(b"<s>")
+        events = reader.feed(text.encode()) + reader.feed(b"</s>")
+    except UnicodeEncodeError:
+        raise Unreadable("not-well-formed", "a lone surrogate") from None
+    match events:
+        case [Stanza(element, None), Closed()]:
+            return element
+    raise Unreadable("not-well-formed", "not one element, or one that is too deep")
+
+
+def _named(tag: str) -> str:
+    return f"{{{tag}" if "}" in tag else tag
+
+
+def _refuse(what: str) -> NoReturn:
+    raise Unreadable("restricted-xml", f"{what} has no place in XMPP")
+
+
+def _no_doctype(*_rest: object) -> None:
+    _refuse("a document type")
+
+
+def _no_comment(_text: str) -> None:
+    _refuse("a comment")
+
+
+def _no_instruction(*_rest: object) -> None:
+    _refuse("a processing instruction")

@@ -1,0 +1,168 @@
+"""Stanzas that have arrived, on their way to the service and back.
+
+Those of one sender are handled one after the other, in the order of their arrival; those of
+different senders at the same time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from xml.etree.ElementTree import Element
+
+from eventworker.db import first_line
+from eventworker.errors import DatabaseUnavailable
+from eventworker.pubsub.errors import PubSubError
+from eventworker.pubsub.facts import Actor
+from eventworker.pubsub.jid import domain
+from eventworker_xmpp import messages, presence, requests, stanzas
+from eventworker_xmpp.addresses import address
+from eventworker_xmpp.errors import error_element
+from eventworker_xmpp.names import local_of
+from eventworker_xmpp.options import Options
+from eventworker_xmpp.work import Work
+
+log = logging.getLogger(__name__)
+
+#: Stanzas of one sender that may wait; more are refused.
+_OF_ONE = 200
+#: Stanzas of all that may wait; then no more are read from the server.
+_OF_ALL = 2000
+#: Bytes of an answer beside its entries.
+_FRAME = 4096
+
+Send = Callable[[bytes], None]
+
+
+class Reception:
+    """Takes stanzas and answers them.
+
+    :param send: sends an answer; what cannot be sent is lost, as any answer is whose way back
+        ends.
+    :param hold: called with True when no more should be read from the server, with False later.
+    :param changed: called after each request that may have changed something.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        work: Work,
+        send: Send,
+        hold: Callable[[bool], None],
+        changed: Callable[[], None],
+    ) -> None:
+        self._options = options
+        self._work = work
+        self._send = send
+        self._hold = hold
+        self._changed = changed
+        self._waiting: dict[str, deque[tuple[Element, str | None]]] = {}
+        self._count = 0
+        self._held = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.sent = messages.Sent()
+
+    def take(self, one: Element, spoiled: str | None) -> None:
+        """A stanza has arrived; ``spoiled`` says why its content was not read."""
+        sender = one.get("from")
+        if not sender or local_of(one.tag) not in ("iq", "message", "presence"):
+            return
+        if local_of(one.tag) == "iq" and one.get("type") in ("result", "error"):
+            return
+        if local_of(one.tag) == "message" and spoiled is None and not messages.concerns(one):
+            return
+        line = self._waiting.get(sender)
+        if line is None:
+            line = self._waiting[sender] = deque()
+            task = asyncio.get_running_loop().create_task(self._serve(sender, line))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        elif len(line) >= _OF_ONE:
+            self._refuse(one, PubSubError("resource-constraint", text="too much at once"))
+            return
+        line.append((one, spoiled))
+        self._count += 1
+        self._look_at_count()
+
+    async def finish(self) -> None:
+        """Wait until all that has arrived is answered."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _serve(self, sender: str, line: deque[tuple[Element, str | None]]) -> None:
+        while line:
+            one, spoiled = line.popleft()
+            try:
+                await self._answer(sender, one, spoiled)
+            except PubSubError as error:
+                self._refuse(one, error)
+            except DatabaseUnavailable as error:
+                log.warning("a request is refused: %s", first_line(error))
+                text = "the service cannot do this now"
+                self._refuse(one, PubSubError("resource-constraint", text=text))
+            except Exception:
+                log.exception("a stanza of %s failed", sender)
+                self._refuse(one, PubSubError("internal-server-error"))
+            self._count -= 1
+            self._look_at_count()
+        del self._waiting[sender]
+
+    async def _answer(self, sender: str, one: Element, spoiled: str | None) -> None:
+        settings = self._options.settings
+        actor = settings.actor(address(sender))
+        kind = local_of(one.tag)
+        if spoiled is not None:
+            raise PubSubError("not-acceptable", text=f"the stanza is {spoiled}")
+        if domain(actor.jid) == settings.service:
+            # Accounts of the service's own have no way here: somebody pretends.
+            raise PubSubError("forbidden")
+        if one.get("to") != settings.service:
+            raise PubSubError("service-unavailable")
+        if kind == "iq":
+            await self._request(actor, one)
+        elif kind == "message":
+            said = await self._work.verb(
+                lambda service: messages.take(service, actor, one, self.sent)
+            )
+            self._changed()
+            self._say(said)
+        else:
+            said = await self._work.verb(lambda service: presence.take(service, actor.jid, one))
+            self._changed()
+            self._say(said)
+
+    async def _request(self, actor: Actor, iq: Element) -> None:
+        room = self._options.max_stanza_bytes - _FRAME
+        writes = requests.writes(iq)
+        children = await self._work.verb(
+            lambda service: requests.perform(service, actor, iq, room), writes=writes
+        )
+        if writes:
+            self._changed()
+        answer = stanzas.answer(iq, children)
+        if len(answer) > self._options.max_stanza_bytes:
+            raise PubSubError("resource-constraint", text="the answer is too large to be sent")
+        self._send(answer)
+
+    def _say(self, said: list[bytes]) -> None:
+        for each in said:
+            self._send(each)
+
+    def _refuse(self, one: Element, error: PubSubError) -> None:
+        """Answer with an error what has to be answered."""
+        kind = local_of(one.tag)
+        if kind == "iq" and one.get("type") not in ("result", "error"):
+            self._send(stanzas.answer(one, [error_element(error)]))
+        elif kind == "message" and one.get("type") != "error":
+            self._send(messages.refusal(one, error))
+
+    def _look_at_count(self) -> None:
+        if not self._held and self._count >= _OF_ALL:
+            self._held = True
+        elif self._held and self._count < _OF_ALL // 2:
+            self._held = False
+        else:
+            return
+        self._hold(self._held)

@@ -1,0 +1,182 @@
+"""The component comes, stays and goes."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from eventworker_xmpp.cli import main
+from sqlalchemy import func, select
+
+from eventworker.db import build_engine, short_transaction
+from eventworker.pubsub.facts import NewItem
+from eventworker.pubsub.options import Settings
+from eventworker.pubsub.service import PubSubService
+from eventworker.pubsub.tables import delivery_table, listener_table
+from tests.helpers.slixmpp_client import SlixmppClient
+from tests.helpers.xmpp import ComponentProcess, Loop
+from tests.servers import ProsodyServer, wait_until
+
+MakeComponent = Callable[..., ComponentProcess]
+OwnServer = Callable[..., ProsodyServer]
+
+
+def perform(component: ComponentProcess, do: Callable[[PubSubService], Any]) -> Any:
+    """Call the service from another process than the component's."""
+    settings = Settings(service=component.jid)
+    engine = build_engine(component.url)
+    try:
+        with short_transaction(engine) as connection:
+            return do(PubSubService(connection, settings))
+    finally:
+        engine.dispose()
+
+
+def count(component: ComponentProcess, table: Any) -> int:
+    engine = build_engine(component.url)
+    try:
+        with engine.connect() as connection:
+            return connection.scalar(select(func.count()).select_from(table)) or 0
+    finally:
+        engine.dispose()
+
+
+def publish(component: ComponentProcess, node: str, *ids: str) -> None:
+    def do(service: PubSubService) -> None:
+        items = [NewItem(each, "<a xmlns='urn:a'/>") for each in ids]
+        service.publish(node, service.settings.itself, items)
+
+    perform(component, do)
+
+
+def create(component: ComponentProcess, node: str, *subscribers: str) -> None:
+    def do(service: PubSubService) -> None:
+        service.create(node, service.settings.itself)
+        for each in subscribers:
+            service.subscribe(node, service.settings.itself, each)
+
+    perform(component, do)
+
+
+@pytest.mark.row("T3")
+def test_a_wrong_secret_is_refused_in_one_clear_line(
+    prosody_server: ProsodyServer, make_component: MakeComponent
+) -> None:
+    component = make_component(
+        prosody_server, jid="other.localhost", xmpp={"secret": "not the secret"}
+    )
+
+    assert component.start(wait=False).wait() == 1
+
+    (line,) = component.text().splitlines()
+    assert "other.localhost" in line
+    assert "the secret is wrong: [xmpp] secret has to be what the server has" in line
+    assert "not the secret" not in line
+
+
+def test_a_component_that_the_server_does_not_know_is_told_so(
+    prosody_server: ProsodyServer, make_component: MakeComponent
+) -> None:
+    component = make_component(prosody_server, jid="unheard.localhost")
+
+    assert component.start(wait=False).wait() == 1
+
+    (line,) = component.text().splitlines()
+    assert "it has no component unheard.localhost" in line
+
+
+def test_a_server_that_is_not_there_is_waited_for(
+    own_prosody_server: OwnServer, make_component: MakeComponent
+) -> None:
+    server = own_prosody_server()
+    server.stop()
+    component = make_component(server).start(wait=False)
+    wait_until(lambda: "cannot be reached" in component.text(), 10)
+
+    server.start()
+
+    component.wait_connected(1)
+    assert component.text().count("cannot be reached") == 1
+    assert component.stop() == 0
+
+
+@pytest.mark.row("T2", "T3")
+def test_it_reconnects_and_tells_what_was_published_meanwhile(
+    own_prosody_server: OwnServer, make_component: MakeComponent, loop: Loop
+) -> None:
+    server = own_prosody_server()
+    component = make_component(server).start()
+    create(component, "news", "bob@localhost")
+    publish(component, "news", "before")
+    wait_until(lambda: count(component, delivery_table) == 0, 10)
+    server.kill()
+    publish(component, "news", "meanwhile")
+    server.start()
+    with SlixmppClient(loop, server, "bob@localhost/later", component.jid) as bob:
+        component.wait_connected(2)
+        publish(component, "news", "after")
+
+        wait_until(lambda: "after" in bob.items("news"), 10)
+    wait_until(lambda: count(component, delivery_table) == 0, 10)
+    assert component.stop() == 0
+
+
+@pytest.mark.row("T2")
+def test_what_is_published_while_it_is_killed_is_told_when_it_is_back(
+    prosody_server: ProsodyServer, make_component: MakeComponent, loop: Loop
+) -> None:
+    component = make_component(prosody_server, jid="other.localhost").start()
+    create(component, "news", "bob@localhost")
+    component.kill()
+    publish(component, "news", "1", "2")
+    publish(component, "news", "3")
+    with SlixmppClient(loop, prosody_server, "bob@localhost/other", component.jid) as bob:
+        component.start()
+
+        wait_until(lambda: bob.items("news") == ["1", "2", "3"], 10)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_in_order_when_it_is_told_to(
+    prosody_server: ProsodyServer, make_component: MakeComponent, number: int
+) -> None:
+    component = make_component(prosody_server, jid="other.localhost").start()
+
+    assert component.process is not None
+    component.process.send_signal(number)
+
+    assert component.wait() == 0
+    assert "Traceback" not in component.text()
+
+
+def test_retire_ends_what_clients_are_owed(
+    prosody_server: ProsodyServer,
+    make_component: MakeComponent,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    component = make_component(prosody_server, jid="other.localhost").start()
+    component.stop()
+    create(component, "news", "bob@localhost")
+    publish(component, "news", "1")
+    assert count(component, delivery_table) > 0
+
+    assert main(["--config-file", str(component.config), "retire"]) == 0
+
+    assert capsys.readouterr().out == "retired\n"
+    publish(component, "news", "2")
+    assert (count(component, delivery_table), count(component, listener_table)) == (0, 0)
+    assert main(["--config-file", str(component.config), "retire"]) == 0
+
+
+def test_without_a_secret_the_command_says_what_is_missing(
+    tmp_path: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "eventworker.conf"
+    file.write_text("[database]\nconnection = sqlite://\n")
+
+    assert main(["--config-file", str(file)]) == 2
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "[xmpp] secret is not set" in line

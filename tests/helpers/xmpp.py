@@ -1,0 +1,163 @@
+"""The publish-subscribe component as a process, and a loop that XMPP clients run in."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+from collections.abc import Coroutine, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from tests.servers import ProsodyServer, wait_until
+
+T = TypeVar("T")
+
+COMMAND = Path(sys.executable).with_name("eventworker-xmpp")
+#: Seconds that an answer may take.
+PATIENCE = 10.0
+
+
+class Loop:
+    """An event loop in a thread of its own, for clients of tests that are not asynchronous."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.loop.run_forever()
+
+    def __call__(self, coroutine: Coroutine[Any, Any, T], timeout: float = PATIENCE) -> T:
+        """Run it there; returns what it returns."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(timeout)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _value: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self(_cancel_all())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(PATIENCE)
+        self.loop.close()
+
+
+async def _cancel_all() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+
+
+class ComponentProcess:
+    """``eventworker-xmpp`` on a database that has its tables.
+
+    :param server: whom it connects to; None: what ``xmpp`` says.
+    :param pubsub: further options of the group ``[pubsub]``.
+    :param xmpp: those of ``[xmpp]``.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        url: str,
+        server: ProsodyServer | None,
+        jid: str = ProsodyServer.component,
+        pubsub: Mapping[str, object] | None = None,
+        xmpp: Mapping[str, object] | None = None,
+    ) -> None:
+        self.jid = jid
+        self.url = url
+        self.log = folder / "component.log"
+        self.config = folder / "component.conf"
+        groups: dict[str, dict[str, object]] = {
+            "database": {"connection": url},
+            "pubsub": {"service": jid, "creators": "everyone", **(pubsub or {})},
+            "xmpp": {
+                **({"port": server.component_port, "secret": server.secret} if server else {}),
+                "reconnect_delay": 0.2,
+                **(xmpp or {}),
+            },
+        }
+        lines = []
+        for group, options in groups.items():
+            lines.append(f"[{group}]")
+            lines += [f"{name} = {value}" for name, value in options.items()]
+        self.config.write_text("\n".join(lines) + "\n")
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *, wait: bool = True) -> Self:
+        """Start it; returns when it is connected, if it is to wait for that."""
+        before = self.connections()
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [COMMAND, "--config-file", self.config],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        if wait:
+            self.wait_connected(before + 1)
+        return self
+
+    def wait_connected(self, times: int) -> None:
+        """Return when it has been connected so often."""
+        wait_until(
+            lambda: self.connections() >= times or self._has_ended(), 20, lambda: self.text()
+        )
+        assert self.connections() >= times, self.text()
+
+    def connections(self) -> int:
+        """How often it has connected."""
+        return self.text().count("connected to 127.0.0.1")
+
+    def text(self) -> str:
+        """Its log."""
+        return self.log.read_text() if self.log.exists() else ""
+
+    def stop(self) -> int:
+        """SIGTERM; returns the exit code."""
+        assert self.process is not None
+        self.process.terminate()
+        return self.wait()
+
+    def wait(self) -> int:
+        """Its exit code, when it has ended."""
+        assert self.process is not None
+        code = self.process.wait(PATIENCE)
+        self.process = None
+        return code
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def _has_ended(self) -> bool:
+        return self.process is None or self.process.poll() is not None
+
+    def __enter__(self) -> Self:
+        try:
+            return self.start()
+        except BaseException:
+            self.kill()
+            raise
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _value: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        self.kill()

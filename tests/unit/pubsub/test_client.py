@@ -1,0 +1,659 @@
+"""The client's methods and signals, of both faces."""
+
+import inspect
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session
+
+import eventworker.pubsub
+from eventworker.errors import ConfigError
+from eventworker.pubsub import (
+    Affiliation,
+    Item,
+    NodeConfig,
+    PartlyRefused,
+    PubSubClient,
+    PubSubError,
+    Settings,
+    Signal,
+    State,
+    SubscribeOptions,
+    SyncPubSubClient,
+    element_of,
+    json_of,
+    listening,
+)
+from eventworker.pubsub.tables import delivery_table, listener_table
+from tests.helpers.configuration import configuration
+from tests.helpers.databases import count
+from tests.helpers.pubsub import entry, refused
+from tests.helpers.pubsub_clients import FACES, SERVICE, SETTINGS
+from tests.servers import wait_until
+
+OWNER, ANN, BEN = "owner@example.org", "ann@example.org/desk", "ben@example.org"
+
+NewClient = Callable[..., Any]
+
+
+@pytest.fixture(params=list(FACES))
+def new_client(request: pytest.FixtureRequest, sqlite_engine: Engine) -> Iterator[NewClient]:
+    """Makes clients of one face by their addresses."""
+    made: list[Any] = []
+
+    def new(jid: str, settings: Settings = SETTINGS) -> Any:
+        made.append(FACES[request.param](sqlite_engine, jid, settings))
+        return made[-1]
+
+    yield new
+    for each in made:
+        each.end()
+
+
+@pytest.fixture
+def owner(new_client: NewClient) -> Any:
+    """The owner of a node `news`."""
+    client = new_client(OWNER)
+    client.create(SERVICE, "news")
+    return client
+
+
+@pytest.fixture
+def ann(new_client: NewClient) -> Any:
+    return new_client(ANN)
+
+
+class Ear:
+    """Writes down what a client's signals say."""
+
+    def __init__(self, client: Any) -> None:
+        self.heard: list[tuple[Any, ...]] = []
+        for signal in vars(getattr(client, "_client", client)).values():
+            if isinstance(signal, Signal):
+                signal.connect(self._hear(signal.name))
+
+    def _hear(self, name: str) -> Callable[..., None]:
+        def hear(*args: Any, message: Any = None, **more: Any) -> None:
+            assert message is not None
+            self.heard.append((name, *args, *more.values()))
+
+        return hear
+
+    def hears(self, *expected: tuple[Any, ...]) -> None:
+        """Exactly this, in this order."""
+        wait_until(lambda: len(self.heard) >= len(expected), 10, lambda: str(self.heard))
+        assert [_plain(each) for each in self.heard] == list(expected)
+
+
+def _plain(heard: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(each.id if isinstance(each, Item) else each for each in heard)
+
+
+# Methods.
+
+
+def test_a_subscriber_subscribes_configures_and_leaves(owner: Any, ann: Any) -> None:
+    made = ann.subscribe(SERVICE, "news", config={"include_body": True})
+    assert (made.node, made.jid, made.state) == ("news", "ann@example.org", State.SUBSCRIBED)
+    assert ann.get_subscriptions(SERVICE) == [made]
+    assert ann.get_subscriptions(SERVICE, "news") == [made]
+    assert ann.get_subscription_config(SERVICE, "news").include_body is True
+    ann.set_subscription_config(SERVICE, {"pubsub#include_body": "0"}, "news")
+    assert ann.get_subscription_config(SERVICE, "news").include_body is False
+    ann.set_subscription_config(SERVICE, SubscribeOptions(include_body=True), "news")
+    assert ann.get_subscription_config(SERVICE, "news").include_body is True
+    ann.unsubscribe(SERVICE, "news")
+    assert ann.get_subscriptions(SERVICE) == []
+    assert ann.get_default_config(SERVICE) == SubscribeOptions()
+    assert ann.get_default_config(SERVICE, "news") == SubscribeOptions()
+
+
+def test_a_client_subscribes_with_a_resource_only_if_it_says_so(owner: Any, ann: Any) -> None:
+    assert ann.subscribe(SERVICE, "news", subscription_jid=ANN).jid == ANN
+    with refused("bad-request", "invalid-jid"):
+        ann.subscribe(SERVICE, "news", subscription_jid=BEN)
+    ann.unsubscribe(SERVICE, "news", subscription_jid=ANN)
+    assert ann.get_subscriptions(SERVICE) == []
+
+
+def test_several_subscriptions_are_told_apart_by_their_ids(new_client: NewClient) -> None:
+    settings = replace(SETTINGS, multi_subscribe=True)
+    client = new_client(OWNER, settings)
+    client.create(SERVICE, "news")
+    first, second = (client.subscribe(SERVICE, "news") for _ in range(2))
+    assert first.subid != second.subid
+    client.set_subscription_config(SERVICE, {"deliver": False}, "news", subid=first.subid)
+    assert client.get_subscription_config(SERVICE, "news", subid=first.subid).deliver is False
+    assert client.get_subscription_config(SERVICE, "news", subid=second.subid).deliver is True
+    with refused("bad-request", "subid-required"):
+        client.unsubscribe(SERVICE, "news")
+    client.unsubscribe(SERVICE, "news", subid=first.subid)
+    assert [each.subid for each in client.get_subscriptions(SERVICE)] == [second.subid]
+    client.change_node_subscriptions(SERVICE, "news", [(OWNER, "none", second.subid)])
+    assert client.get_subscriptions(SERVICE) == []
+
+
+def test_items_are_published_retrieved_and_retracted(owner: Any) -> None:
+    assert owner.publish(SERVICE, "news", entry("1"), id_="a") == "a"
+    made = owner.publish(SERVICE, "news", entry("2"))
+    owner.publish(SERVICE, "news", entry("3"), id_="c")
+    assert [each.id for each in owner.get_items(SERVICE, "news")] == ["a", made, "c"]
+    assert [each.id for each in owner.get_items(SERVICE, "news", max_items=2)] == ["c", made]
+    (kept,) = owner.get_items_by_id(SERVICE, "news", ["a", "nothing"])
+    assert (kept.id, kept.payload, kept.publisher) == ("a", entry("1"), OWNER)
+    assert [each.id for each in owner.get_items_by_id(SERVICE, "news", "c")] == ["c"]
+    owner.retract(SERVICE, "news", "a", notify=True)
+    with refused("item-not-found"):
+        owner.retract(SERVICE, "news", "a")
+    owner.purge(SERVICE, "news")
+    assert owner.get_items(SERVICE, "news") == []
+
+
+def test_items_by_no_ids_are_a_mistake(owner: Any) -> None:
+    with pytest.raises(ValueError, match="name at least one id"):
+        owner.get_items_by_id(SERVICE, "news", [])
+
+
+def test_a_payload_may_be_an_element_or_json(owner: Any) -> None:
+    element = ElementTree.fromstring(entry("<&>".replace("<", "&lt;").replace("&>", "&amp;>")))
+    owner.publish(SERVICE, "news", element, id_="element")
+    value = {"title": "a < b & c\x7f\ufffe", "tags": ["]]>", None, 1.5]}
+    owner.publish(SERVICE, "news", value, id_="dict")
+    owner.publish(SERVICE, "news", [1, 2], id_="list")
+    elements, of_dict, of_list = owner.get_items(SERVICE, "news")
+    assert element_of(elements).text == element.text
+    assert json_of(of_dict) == value
+    assert json_of(of_list) == [1, 2]
+    assert of_list.payload == "<json xmlns='urn:xmpp:json:0'>[1, 2]</json>"
+    with pytest.raises(ValueError, match="item element has no JSON"):
+        json_of(elements)
+
+
+@pytest.mark.parametrize("payload", [b"<x/>", 42, {1, 2}])
+def test_other_things_are_no_payload(owner: Any, payload: Any) -> None:
+    with pytest.raises(TypeError, match="a payload is XML, a dict or a list"):
+        owner.publish(SERVICE, "news", payload)
+
+
+def test_what_json_cannot_say_is_no_payload(owner: Any) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        owner.publish(SERVICE, "news", {"number": float("nan")})
+
+
+def test_an_item_without_a_payload_has_no_element(owner: Any) -> None:
+    owner.set_node_config(SERVICE, {"deliver_payloads": False}, "news")
+    owner.publish(SERVICE, "news", None, id_="bare")
+    (kept,) = owner.get_items(SERVICE, "news")
+    assert element_of(kept) is None
+
+
+def test_publishing_says_what_the_node_has_to_be(owner: Any) -> None:
+    owner.publish(SERVICE, "news", entry(), publish_options={"access_model": "open"})
+    with refused("conflict", "precondition-not-met"):
+        owner.publish(SERVICE, "news", entry(), publish_options={"access_model": "whitelist"})
+
+
+def test_an_owner_looks_after_nodes(owner: Any) -> None:
+    instant = owner.create(SERVICE)
+    typed = NodeConfig(title="Typed", persist_items=False)
+    owner.create(SERVICE, "typed", config=typed)
+    assert {each.node for each in owner.get_nodes(SERVICE)} == {"news", "typed", instant}
+    assert owner.get_node_config(SERVICE, "typed") == typed
+    assert owner.get_node_config(SERVICE) == NodeConfig()
+    owner.set_node_config(SERVICE, replace(typed, title="New"), "typed")
+    owner.set_node_config(SERVICE, {"contact": [OWNER, BEN], "max_items": 7}, "typed")
+    changed = owner.get_node_config(SERVICE, "typed")
+    assert (changed.title, changed.contact, changed.max_items) == ("New", (OWNER, BEN), 7)
+    info = owner.get_node_info(SERVICE, "typed")
+    assert info.metadata["pubsub#title"] == ["New"]
+    owner.delete(SERVICE, "typed", redirect_uri="xmpp:elsewhere")
+    with pytest.raises(PubSubError) as gone:
+        owner.get_node_config(SERVICE, "typed")
+    assert gone.value.uri == "xmpp:elsewhere"
+
+
+def test_the_nodes_of_a_collection_are_listed(owner: Any) -> None:
+    owner.create(SERVICE, "all", config={"node_type": "collection"})
+    owner.create(SERVICE, "one", config={"collection": ["all"]})
+    assert [each.node for each in owner.get_nodes(SERVICE, "all")] == ["one"]
+
+
+def test_an_owner_says_who_may_do_what(owner: Any, ann: Any) -> None:
+    owner.change_node_affiliations(
+        SERVICE, "news", [(BEN, "publisher"), ("ann@example.org", Affiliation.MEMBER)]
+    )
+    listed = {each.jid: each.affiliation for each in owner.get_node_affiliations(SERVICE, "news")}
+    assert listed == {OWNER: "owner", BEN: "publisher", "ann@example.org": "member"}
+    assert [each.affiliation for each in ann.get_affiliations(SERVICE)] == ["member"]
+    assert [each.affiliation for each in ann.get_affiliations(SERVICE, "news")] == ["member"]
+    owner.change_node_subscriptions(SERVICE, "news", [(BEN, State.SUBSCRIBED)])
+    assert [each.jid for each in owner.get_node_subscriptions(SERVICE, "news")] == [BEN]
+    with refused("forbidden"):
+        ann.get_node_subscriptions(SERVICE, "news")
+
+
+def test_of_a_change_that_is_partly_refused_the_rest_is_made(owner: Any) -> None:
+    with pytest.raises(PartlyRefused) as caught:
+        owner.change_node_affiliations(SERVICE, "news", [(OWNER, "none"), (BEN, "outcast")])
+    assert [each.jid for each in caught.value.refused] == [OWNER]
+    listed = {each.jid: each.affiliation for each in owner.get_node_affiliations(SERVICE, "news")}
+    assert listed == {OWNER: "owner", BEN: "outcast"}
+    changes = [(BEN, "subscribed"), ("ann@example.org", "subscribed")]
+    with pytest.raises(PartlyRefused, match="not changed: ben@example"):
+        owner.change_node_subscriptions(SERVICE, "news", changes)
+    subscribed = owner.get_node_subscriptions(SERVICE, "news")
+    assert [each.jid for each in subscribed] == ["ann@example.org"]
+
+
+def test_words_that_do_not_exist_are_refused(owner: Any) -> None:
+    with pytest.raises(PubSubError, match="'king' is none of owner, publisher"):
+        owner.change_node_affiliations(SERVICE, "news", [(BEN, "king")])
+    with pytest.raises(PubSubError, match="'deaf' is none of none, pending"):
+        owner.change_node_subscriptions(SERVICE, "news", [(BEN, "deaf")])
+
+
+def test_the_features_are_those_of_the_service(owner: Any) -> None:
+    assert "http://jabber.org/protocol/pubsub#publish" in owner.get_features(SERVICE)
+
+
+def test_the_service_may_be_left_out(owner: Any) -> None:
+    assert [each.node for each in owner.get_nodes(None)] == ["news"]
+
+
+@pytest.mark.parametrize(
+    ("jid", "condition"),
+    [
+        ("other.example.org", "remote-server-not-found"),
+        (f"someone@{SERVICE}", "item-not-found"),
+        ("a b", "jid-malformed"),
+    ],
+)
+def test_there_is_one_service(owner: Any, jid: str, condition: str) -> None:
+    with pytest.raises(PubSubError) as caught:
+        owner.get_nodes(jid)
+    assert caught.value.condition == condition
+
+
+def test_a_node_has_to_be_named(owner: Any) -> None:
+    for verb in (owner.subscribe, owner.unsubscribe, owner.get_subscription_config):
+        with refused("bad-request", "nodeid-required"):
+            verb(SERVICE)
+    with refused("bad-request", "nodeid-required"):
+        owner.set_node_config(SERVICE, {"title": "?"})
+    with refused("bad-request", "nodeid-required"):
+        owner.set_subscription_config(SERVICE, {"include_body": True})
+
+
+def test_the_service_itself_may_do_everything(owner: Any, new_client: NewClient) -> None:
+    itself = new_client(SERVICE)
+    itself.delete(SERVICE, "news")
+    assert itself.get_nodes(SERVICE) == []
+
+
+# Signals.
+
+
+def test_published_and_retracted_items_are_heard_in_order(owner: Any, ann: Any) -> None:
+    ann.subscribe(SERVICE, "news")
+    with ann:
+        ear = Ear(ann)
+        for number in range(3):
+            owner.publish(SERVICE, "news", entry(str(number)), id_=str(number))
+        owner.retract(SERVICE, "news", "0")
+        owner.purge(SERVICE, "news")
+        ear.hears(
+            *(("on_item_published", SERVICE, "news", str(number)) for number in range(3)),
+            ("on_item_retracted", SERVICE, "news", "0"),
+            ("on_node_purged", SERVICE, "news"),
+        )
+    item = ear.heard[0][3]
+    assert (item.payload, item.publisher) == (entry("0"), OWNER)
+    assert item.published_at is not None
+
+
+def test_a_notice_without_an_item_is_heard(owner: Any, ann: Any) -> None:
+    owner.set_node_config(SERVICE, {"deliver_payloads": False, "persist_items": False}, "news")
+    ann.subscribe(SERVICE, "news")
+    with ann:
+        ear = Ear(ann)
+        owner.notify(SERVICE, "news")
+        ear.hears(("on_item_published", SERVICE, "news", None))
+
+
+def test_a_new_subscriber_hears_the_last_item(owner: Any, ann: Any) -> None:
+    owner.set_node_config(SERVICE, {"send_last_published_item": "on_sub"}, "news")
+    owner.publish(SERVICE, "news", entry(), id_="last")
+    with ann:
+        ear = Ear(ann)
+        ann.subscribe(SERVICE, "news")
+        ear.hears(("on_item_published", SERVICE, "news", "last"))
+    (kept,) = ann.get_items(SERVICE, "news")
+    said = ear.heard[0][3].published_at
+    assert abs((said - kept.published_at).total_seconds()) < 0.001
+
+
+def test_the_end_of_a_node_is_heard(owner: Any, ann: Any) -> None:
+    owner.create(SERVICE, "moved")
+    for node in ("news", "moved"):
+        ann.subscribe(SERVICE, node)
+    with ann:
+        ear = Ear(ann)
+        owner.delete(SERVICE, "news")
+        owner.delete(SERVICE, "moved", redirect_uri="xmpp:there")
+        ear.hears(
+            ("on_node_deleted", SERVICE, "news", None),
+            ("on_node_deleted", SERVICE, "moved", "xmpp:there"),
+        )
+
+
+def test_a_change_of_the_configuration_is_heard(owner: Any, ann: Any) -> None:
+    ann.subscribe(SERVICE, "news")
+    with ann:
+        ear = Ear(ann)
+        owner.set_node_config(SERVICE, {"notify_config": True, "title": "News"}, "news")
+        owner.set_node_config(SERVICE, {"deliver_payloads": False}, "news")
+        wait_until(lambda: len(ear.heard) == 2, 10, lambda: str(ear.heard))
+    assert ear.heard[0] == (
+        "on_configuration",
+        SERVICE,
+        "news",
+        replace(NodeConfig(), title="News", notify_config=True),
+    )
+    assert ear.heard[1] == ("on_configuration", SERVICE, "news", None)
+
+
+def test_what_owners_decide_is_heard(owner: Any, ann: Any) -> None:
+    owner.set_node_config(SERVICE, {"access_model": "authorize"}, "news")
+    with owner, ann:
+        of_owner, of_ann = Ear(owner), Ear(ann)
+        assert ann.subscribe(SERVICE, "news").state == State.PENDING
+        of_owner.hears(("on_subscription_request", SERVICE, "news", "ann@example.org", None))
+        owner.change_node_subscriptions(SERVICE, "news", [("ann@example.org", "subscribed")])
+        owner.change_node_affiliations(SERVICE, "news", [("ann@example.org", "publisher")])
+        owner.change_node_subscriptions(SERVICE, "news", [("ann@example.org", "none")])
+        of_ann.hears(
+            ("on_subscription_update", SERVICE, "news", State.SUBSCRIBED, None),
+            ("on_affiliation_update", SERVICE, "news", Affiliation.PUBLISHER),
+            ("on_subscription_update", SERVICE, "news", State.NONE, None),
+        )
+
+
+def test_what_becomes_of_a_collection_is_heard(owner: Any, ann: Any) -> None:
+    owner.create(SERVICE, "all", config={"node_type": "collection"})
+    ann.subscribe(SERVICE, "all", config={"subscription_type": "nodes"})
+    with ann:
+        ear = Ear(ann)
+        owner.set_node_config(SERVICE, {"collection": ["all"]}, "news")
+        owner.set_node_config(SERVICE, {"collection": []}, "news")
+        ear.hears(
+            ("on_node_associated", SERVICE, "all", "news"),
+            ("on_node_disassociated", SERVICE, "all", "news"),
+        )
+
+
+def test_a_message_says_to_whom_it_was_and_when(owner: Any, ann: Any) -> None:
+    messages: list[Any] = []
+
+    def note(*_: Any, message: Any, **_more: Any) -> None:
+        messages.append(message)
+
+    for jid in (ANN, None):
+        ann.subscribe(SERVICE, "news", subscription_jid=jid)
+    with ann:
+        ann.on_item_published.connect(note)
+        owner.publish(SERVICE, "news", entry(), id_="a")
+        wait_until(lambda: len(messages) == 2, 10, "nothing is heard")
+    assert {each.jid for each in messages} == {ANN, "ann@example.org"}
+    assert len({each.id for each in messages}) == 1
+    (kept,) = owner.get_items(SERVICE, "news")
+    assert abs((messages[0].sent_at - kept.published_at).total_seconds()) < 5
+
+
+def test_a_handler_may_be_a_coroutine_and_one_that_fails_stops_no_other(
+    owner: Any, ann: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[str] = []
+
+    @ann.on_item_published.connect
+    def fails(*_: Any, **__: Any) -> None:
+        raise LookupError("no such thing")
+
+    @ann.on_item_published.connect
+    async def waits(_jid: str, _node: str, item: Item, **_: Any) -> None:
+        heard.append(item.id)
+
+    def leaves(*_: Any, **__: Any) -> None:
+        heard.append("never")
+
+    ann.on_item_published.connect(leaves)
+    ann.on_item_published.disconnect(leaves)
+    ann.on_item_published.disconnect(leaves)
+    ann.subscribe(SERVICE, "news")
+    with ann:
+        for name in ("a", "b"):
+            owner.publish(SERVICE, "news", entry(), id_=name)
+        wait_until(lambda: len(heard) == 2, 10, lambda: str(heard))
+    assert heard == ["a", "b"]
+    assert caplog.text.count("LookupError: no such thing") == 2
+    assert "on_item_published: handler" in caplog.text
+
+
+def test_a_client_that_does_not_listen_is_owed_nothing(
+    owner: Any, ann: Any, sqlite_engine: Engine
+) -> None:
+    ann.subscribe(SERVICE, "news")
+    with ann:
+        assert count(sqlite_engine, listener_table) == 1
+        with pytest.raises(ValueError, match="listens already"):
+            ann.listen()
+    assert count(sqlite_engine, listener_table) == 0
+    owner.publish(SERVICE, "news", entry(), id_="unheard")
+    with ann:
+        ear = Ear(ann)
+        owner.publish(SERVICE, "news", entry(), id_="heard")
+        ear.hears(("on_item_published", SERVICE, "news", "heard"))
+
+
+def test_a_client_may_be_closed_by_a_handler(owner: Any, ann: Any, sqlite_engine: Engine) -> None:
+    real = getattr(ann, "_client", ann)
+
+    @ann.on_item_published.connect
+    def close(*_: Any, **__: Any) -> Any:
+        return real.close()  # a coroutine is awaited
+
+    ann.subscribe(SERVICE, "news")
+    ann.listen()
+    owner.publish(SERVICE, "news", entry())
+    wait_until(lambda: count(sqlite_engine, listener_table) == 0, 10, "it listens still")
+
+
+def test_who_was_away_for_too_long_hears_what_comes_next(
+    owner: Any,
+    ann: Any,
+    sqlite_engine: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(listening, "LEASE", 0.3)
+    ann.subscribe(SERVICE, "news")
+    with ann:
+        ear = Ear(ann)
+        with sqlite_engine.begin() as connection:
+            connection.execute(listener_table.delete())
+        wait_until(lambda: count(sqlite_engine, listener_table) == 1, 10, "it is gone")
+        owner.publish(SERVICE, "news", entry(), id_="again")
+        ear.hears(("on_item_published", SERVICE, "news", "again"))
+    assert f"{ANN} was away for too long" in caplog.text
+
+
+def test_a_client_goes_on_when_the_database_is_there_again(
+    owner: Any, ann: Any, sqlite_engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    ann.subscribe(SERVICE, "news")
+    with ann:
+        ear = Ear(ann)
+        with sqlite_engine.begin() as connection:
+            connection.execute(text(f"ALTER TABLE {delivery_table.name} RENAME TO away"))
+        rename = f"ALTER TABLE away RENAME TO {delivery_table.name}"
+        wait_until(lambda: "hears nothing for now" in caplog.text, 10, "it did not notice")
+        with sqlite_engine.begin() as connection:
+            connection.execute(text(rename))
+        owner.publish(SERVICE, "news", entry(), id_="again")
+        ear.hears(("on_item_published", SERVICE, "news", "again"))
+    assert caplog.text.count("hears nothing for now") == 1
+
+
+# In a caller's transaction, and what a client is made of.
+
+
+def test_in_a_plugins_session_a_client_works_in_its_transaction(
+    owner: Any, sqlite_engine: Engine
+) -> None:
+    with Session(sqlite_engine) as session:
+        client = SyncPubSubClient(session, OWNER, settings=SETTINGS)
+        client.publish(None, "news", entry(), id_="undone")
+        assert len(client.get_items(None, "news")) == 1
+        session.rollback()
+        client.publish(None, "news", entry(), id_="done")
+        with pytest.raises(ValueError, match="cannot listen"):
+            client.listen()
+        with client:  # which does not listen
+            pass
+        session.commit()
+    assert [each.id for each in owner.get_items(SERVICE, "news")] == ["done"]
+
+
+def test_so_does_one_that_is_awaited(owner: Any, sqlite_engine: Engine) -> None:
+    async def publish(connection: Any) -> None:
+        async with PubSubClient(connection, OWNER, settings=SETTINGS) as client:
+            await client.publish(None, "news", entry(), id_="undone")
+
+    with sqlite_engine.connect() as connection, connection.begin() as transaction:
+        coroutine = publish(connection)
+        with pytest.raises(StopIteration):
+            coroutine.send(None)  # it has nothing to wait for
+        transaction.rollback()
+    assert owner.get_items(SERVICE, "news") == []
+
+
+def test_a_client_is_made_of_a_url_or_a_configuration(sqlite_engine: Engine) -> None:
+    url = sqlite_engine.url.render_as_string(hide_password=False)
+    with SyncPubSubClient(url, SERVICE) as client:
+        client.create(None, "news")
+    conf = configuration()
+    conf.set_override("connection", url, "database")
+    with SyncPubSubClient(conf, f"robot@{SERVICE}") as client:
+        assert client.settings.service == SERVICE
+        assert [each.node for each in client.get_nodes(None)] == ["news"]
+
+
+def test_a_configuration_that_cannot_be_used_is_refused() -> None:
+    conf = configuration()
+    with pytest.raises(ConfigError):
+        SyncPubSubClient(conf, "robot@localhost")
+
+
+def test_an_address_that_is_none_is_refused(sqlite_engine: Engine) -> None:
+    with refused("jid-malformed"):
+        SyncPubSubClient(sqlite_engine, "@")
+
+
+def _methods(kind: type) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in vars(kind).items()
+        if not name.startswith("_") and inspect.isfunction(value)
+    }
+
+
+def test_both_faces_have_the_same_methods() -> None:
+    plain, awaited = _methods(SyncPubSubClient), _methods(PubSubClient)
+    assert plain.keys() == awaited.keys()
+    for name, method in awaited.items():
+        assert inspect.iscoroutinefunction(method)
+        assert method.__doc__
+        assert method.__name__ == name
+        if name not in ("listen", "close"):
+            assert method.__doc__ == plain[name].__doc__
+            assert inspect.signature(method) == inspect.signature(plain[name])
+
+
+#: The seed's, with the arguments that it names.
+METHODS = {
+    "get_default_config": "jid node",
+    "get_items": "jid node max_items",
+    "get_items_by_id": "jid node ids",
+    "get_subscription_config": "jid node subscription_jid subid",
+    "get_subscriptions": "jid node",
+    "set_subscription_config": "jid data node subscription_jid subid",
+    "subscribe": "jid node subscription_jid config",
+    "unsubscribe": "jid node subscription_jid subid",
+    "notify": "jid node",
+    "publish": "jid node payload id_ publish_options",
+    "retract": "jid node id_ notify",
+    "change_node_affiliations": "jid node affiliations_to_set",
+    "change_node_subscriptions": "jid node subscriptions_to_set",
+    "create": "jid node config",
+    "delete": "jid node redirect_uri",
+    "get_nodes": "jid node",
+    "get_node_affiliations": "jid node",
+    "get_node_config": "jid node",
+    "get_node_subscriptions": "jid node",
+    "purge": "jid node",
+    "set_node_config": "jid config node",
+    "get_features": "jid",
+}
+
+
+def test_the_methods_take_what_they_always_took() -> None:
+    for name, arguments in METHODS.items():
+        taken = list(inspect.signature(getattr(PubSubClient, name)).parameters)
+        assert taken == ["self", *arguments.split()]
+
+
+def test_the_public_names_are_these() -> None:
+    assert eventworker.pubsub.__all__ == [
+        "AccessModel",
+        "Actor",
+        "Affiliated",
+        "Affiliation",
+        "Item",
+        "Message",
+        "NewItem",
+        "NodeConfig",
+        "NodeEntry",
+        "NodeInfo",
+        "Page",
+        "Part",
+        "PartlyRefused",
+        "PubSubClient",
+        "PubSubError",
+        "PubSubService",
+        "PublishModel",
+        "Service",
+        "Settings",
+        "Signal",
+        "State",
+        "SubscribeOptions",
+        "Subscription",
+        "SyncPubSubClient",
+        "element_of",
+        "json_of",
+        "settings_of",
+    ]
+    for name in eventworker.pubsub.__all__:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            assert getattr(eventworker.pubsub, name).__doc__
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        _ = eventworker.pubsub.Nothing
+
+
+def test_the_clients_old_name_still_works() -> None:
+    with pytest.warns(DeprecationWarning, match="Service is now PubSubClient"):
+        assert eventworker.pubsub.Service is PubSubClient
