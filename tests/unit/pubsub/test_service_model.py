@@ -12,5 +12,5 @@ from tests.helpers.pubsub_machine import Machine
 def test_the_service_does_what_the_model_does(sqlite_engine: Engine, multi_subscribe: bool) -> None:
     run_state_machine_as_test(
         lambda: Machine(sqlite_engine, multi_subscribe),
-        settings=settings(max_examples=40, stateful_step_count=25, deadline=None),
+        settings=settings(max_examples=30, stateful_step_count=30, deadline=None),
     )
