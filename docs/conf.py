@@ -11,7 +11,13 @@ project = "eventworker"
 copyright = "eventworker developers, Apache License 2.0"
 version = release = __version__
 
-extensions = ["command_reference", "form_table", "option_table", "sphinx.ext.autodoc"]
+extensions = [
+    "command_reference",
+    "conformance_table",
+    "form_table",
+    "option_table",
+    "sphinx.ext.autodoc",
+]
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"

@@ -18,6 +18,7 @@ from eventworker.engine.loader import Discovery, Loaded, check_databases, discov
 from eventworker.engine.preflight import check_retention, check_sizes
 from eventworker.errors import ConfigError, EventworkerError
 from eventworker.plugin import resource_class
+from eventworker.pubsub import options as pubsub
 
 
 @dataclass(slots=True)
@@ -69,7 +70,11 @@ def everything(conf: cfg.ConfigOpts, findings: Findings) -> Discovery:
         findings.warnings.extend(_odd_names(each))
     for lane in found.lanes | found.effect_lanes:
         config.lane_group(conf, lane)
+    pubsub.register(conf)
     values(conf, findings)  # once more: the groups of plugins and lanes are known now
+    if not any(f"[{pubsub.GROUP}]" in error for error in findings.errors):
+        with findings.collecting():
+            pubsub.settings_of(conf)
     for text in refused:
         # Of a value it says the same, with its place before it.
         if not any(error.endswith(text) for error in findings.errors):

@@ -14,14 +14,15 @@ from eventworker.engine.loader import import_entry_point
 from eventworker.options import PLUGIN_OPTS
 from eventworker.plugin import ENTRY_POINT_GROUP
 from eventworker.pubsub import options
+from eventworker.pubsub.hooks import options as hook_options
 
 _OURS = "eventworker"
 
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
     """Eventworker's options and those of its built-in plugins; namespace ``eventworker``."""
-    pubsub = (options.GROUP, copy.deepcopy(options.OPTIONS))
-    return [*config.list_opts(), pubsub, *_plugin_opts(built_in=True)]
+    pubsub = [(each.GROUP, copy.deepcopy(each.OPTIONS)) for each in (options, hook_options)]
+    return [*config.list_opts(), *pubsub, *_plugin_opts(built_in=True)]
 
 
 def list_plugin_opts() -> list[tuple[str, list[cfg.Opt]]]:

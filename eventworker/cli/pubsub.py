@@ -8,7 +8,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from eventworker.cli import output, pubsub_nodes
+from eventworker.cli import hook, output, pubsub_nodes
 from eventworker.cli.arguments import UsageError, Verbs, add_group, positive
 from eventworker.cli.pubsub_client import (
     add_asking,
@@ -27,7 +27,9 @@ def add(verbs: Verbs) -> None:
     group = add_group(
         verbs, "pubsub", "publish to nodes, subscribe to them and look after them (XEP-0060)"
     )
-    pubsub_nodes.add(group)
+    # Both places are where people look for hooks.
+    for verbs_of_hooks in (group, pubsub_nodes.add(group)):
+        hook.add(verbs_of_hooks)
     _add_subscribing(group)
     published = add_asking(
         group,

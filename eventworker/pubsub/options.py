@@ -8,6 +8,7 @@ from typing import Any
 
 from oslo_config import cfg
 
+from eventworker.config import unusable
 from eventworker.errors import ConfigError
 from eventworker.pubsub.config import NodeConfig
 from eventworker.pubsub.errors import PubSubError
@@ -15,6 +16,7 @@ from eventworker.pubsub.facts import Actor
 from eventworker.pubsub.forms import PREFIX, filled_in
 from eventworker.pubsub.hooks import options as hook_options
 from eventworker.pubsub.jid import bare, jid
+from eventworker.pubsub.rules import AccessModel
 
 GROUP = "pubsub"
 
@@ -152,20 +154,17 @@ def settings_of(conf: cfg.ConfigOpts) -> Settings:
     :raises ConfigError: when a value cannot be used.
     """
     register(conf)
-    values: Any = conf[GROUP]
-    plain = {
-        opt.dest: values[opt.dest]
-        for opt in OPTIONS
-        if opt.dest not in ("service", "admins", "node_defaults")
-    }
+    values: dict[str, Any] = {}
+    for opt in OPTIONS:
+        try:
+            values[opt.dest] = conf[GROUP][opt.dest]
+        except (cfg.Error, ValueError) as error:
+            raise unusable(GROUP, opt, error) from None
     try:
-        return Settings(
-            service=jid(values.service),
-            admins=frozenset(bare(jid(each)) for each in values.admins),
-            node_defaults=_defaults(values.node_defaults),
-            hooks=hook_options.is_on(conf),
-            **plain,
-        )
+        values["service"] = jid(values["service"])
+        values["admins"] = frozenset(bare(jid(each)) for each in values["admins"])
+        values["node_defaults"] = _defaults(values["node_defaults"])
+        return Settings(hooks=hook_options.is_on(conf), **values)
     except (PubSubError, ValueError) as error:
         raise ConfigError(f"[{GROUP}] {error}") from None
 
@@ -177,6 +176,9 @@ def named_fields(values: dict[str, str]) -> dict[str, list[str]]:
 
 def _defaults(values: dict[str, str]) -> NodeConfig:
     try:
-        return filled_in(NodeConfig(), named_fields(values), strict=True)
+        made = filled_in(NodeConfig(), named_fields(values), strict=True)
+        if made.access_model == AccessModel.ROSTER:
+            raise ValueError("the service has no rosters")
+        return made
     except ValueError as error:
         raise ValueError(f"node_defaults: {error}") from None

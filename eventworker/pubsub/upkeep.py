@@ -76,4 +76,13 @@ def run(conf: Any, child: Any) -> None:
         child.wait(seconds)
 
 
-service = Service(wanted=lambda conf: True, run=run)
+def wanted(conf: Any) -> bool:
+    """Always: nodes may be made at any time.
+
+    :raises ConfigError: when a value of the group cannot be used, so that no daemon starts.
+    """
+    settings_of(conf)
+    return True
+
+
+service = Service(wanted=wanted, run=run)

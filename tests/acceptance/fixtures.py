@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
+import os
+import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,20 +16,39 @@ from tests.acceptance import installation as sources
 from tests.acceptance.installation import Installation, build_wheels
 from tests.acceptance.probe import TABLE, Probe
 from tests.acceptance.site import Site, declare_queue
-from tests.servers import PostgresServer, Vhost
+from tests.servers import MariaServer, PostgresServer, Vhost
 
 SITES = pytest.StashKey[list[Site]]()
 TEMPLATE = "acceptance_template"
+VERSION = "eventworker_alembic_version"
 
 
 @pytest.fixture(scope="session")
 def wheels(
     tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
 ) -> dict[str, Path]:
-    """A wheel of eventworker, of everything under plugins/, and of the tests' own plugins."""
-    workshop = tmp_path_factory.mktemp("wheels")
+    """A wheel of eventworker, of everything under plugins/, and of the tests' own plugins.
+
+    Of several processes of one run the first to come builds them.
+    """
+    mutant = pytestconfig.getoption("--mutant", None)
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return _build_wheels(tmp_path_factory.mktemp("wheels"), mutant)
+    workshop = tmp_path_factory.getbasetemp().parent / "wheels"
+    finished = workshop / "finished.json"
+    with workshop.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not finished.exists():
+            shutil.rmtree(workshop, ignore_errors=True)
+            workshop.mkdir()
+            built = _build_wheels(workshop, mutant)
+            finished.write_text(json.dumps({name: str(path) for name, path in built.items()}))
+        return {name: Path(path) for name, path in json.loads(finished.read_text()).items()}
+
+
+def _build_wheels(workshop: Path, mutant: str | None) -> dict[str, Path]:
     copy = sources.copy_of_eventworker(workshop / "eventworker-source")
-    if mutant := pytestconfig.getoption("--mutant", None):
+    if mutant:
         sources.patched(copy, Path(mutant))
     trees = {
         "eventworker": copy,
@@ -74,18 +98,40 @@ def database(postgres_server: PostgresServer, template_database: str) -> Iterato
     postgres_server.dropdb(url.rpartition("/")[2])
 
 
+@pytest.fixture(scope="session")
+def template_file(installation: Installation, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same in SQLite."""
+    folder = tmp_path_factory.mktemp("template")
+    make_tables(installation, f"sqlite:///{folder}/site.sqlite", folder)
+    return folder / "site.sqlite"
+
+
 @pytest.fixture
-def sqlite_database(installation: Installation, tmp_path: Path) -> str:
+def sqlite_database(template_file: Path, tmp_path: Path) -> str:
     """The URL of a fresh SQLite database with all tables."""
-    url = f"sqlite:///{tmp_path}/site.sqlite"
-    make_tables(installation, url, tmp_path)
-    return url
+    copy = shutil.copy(template_file, tmp_path)
+    return f"sqlite:///{copy}"
+
+
+@pytest.fixture(scope="session")
+def template_schema(
+    maria_server: MariaServer, installation: Installation, tmp_path_factory: pytest.TempPathFactory
+) -> list[str]:
+    """The same in MariaDB, as the statements that make a copy of it."""
+    url = maria_server.createdb(TEMPLATE)
+    make_tables(installation, url, tmp_path_factory.mktemp("template"))
+    with closing(Probe(url, tmp_path_factory.mktemp("probe"))) as probe:
+        names = [name for (name,) in probe.rows("SHOW TABLES")]
+        made = [probe.rows(f"SHOW CREATE TABLE {name}")[0][1] for name in names]
+    filled = f"INSERT INTO {VERSION} SELECT * FROM {TEMPLATE}.{VERSION}"
+    return [*made, filled]
 
 
 @pytest.fixture
-def maria_database(maria_url: str, installation: Installation, tmp_path: Path) -> str:
+def maria_database(maria_url: str, template_schema: list[str], tmp_path: Path) -> str:
     """The URL of a fresh MariaDB database with all tables."""
-    make_tables(installation, maria_url, tmp_path)
+    with closing(Probe(maria_url, tmp_path / "probe")) as probe:
+        probe.execute(*template_schema)
     return maria_url
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -25,6 +27,7 @@ from eventworker.pubsub.hooks.surroundings import Surroundings
 from eventworker.pubsub.hooks.table import hook_table, run_table
 from eventworker.pubsub.options import Settings
 from tests.helpers.pubsub import Desk
+from tests.servers.programs import programs_of
 
 LIMITS = Limits(timeout=10, memory=256 * 2**20, storage=4 * 2**20, threads=16)
 ITEM = {
@@ -39,6 +42,10 @@ ITEM = {
 
 @cache
 def _missing() -> str | None:
+    # Where `make servers` has unpacked it, it is on nobody's PATH.
+    with contextlib.suppress(FileNotFoundError, KeyError):
+        folder = Path(programs_of("bubblewrap")["bwrap"]).parent
+        os.environ["PATH"] = f"{os.environ['PATH']}{os.pathsep}{folder}"
     try:
         with Pool(Box.of(Isolation.FULL, Surroundings.own([]), LIMITS), 0).take():
             return None

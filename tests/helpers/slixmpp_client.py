@@ -50,6 +50,7 @@ class SlixmppClient:
         )
         client.connect(self._server.host, self._server.port)
         await asyncio.wait_for(started, PATIENCE)
+        await client.get_roster()
         client.send_presence()
         return client
 

@@ -61,6 +61,7 @@ async def _cancel_all() -> None:
 class ComponentProcess:
     """``eventworker-xmpp`` on a database that has its tables.
 
+    :param server: whom it connects to; None: what ``xmpp`` says.
     :param pubsub: further options of the group ``[pubsub]``.
     :param xmpp: those of ``[xmpp]``.
     """
@@ -69,7 +70,7 @@ class ComponentProcess:
         self,
         folder: Path,
         url: str,
-        server: ProsodyServer,
+        server: ProsodyServer | None,
         jid: str = ProsodyServer.component,
         pubsub: Mapping[str, object] | None = None,
         xmpp: Mapping[str, object] | None = None,
@@ -82,8 +83,7 @@ class ComponentProcess:
             "database": {"connection": url},
             "pubsub": {"service": jid, "creators": "everyone", **(pubsub or {})},
             "xmpp": {
-                "port": server.component_port,
-                "secret": server.secret,
+                **({"port": server.component_port, "secret": server.secret} if server else {}),
                 "reconnect_delay": 0.2,
                 **(xmpp or {}),
             },

@@ -90,6 +90,14 @@ def test_events_that_wait_together_are_published_in_one_transaction_in_their_ord
     assert count(harness.engine, child_table) == 3
 
 
+def test_a_node_may_keep_fewer_items_than_events_wait_together() -> None:
+    with publishing(node_config={"max_items": "2"}) as harness:
+        events = [story(1) for _ in range(5)]
+        assert all(ending.done for ending in harness.deliver_together(*events))
+        kept = [item.id for item in items(harness, "story/1")]
+        assert kept == [str(event.id) for event in events[-2:]]
+
+
 def test_what_the_service_refuses_for_good_is_a_dead_letter_that_says_why() -> None:
     with publishing(node_config={"max_payload_size": "20"}) as harness:
         good, bad = story(1), story(2)

@@ -1,4 +1,4 @@
-"""Find the servers and two more programs for the tests, or get them, and write down where they are.
+"""Find the servers and three programs for the tests, or get them, and write down where they are.
 
     python3 -m tools.servers [--ignore-installed] [--output .servers.json]
 
@@ -19,6 +19,7 @@ from .programs import (
     SYSTEM,
     MissingError,
     Programs,
+    find_bubblewrap,
     find_libfaketime,
     find_mariadb,
     find_postgresql,
@@ -35,10 +36,11 @@ SERVERS: dict[str, tuple[str, Finder]] = {
     # The package of the programs alone: it brings no service that could be started.
     "mariadb": ("mariadb-server-core", find_mariadb),
     "prosody": ("prosody", find_prosody),
-    # No servers: the one lies to a process about the time, the other tells what a process asks of
-    # the kernel.
+    # No servers: the first lies to a process about the time, the second tells what a process asks
+    # of the kernel, the third keeps a process from asking much.
     "libfaketime": ("libfaketime", find_libfaketime),
     "strace": ("strace", find_strace),
+    "bubblewrap": ("bubblewrap", find_bubblewrap),
 }
 
 

@@ -123,6 +123,14 @@ def find_strace(root: Path = SYSTEM) -> Programs:
     return Programs({"strace": str(program)}, _library_path(root)).checked("strace", "--version")
 
 
+def find_bubblewrap(root: Path = SYSTEM) -> Programs:
+    """It keeps hooks apart."""
+    program = _first_executable(root, "bwrap")
+    if program is None:
+        raise MissingError("no bwrap found")
+    return Programs({"bwrap": str(program)}, _library_path(root)).checked("bwrap", "--version")
+
+
 def _rabbitmq_folders(root: Path) -> Iterator[Path]:
     yield from _newest_first(root, "usr/lib/rabbitmq/lib/rabbitmq_server-*/sbin")
     if root == SYSTEM:

@@ -92,7 +92,7 @@ class PubSubPublishWorker(WorkerTaskBase):
         for start in range(0, len(items), most):
             part = items[start : start + most]
             try:
-                service.publish(node, self._settings.itself, part)
+                _publish_each(service, node, part)
             except PubSubError as error:
                 if error.condition == "gone":
                     log.warning("not published, since node %s has gone to %s", node, error.uri)
@@ -100,7 +100,7 @@ class PubSubPublishWorker(WorkerTaskBase):
                 if error.condition != "item-not-found":
                     raise
                 self._make(service, node, events[0])
-                service.publish(node, self._settings.itself, part)
+                _publish_each(service, node, part)
 
     def _make(self, service: PubSubService, node: str, event: Event) -> None:
         fields = dict(self._config)
@@ -174,6 +174,18 @@ class PubSubPublishWorker(WorkerTaskBase):
         except ValueError as error:
             raise ConfigError(f"[{GROUP}] node_config: {error}") from None
         return fields
+
+
+def _publish_each(service: PubSubService, node: str, items: Sequence[NewItem]) -> None:
+    """All at once, or one by one where the node does not keep as many as that."""
+    itself = service.settings.itself
+    try:
+        service.publish(node, itself, items)
+    except PubSubError as error:
+        if error.detail != "max-items-exceeded":
+            raise
+        for each in items:
+            service.publish(node, itself, [each])
 
 
 @contextmanager

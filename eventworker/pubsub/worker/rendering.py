@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from eventworker import cloudevents
 from eventworker.event import Event
 from eventworker.plugin import changed_properties
+from eventworker.pubsub.contents import JSON_NAMESPACE
 
-JSON_CONTAINER = "urn:xmpp:json:0"
 ATOM = "http://www.w3.org/2005/Atom"
 #: What XML 1.0 cannot say (section 2.2). In JSON an escape says it, so nothing is lost there.
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
@@ -26,7 +26,7 @@ def cloudevent(event: Event, **naming: str) -> str:
 
     :param naming: ``source`` and ``type_prefix`` of :func:`eventworker.cloudevents.encode`.
     """
-    return f"<json xmlns='{JSON_CONTAINER}'>{_xml(_json(event, naming))}</json>"
+    return f"<json xmlns='{JSON_NAMESPACE}'>{_xml(_json(event, naming))}</json>"
 
 
 def atom(event: Event, **naming: str) -> str:

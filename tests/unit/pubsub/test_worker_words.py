@@ -9,8 +9,9 @@ from hypothesis import given
 from eventworker import cloudevents
 from eventworker.errors import ConfigError, EncodeError
 from eventworker.event import Event
+from eventworker.pubsub.contents import JSON_NAMESPACE
 from eventworker.pubsub.worker.naming import Template
-from eventworker.pubsub.worker.rendering import ATOM, JSON_CONTAINER, atom, cloudevent, with_images
+from eventworker.pubsub.worker.rendering import ATOM, atom, cloudevent, with_images
 from tests.helpers.events import events, make_event
 
 
@@ -48,7 +49,7 @@ def test_a_cloudevent_in_its_container_is_read_back_as_the_event(event: Event) -
     except EncodeError:
         return
     container = ElementTree.fromstring(payload)
-    assert container.tag == f"{{{JSON_CONTAINER}}}json"
+    assert container.tag == f"{{{JSON_NAMESPACE}}}json"
     read = event_in(container.text)
     assert read.encode() == event.encode()
     assert read.id == event.id

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
-import inspect
 import sys
 import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
+#: ``ast.PyCF_ALLOW_TOP_LEVEL_AWAIT``, without the rest of that module.
+_ALLOW_TOP_LEVEL_AWAIT = 0x2000
+#: Host, client and item.
+_ARGUMENTS = 3
+_TAKES_MORE = 0x04  # inspect.CO_VARARGS
 #: Called with host, client and item; what it returns is awaited if it can be.
 Hook = Callable[[Any, Any, Any], Any]
 
@@ -46,8 +49,7 @@ def _file(job: Mapping[str, Any]) -> Hook:
 
 
 def _code(job: Mapping[str, Any]) -> Hook:
-    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-    code = _guarded(lambda: compile(job["arg"], "<hook>", "exec", flags))
+    code = _guarded(lambda: compile(job["arg"], "<hook>", "exec", _ALLOW_TOP_LEVEL_AWAIT))
 
     def hook(host: Any, client: Any, item: Any) -> Any:
         names = {"__name__": "hook", "host": host, "client": client, "item": item}
@@ -72,13 +74,18 @@ def _hook_of(module: types.ModuleType, name: str) -> Hook:
         raise NotLoaded(f"{name} has no function hook(host, client, item)")
     if not callable(hook):
         raise NotLoaded(f"hook in {name} is a {type(hook).__name__}, which cannot be called")
-    try:
-        inspect.signature(hook).bind(None, None, None)
-    except TypeError:
-        raise NotLoaded(f"hook in {name} does not take (host, client, item)") from None
-    except ValueError:
-        pass  # one that does not tell its signature
+    if isinstance(hook, types.FunctionType) and not _fits(hook):
+        raise NotLoaded(f"hook in {name} does not take (host, client, item)")
     return hook  # type: ignore[no-any-return]
+
+
+def _fits(function: types.FunctionType) -> bool:
+    """Whether it can be called with three arguments."""
+    code = function.__code__
+    least = code.co_argcount - len(function.__defaults__ or ())
+    required = code.co_kwonlyargcount - len(function.__kwdefaults__ or {})
+    most = _ARGUMENTS if code.co_flags & _TAKES_MORE else code.co_argcount
+    return least <= _ARGUMENTS <= most and required == 0
 
 
 _LOADERS: dict[str, Callable[[Mapping[str, Any]], Hook]] = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import base64
+import binascii
 import ctypes
 import os
 import resource
@@ -49,7 +49,7 @@ def put_on(locks: Mapping[str, Any]) -> None:
     if (paths := locks.get("paths")) is not None:
         _landlock(libc, paths)
     if (program := locks.get("filter")) is not None:
-        _seccomp(libc, base64.b64decode(program))
+        _seccomp(libc, binascii.a2b_base64(program))
 
 
 def _become(uid: int) -> None:

@@ -1,17 +1,15 @@
-"""The life of a sandbox: put the locks on, wait for one job, do it, tell how it ended."""
+"""The life of a sandbox: put the locks on, wait for one job, do it, tell how it ended.
+
+Every run pays for what is imported here, so what few of them need is imported by those. Most read
+their item, which is XML; that module is loaded while nobody waits.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import importlib
-import inspect
 import os
 import sys
-import traceback
 import types
-
-# Not used before there is a job, and loaded while there is time.
 import xml.etree.ElementTree  # noqa: F401
 from typing import Any
 
@@ -23,7 +21,8 @@ from .proxies import Client, Host, Item
 #: Characters of what is told of an error.
 _ERROR, _TRACEBACK = 4000, 16000
 #: Folders of the code that calls a hook.
-_LEADING = tuple(os.path.dirname(file) for file in (__file__, asyncio.__file__, importlib.__file__))
+_LIBRARY = os.path.dirname(os.__file__)
+_LEADING = (os.path.dirname(__file__), f"{_LIBRARY}/asyncio", f"{_LIBRARY}/importlib")
 
 
 def main() -> None:
@@ -70,7 +69,9 @@ def _call(hook: Any, job: dict[str, Any], pipe: Pipe) -> None:
     host, client = Host(job["config"]), Client(job["owner"], pipe)
     item = Item(job["item"])
     result = hook(host, client, item)
-    if inspect.isawaitable(result):
+    if hasattr(result, "__await__"):
+        import asyncio
+
         asyncio.run(_awaited(result))
 
 
@@ -86,6 +87,8 @@ def _flush() -> None:
 
 def _described(error: BaseException) -> dict[str, str]:
     try:
+        import traceback
+
         cause = error.__cause__ if isinstance(error, NotLoaded) and error.__cause__ else error
         text = "".join(traceback.format_exception_only(cause)).strip().splitlines()[-1]
         if cause is not error:

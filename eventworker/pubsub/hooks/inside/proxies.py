@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import types
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Generator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .pipe import Pipe
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
 
 _JSON = "{urn:xmpp:json:0}json"
 
@@ -153,11 +155,12 @@ class PubSub:
 def _as_text(payload: Any) -> str | None:
     if payload is None or isinstance(payload, str):
         return payload
-    if isinstance(payload, ElementTree.Element):
-        return ElementTree.tostring(payload, encoding="unicode")
-    box = ElementTree.Element(_JSON)
-    box.text = json.dumps(payload)
-    return ElementTree.tostring(box, encoding="unicode")
+    from xml.etree.ElementTree import Element, iselement, tostring
+
+    if not iselement(payload):
+        text, payload = json.dumps(payload), Element(_JSON)
+        payload.text = text
+    return tostring(payload, encoding="unicode")
 
 
 def _fields(fields: Mapping[str, Any] | None) -> dict[str, list[str]] | None:
@@ -200,9 +203,13 @@ class Item:
         self.key: str = fields["key"]
 
     @property
-    def xml(self) -> ElementTree.Element | None:
+    def xml(self) -> Element | None:
         """The payload as an element."""
-        return None if self.payload is None else ElementTree.fromstring(self.payload)  # noqa: S314
+        if self.payload is None:
+            return None
+        from xml.etree.ElementTree import fromstring
+
+        return fromstring(self.payload)  # noqa: S314 - what it may do is bounded here
 
     @property
     def json(self) -> Any:

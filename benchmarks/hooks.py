@@ -1,0 +1,207 @@
+"""What a hook costs: a sandbox made for the run, one that was ready before, and the publication.
+
+``python -m benchmarks.hooks`` measures, in milliseconds and in turns, so that all of them meet the
+same load:
+
+- a bare interpreter that ends at once, which every process per run costs;
+- a run in a sandbox that is made for it (cold), from the start of the process to the answer;
+- the same as the hook sees it that finds a sandbox waiting (warm): from the job to the answer;
+- both without isolation (``process``);
+- a publication on SQLite with hooks off, on, and with one hook at its node.
+
+Then it lets runners work off a queue on SQLite and tells the runs per second, and what memory a
+waiting sandbox has to itself.
+"""
+
+from __future__ import annotations
+
+import argparse
+import compileall
+import shutil
+import statistics
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from eventworker import migrations
+from eventworker.db import build_engine, short_transaction
+from eventworker.pubsub.facts import NewItem
+from eventworker.pubsub.hooks.limits import Isolation, Limits
+from eventworker.pubsub.hooks.options import HookSettings
+from eventworker.pubsub.hooks.pool import Pool
+from eventworker.pubsub.hooks.registry import NewHook, Registry
+from eventworker.pubsub.hooks.runner import HookRunner
+from eventworker.pubsub.hooks.sandbox import Box, Sandbox
+from eventworker.pubsub.hooks.surroundings import Surroundings, code
+from eventworker.pubsub.options import Settings
+from eventworker.pubsub.service import PubSubService
+
+JOB = {
+    "type": "python_code",
+    "arg": "item.xml",
+    "source": None,
+    "owner": "owner@example.org",
+    "config": {},
+    "item": {
+        "event": "items",
+        "id": "1",
+        "node": "news",
+        "payload": "<a xmlns='urn:a'/>",
+        "publisher": "ann@example.org",
+        "key": "key",
+    },
+}
+PAYLOAD = f"<entry xmlns='urn:example:entry'>{'x' * 900}</entry>"
+
+
+def in_ms(act: Callable[[], object]) -> float:
+    """Milliseconds that it takes."""
+    started = time.perf_counter()
+    act()
+    return (time.perf_counter() - started) * 1000
+
+
+def bare(surroundings: Surroundings) -> None:
+    """The interpreter alone."""
+    subprocess.run([surroundings.executable, "-I", "-S", "-c", ""], check=True)
+
+
+def do(sandbox: Sandbox) -> None:
+    """One run in a sandbox that is ready."""
+    sandbox.begin(JOB, 30)
+    assert sandbox.receive() == {"ended": "done"}
+
+
+def cold(box: Box) -> None:
+    """One run, and all that comes before it."""
+    with Pool(box, 0).take() as sandbox:
+        do(sandbox)
+
+
+def warm(box: Box) -> float:
+    """Milliseconds of one run in a sandbox that waited."""
+    with Pool(box, 0).take() as sandbox:
+        return in_ms(lambda: do(sandbox))
+
+
+def memory(box: Box) -> float:
+    """MiB that a waiting sandbox has to itself."""
+    with Pool(box, 0).take() as sandbox:
+        total = 0
+        for pid in _below(sandbox.pid):
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+            total += sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
+        return total / 1024
+
+
+def _below(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(each for child in children for each in _below(int(child)))]
+
+
+class Bench:
+    """A service on a SQLite file of its own."""
+
+    def __init__(self, folder: Path, *, hooks: bool) -> None:
+        self.engine: Engine = build_engine(f"sqlite:///{folder}", pool_size=5)
+        migrations.upgrade(self.engine)
+        self.settings = Settings(hooks=hooks)
+        self.count = 0
+        with short_transaction(self.engine) as connection:
+            PubSubService(connection, self.settings).create("news", self.settings.itself)
+
+    def publish(self) -> None:
+        """One item."""
+        self.count += 1
+        with short_transaction(self.engine) as connection:
+            service = PubSubService(connection, self.settings)
+            service.publish("news", self.settings.itself, [NewItem(str(self.count), PAYLOAD)])
+
+    def give(self, code: str) -> None:
+        """A hook to the node."""
+        new = NewHook("news", "python_code", code, persistent=True)
+        with short_transaction(self.engine) as connection:
+            registry = Registry(connection, self.settings)
+            registry.give(self.settings.itself, new, HookSettings(enabled=True))
+
+    def work_off(self, box: Box, workers: int, ready: int) -> float:
+        """Runs per second of so many runners until nothing is due."""
+        options = HookSettings(enabled=True, isolation=box.isolation, limits=box.limits)
+        counts: list[int] = []
+
+        def work(n: int) -> None:
+            pool = Pool(box, ready)
+            runner = HookRunner(self.engine, self.settings, options, {}, pool, f"h/1/{n}")
+            count = 0
+            while runner.run_one():
+                count += 1
+            pool.close()
+            counts.append(count)
+
+        threads = [threading.Thread(target=work, args=(n,)) for n in range(workers)]
+        started = time.perf_counter()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return sum(counts) / (time.perf_counter() - started)
+
+
+def main() -> None:
+    """Measure and print."""
+    arguments = argparse.ArgumentParser(prog="python -m benchmarks.hooks", description=__doc__)
+    arguments.formatter_class = argparse.RawDescriptionHelpFormatter
+    arguments.add_argument("--rounds", type=int, default=30, help="of each (default: 30)")
+    rounds = arguments.parse_args().rounds
+    # As an installed package is.
+    compileall.compile_dir(code(), quiet=1)
+    surroundings = Surroundings.own([])
+    full = Box.of(Isolation.FULL, surroundings, Limits())
+    process = Box.of(Isolation.PROCESS, surroundings, Limits())
+    folder = Path(tempfile.mkdtemp(prefix="hooks-"))
+    try:
+        off = Bench(folder / "off", hooks=False)
+        none = Bench(folder / "none", hooks=True)
+        one = Bench(folder / "one", hooks=True)
+        one.give("a = 0")
+        measured: dict[str, Callable[[], float]] = {
+            "bare interpreter": lambda: in_ms(lambda: bare(surroundings)),
+            "cold run, full isolation": lambda: in_ms(lambda: cold(full)),
+            "warm run, full isolation": lambda: warm(full),
+            "cold run, process": lambda: in_ms(lambda: cold(process)),
+            "warm run, process": lambda: warm(process),
+            "publication, hooks off": lambda: in_ms(off.publish),
+            "publication, hooks on, none there": lambda: in_ms(none.publish),
+            "publication, one hook there": lambda: in_ms(one.publish),
+        }
+        found: dict[str, list[float]] = {name: [] for name in measured}
+        for _ in range(rounds):
+            for name, measure in measured.items():
+                found[name].append(measure())
+        for name, values in found.items():
+            quarter = statistics.quantiles(values, n=20)
+            print(f"{name:36} {statistics.median(values):8.2f} ms   (95 %: {quarter[-1]:.2f} ms)")
+        print(f"{'memory of a waiting sandbox':36} {memory(full):8.1f} MiB")
+        for workers, ready in ((1, 0), (1, 1), (2, 1), (2, 2)):
+            name = f"queue-{workers}-{ready}"
+            queue = Bench(folder / name, hooks=True)
+            for n in range(workers):
+                queue.give(f"a = {n}")
+            for _ in range(rounds):
+                queue.publish()
+            rate = queue.work_off(full, workers, ready)
+            print(f"{f'{workers} workers, {ready} sandboxes ready each':36} {rate:8.1f} runs/s")
+            queue.engine.dispose()
+        for each in (off, none, one):
+            each.engine.dispose()
+    finally:
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()
