@@ -18,3 +18,13 @@ def test_the_service_does_what_the_model_does(sqlite_engine: Engine, multi_subsc
         lambda: Machine(sqlite_engine, multi_subscribe),
         settings=settings(max_examples=30, stateful_step_count=30, deadline=None),
     )
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("multi_subscribe", [False, True], ids=["single", "multi"])
+def test_it_does_so_for_long(sqlite_engine: Engine, multi_subscribe: bool) -> None:
+    run_state_machine_as_test(
+        lambda: Machine(sqlite_engine, multi_subscribe),
+        settings=settings(max_examples=1000, stateful_step_count=50, deadline=None),
+    )
