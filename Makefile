@@ -46,9 +46,9 @@ floors: venv ## which package may import which
 # Three processes for two processors, since half of the time a test waits. Each has servers of its
 # own. The acceptance tests start many processes themselves, so there are two of them only.
 pytest: servers venv ## every test but the long ones and most faults (ARGS="-k word": some)
-	$(PYTEST) -n 3 -m "not long" --hypothesis-profile=same \
+	$(PYTEST) -n 3 --dist worksteal -m "not long" --hypothesis-profile=same \
 		tests/unit tests/contract tests/integration plugins $(ARGS)
-	$(PYTEST) -n 2 -m "not long and not faults" tests/acceptance tests/faults $(ARGS)
+	$(PYTEST) -n 2 --dist worksteal -m "not long and not faults" tests/acceptance tests/faults $(ARGS)
 
 long: servers venv ## the tests that take too long for each run
 	$(PYTEST) -m long $(ARGS)

@@ -2,7 +2,22 @@
 
 ::
 
-    service      all verbs, inside a transaction of the caller's
+    service      all verbs, inside a transaction of the caller's; to be read in this order:
+      rules        who may do what; and facts, what the verbs take and give
+      config       the forms of nodes and subscriptions; with forms and configuring
+      tables       the rows
+      desk         what all verbs share
+      nodes        create, configure, delete, purge; with collections (XEP-0248)
+      publishing   publish, retract; with payload and items
+      retrieving   items; with paging
+      discovery    nodes and what they are about; with features
+      subscribing  subscribe, unsubscribe, options; with subscriptions and leases
+      managing     owners and the subscriptions of others; affiliations, what those are to a node
+      presence     who is there
+      expiry       items that go by themselves
+    notices      what is said, written down with what it is about
+    deliveries   what a listener has still to tell, and to whom; with listeners and audience
+    upkeep       the side service for what becomes due; with sweeping
     client       the same for those who only use it, with signals: PubSubClient
     blocking     without an event loop: SyncPubSubClient
     worker       the plugin that publishes each event

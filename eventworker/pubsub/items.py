@@ -36,16 +36,18 @@ _COUNT = (
     .where(node_table.c.id == bindparam("node"))
     .values(position=bindparam("counted"))
 )
-_OLDEST = (
-    select(_item.item_id, _item.position)
+# Of the index alone: to look at the rows, too, would take several times as long.
+_TOO_MANY = (
+    select(_item.position)
     .where(_item.node_id == bindparam("node"))
     .order_by(_item.position.desc())
-    # No database takes an OFFSET without a LIMIT, and no node has more than that many.
-    .limit(2**31)
+    .limit(1)
     .offset(bindparam("most", type_=Integer))
 )
-_REMOVE_TO = delete(item_table).where(
-    _item.node_id == bindparam("node"), _item.position <= bindparam("last")
+_REMOVE_TO = (
+    delete(item_table)
+    .where(_item.node_id == bindparam("node"), _item.position <= bindparam("last"))
+    .returning(_item.position, _item.item_id)
 )
 
 
@@ -114,17 +116,18 @@ def room_for(desk: Desk, node: Node, ids: Sequence[str]) -> bool:
 
 
 def trim(desk: Desk, node: Node, published: int = 0) -> list[str]:
-    """Remove the oldest items of a node that has more than it may; returns their ids.
+    """Remove the oldest items of a node that has more than it may; returns their ids in order.
 
     :param published: items that were stored since the node was read.
     """
     most = capacity(desk, node)
     if node.position + published <= most:
         return []
-    rows = desk.connection.execute(_OLDEST, {"node": node.id, "most": most}).all()
-    if rows:
-        desk.connection.execute(_REMOVE_TO, {"node": node.id, "last": rows[0].position})
-    return [row.item_id for row in reversed(rows)]
+    last = desk.connection.scalar(_TOO_MANY, {"node": node.id, "most": most})
+    if last is None:
+        return []
+    removed = desk.connection.execute(_REMOVE_TO, {"node": node.id, "last": last})
+    return [item_id for _, item_id in sorted(tuple(row) for row in removed)]
 
 
 def publishers(connection: Connection, node: Node, ids: Sequence[str]) -> dict[str, str]:

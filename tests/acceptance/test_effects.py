@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from eventworker.event import Event
+from tests.acceptance.kinds import SQLITE_FIRST
 from tests.acceptance.probe import once
 from tests.acceptance.sink import Sink
 from tests.acceptance.site import Site
@@ -72,6 +73,7 @@ def test_each_effect_is_performed_once_in_good_times_and_soon(
     assert set(sink.keys().values()) == {1}
 
 
+@SQLITE_FIRST
 def test_a_process_killed_while_it_performs_leaves_the_effect_to_its_successor(
     mailing_sql: Site, sink: Sink
 ) -> None:
@@ -187,6 +189,7 @@ def test_consumers_do_not_wait_for_a_server_that_does_not_answer(mailing: Site, 
     all_is_done(mailing)
 
 
+@SQLITE_FIRST
 def test_an_effect_of_work_that_was_undone_is_never_performed(
     mailing_sql: Site, sink: Sink
 ) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from eventworker.event import Event
 from tests.acceptance.daemon import Daemon
+from tests.acceptance.kinds import SQLITE_FIRST
 from tests.acceptance.site import Site
 from tests.helpers.events import make_event
 from tests.servers import wait_until
@@ -75,6 +76,7 @@ def test_the_order_survives_a_series_of_kills(site: Site) -> None:
     kill_storm(site)
 
 
+@SQLITE_FIRST
 def test_so_it_does_without_a_broker(sql_site: Site) -> None:
     kill_storm(sql_site)
 

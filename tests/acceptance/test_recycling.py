@@ -1,5 +1,6 @@
 """Consumers that have grown too large, or worked long enough, are replaced without a trace."""
 
+from tests.acceptance.kinds import SQLITE_FIRST
 from tests.acceptance.probe import Probe, once
 from tests.acceptance.site import Site
 from tests.helpers.events import make_event
@@ -29,6 +30,7 @@ def test_a_plugin_that_leaks_costs_no_event_and_its_process_never_grows_beyond_t
     assert len({pid for (pid,) in probe.rows("SELECT DISTINCT pid FROM probe_effect")}) >= 4
 
 
+@SQLITE_FIRST
 def test_a_small_number_of_events_is_no_crash_loop(sql_site: Site) -> None:
     site, probe = sql_site, sql_site.probe
     site.configure(DEFAULT={"max_consumer_events": 10})
