@@ -209,7 +209,7 @@ class Subscriptions(Desk):
     def _send_last_item(self, node: Node, row: Row[Any], recipient: str) -> None:
         """The item that was published last, with the time of that (section 7.1.2, ``delay``)."""
         config, item = node.config, item_table.c
-        if not (row.deliver and config.deliver_notifications):
+        if not (row.deliver and config.deliver_notifications and config.persist_items):
             return
         last = self.connection.execute(
             select(item_table)

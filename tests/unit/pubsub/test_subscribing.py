@@ -247,6 +247,16 @@ def test_no_last_item_is_sent_where_nobody_is_to_have_it(
 
 
 @pytest.mark.row("S16")
+def test_no_last_item_is_sent_of_a_node_that_keeps_none_any_more(desk: Desk) -> None:
+    make(desk, send_last_published_item="on_sub")
+    desk.publish("news", OWNER, [item("a")])
+    desk.configure("news", OWNER, form(persist_items=0))
+    ear = Ear(desk)
+    desk.subscribe("news", ANN, ANN.bare)
+    assert ear.items() == []
+
+
+@pytest.mark.row("S16")
 def test_the_last_item_comes_without_payload_where_none_are_delivered(desk: Desk) -> None:
     make(desk, send_last_published_item="on_sub", deliver_payloads=0)
     desk.publish("news", OWNER, [item("a")])
