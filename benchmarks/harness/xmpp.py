@@ -11,6 +11,7 @@ import re
 import socket
 import threading
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -128,11 +129,8 @@ class CountingServer:
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
     def _serve(self) -> None:
-        try:
-            connection, _ = self._listener.accept()
-        except OSError:
-            return
-        with connection:
+        # Until it is closed, or the component is killed.
+        with suppress(OSError), self._listener.accept()[0] as connection:
             rest = b""
             while data := connection.recv(_READ):
                 self._keep_sample(data)
