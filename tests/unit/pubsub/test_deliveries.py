@@ -131,6 +131,33 @@ def test_who_subscribes_after_a_publication_is_not_told_of_it(desk: Desk) -> Non
     assert ear.items() == [(BEN.jid, "a"), (ANN.jid, "b"), (BEN.jid, "b")]
 
 
+def test_who_subscribes_anew_is_not_told_of_what_was_published_before(desk: Desk) -> None:
+    """Also where the database would like to number his subscription like the one that ended."""
+    make(desk)
+    desk.subscribe("news", BEN, BEN.jid)
+    desk.subscribe("news", ANN, ANN.jid)
+    ear = Ear(desk)
+    desk.publish("news", OWNER, [item("a")])
+    desk.unsubscribe("news", ANN, ANN.jid)
+    desk.subscribe("news", ANN, ANN.jid)
+    assert ear.items() == [(BEN.jid, "a")]
+
+
+@pytest.mark.row("P3")
+def test_no_notice_has_the_id_of_an_earlier_one(desk: Desk) -> None:
+    make(desk)
+    desk.subscribe("news", ANN, ANN.jid)
+    ear = Ear(desk)
+    seen = set()
+    for number in range(3):
+        desk.publish("news", OWNER, [item(str(number))])
+        with short_transaction(desk.engine) as connection:
+            (delivery,) = deliveries.waiting(connection, ear.id, 10)
+        seen.add(delivery.notice_id)
+        assert len(ear.hears()) == 1
+    assert len(seen) == 3
+
+
 @pytest.mark.row("N1")
 def test_a_node_may_deliver_to_those_who_are_there(desk: Desk) -> None:
     make(desk, presence_based_delivery=1)
