@@ -422,6 +422,9 @@ def test_owners_may_hear_of_subscribers_who_come_and_go(desk: Desk) -> None:
         (CHIEF, ANN.jid, "subscribed"),
         (CHIEF, ANN.jid, "none"),
     ]
+    chief = desk.settings.actor(CHIEF)
+    desk.subscribe("news", chief, CHIEF)
+    assert ear.hears() == []  # he knows
 
 
 @pytest.mark.row("W5")
