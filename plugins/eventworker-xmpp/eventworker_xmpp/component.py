@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 LISTENER = "xmpp"
 #: Seconds that the server may take for what it has been sent, and for a connection.
 _PATIENCE = 30.0
+#: Seconds after which a connection counts as a good one; some servers take a component only to end
+#: its connection at once, in favour of another one of its address.
+_STEADY = 5.0
 #: Seconds between two looks whether the server is still there.
 _QUIET = 60.0
 #: What the server answers to a component that it does not want.
@@ -112,10 +115,13 @@ class Component:
 
     async def _stay_connected(self, insist: bool) -> None:
         tries = 0
+        clock = asyncio.get_running_loop().time
         while True:
+            began = clock()
             try:
                 await self._connect()
-                tries = 0
+                if clock() - began > _STEADY:
+                    tries = 0
             except (OSError, TimeoutError) as error:
                 self._complain(error, insist, first=not tries)
             tries += 1

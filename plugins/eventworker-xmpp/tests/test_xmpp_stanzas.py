@@ -14,7 +14,7 @@ from eventworker_xmpp.bodies import body_of
 from eventworker_xmpp.configured import options_of
 from eventworker_xmpp.errors import error_element
 from eventworker_xmpp.markup import written
-from eventworker_xmpp.notifications import Writer
+from eventworker_xmpp.notifications import _WRITERS, Writer
 
 from eventworker.errors import ConfigError
 from eventworker.pubsub import options as pubsub
@@ -198,6 +198,10 @@ def test_what_has_no_room_in_one_message_goes_into_several_or_without_payload() 
     assert len({message.get("id") for message in told}) == 3
     large = next(each for each in told[-1].iter() if each.get("id") == "5")
     assert len(large) == 0
+
+
+def test_there_is_a_message_for_every_kind_of_notice() -> None:
+    assert set(_WRITERS) == set(Word)
 
 
 def test_a_payload_that_lost_its_namespace_would_not_be_it() -> None:
