@@ -137,6 +137,18 @@ def test_what_makes_no_sense_disturbs_nobody(connection: Connection, stanza: str
     answers(connection, "after")
 
 
+@pytest.mark.row("T5")
+@pytest.mark.parametrize("namespace", ["a}b", "}", "{a}b", "a b", "urn:x\N{SNOWMAN}"])
+def test_a_namespace_with_any_character_disturbs_nobody(
+    connection: Connection, namespace: str
+) -> None:
+    connection.forget()
+    connection.send(
+        f"<iq type='get' id='1' {FROM}><x xmlns='{namespace}' xmlns:y='{namespace}' y:z=''/></iq>"
+    )
+    assert "<service-unavailable" in connection.wait_for("id='1' type='error'")
+
+
 def test_who_pretends_to_be_an_account_of_the_service_is_refused(connection: Connection) -> None:
     connection.forget()
     connection.send(
