@@ -210,6 +210,16 @@ def test_nodes_are_listed_below_the_collections_that_one_knows_of(tree: Desk) ->
     ]
 
 
+@pytest.mark.row("N4")
+def test_who_is_told_of_a_configuration_is_not_told_of_closed_nodes(tree: Desk) -> None:
+    tree.configure("news", OWNER, form(access_model="whitelist", collection="all"))
+    tree.listen_to("all")
+    tree.configure("all", OWNER, form(notify_config=1, children_association_whitelist=ANN.bare))
+    ((_, content),) = tree.heard()
+    assert content["fields"]["pubsub#notify_config"] == ["1"]
+    assert not any("news" in texts or ANN.bare in texts for texts in content["fields"].values())
+
+
 def test_subscribers_of_a_collection_are_told_what_happens_to_its_nodes(tree: Desk) -> None:
     tree.listen_to("all")
     nodes = form(subscription_type="nodes")
