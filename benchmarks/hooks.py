@@ -7,6 +7,8 @@ same load:
 - a run in a sandbox that is made for it (cold), from the start of the process to the answer;
 - the same as the hook sees it that finds a sandbox waiting (warm): from the job to the answer;
 - both without isolation (``process``);
+- the time of a processor that the interpreter and a hook's process take, which other load changes
+  least;
 - a publication on SQLite with hooks off, on, and with one hook at its node.
 
 Then it lets runners work off a queue on SQLite and tells the runs per second, and what memory a
@@ -17,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import compileall
+import resource
 import shutil
 import statistics
 import subprocess
@@ -87,6 +90,22 @@ def warm(box: Box) -> float:
     """Milliseconds of one run in a sandbox that waited."""
     with Pool(box, 0).take() as sandbox:
         return in_ms(lambda: do(sandbox))
+
+
+def processor(act: Callable[[], object]) -> float:
+    """Milliseconds of a processor that the children take for it which end meanwhile."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    act()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) * 1000
+
+
+def own_processor(box: Box) -> float:
+    """Milliseconds of a processor that a hook's process has taken since its start."""
+    with Pool(box, 0).take() as sandbox:
+        sandbox.begin({**JOB, "arg": "import time; print(time.process_time())"}, 30)
+        sandbox.receive()
+        return float(sandbox.printed()) * 1000
 
 
 def memory(box: Box) -> float:
@@ -175,6 +194,9 @@ def main() -> None:
             "warm run, full isolation": lambda: warm(full),
             "cold run, process": lambda: in_ms(lambda: cold(process)),
             "warm run, process": lambda: warm(process),
+            "processor, bare interpreter": lambda: processor(lambda: bare(surroundings)),
+            "processor, full isolation": lambda: own_processor(full),
+            "processor, process": lambda: own_processor(process),
             "publication, hooks off": lambda: in_ms(off.publish),
             "publication, hooks on, none there": lambda: in_ms(none.publish),
             "publication, one hook there": lambda: in_ms(one.publish),

@@ -13,6 +13,7 @@ from eventworker.capture.paths import singular_of
 from eventworker.cli import conf as configuration
 from eventworker.cli import logs, readable
 from eventworker.cli.database import engine_of
+from eventworker.cli.options import list_service_opts
 from eventworker.db import configured_engine
 from eventworker.engine.loader import Discovery, Loaded, check_databases, discover
 from eventworker.engine.preflight import check_retention, check_sizes
@@ -71,6 +72,8 @@ def everything(conf: cfg.ConfigOpts, findings: Findings) -> Discovery:
     for lane in found.lanes | found.effect_lanes:
         config.lane_group(conf, lane)
     pubsub.register(conf)
+    for group, opts in list_service_opts():
+        conf.register_opts(opts, group=group)
     values(conf, findings)  # once more: the groups of plugins and lanes are known now
     if not any(f"[{pubsub.GROUP}]" in error for error in findings.errors):
         with findings.collecting():

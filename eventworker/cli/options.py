@@ -10,7 +10,7 @@ from oslo_config import cfg
 
 from eventworker import config
 from eventworker.cli.logs import escaped
-from eventworker.engine.loader import import_entry_point
+from eventworker.engine.loader import SERVICE_GROUP, import_entry_point
 from eventworker.options import PLUGIN_OPTS
 from eventworker.plugin import ENTRY_POINT_GROUP
 from eventworker.pubsub import options
@@ -26,11 +26,29 @@ def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
 
 
 def list_plugin_opts() -> list[tuple[str, list[cfg.Opt]]]:
-    """The options of the other installed plugins; namespace ``eventworker.plugins``.
+    """The options of the other installed plugins and side services; namespace
+    ``eventworker.plugins``.
 
     Apart from :func:`list_opts`, since they differ from host to host.
     """
-    return _plugin_opts(built_in=False)
+    return [*_plugin_opts(built_in=False), *list_service_opts()]
+
+
+def list_service_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    """The options of side services that other distributions bring: what these announce under
+    ``oslo.config.opts``, but for the groups of plugins."""
+    bring = {each.dist.name for each in entry_points(group=SERVICE_GROUP) if each.dist is not None}
+    found: list[tuple[str, list[cfg.Opt]]] = []
+    for each in entry_points(group="oslo.config.opts"):
+        if each.dist is None or each.dist.name == _OURS or each.dist.name not in bring:
+            continue
+        try:
+            announced = each.load()()
+        except Exception as error:
+            print(f"eventworker: {each.dist.name}: {escaped(str(error))}", file=sys.stderr)
+            continue
+        found += [(group, opts) for group, opts in announced if not group.startswith("plugin:")]
+    return found
 
 
 def distributions() -> dict[str, str]:

@@ -24,7 +24,7 @@ def add_column(table: str, column: Column[Any]) -> None:
     op.add_column(table, column, if_not_exists=may_be_there())
 
 
-def create_table(name: str, *parts: SchemaItem) -> None:
+def create_table(name: str, *parts: SchemaItem, **options: Any) -> None:
     """Create a table, if an upgrade that did not end has not done so, with the options that all of
     ours have on MariaDB."""
     op.create_table(
@@ -35,4 +35,5 @@ def create_table(name: str, *parts: SchemaItem) -> None:
         # Texts are compared as on the other databases: with regard to case.
         mariadb_charset="utf8mb4",
         mariadb_collate="utf8mb4_bin",
+        **options,
     )

@@ -20,10 +20,17 @@ from eventworker.pubsub.tables import (
 _subscription, _presence = subscription_table.c, presence_table.c
 
 
+def in_force(subscription: Any = _subscription) -> Any:
+    """Whether its lease is not over, whether or not it has been ended.
+
+    :param subscription: columns, where they are not those of the table itself.
+    """
+    return or_(subscription.expires_at.is_(None), subscription.expires_at > clock())
+
+
 def wants(word_state: Any) -> Any:
     """Whether the subscription is in force, in a state to be told, and notifications are wanted."""
-    ends = _subscription.expires_at
-    return and_(word_state, _subscription.deliver, or_(ends.is_(None), ends > clock()))
+    return and_(word_state, _subscription.deliver, in_force())
 
 
 def has_access(node: int, model: AccessModel, admins: Collection[str], *, subscribed: bool) -> Any:
@@ -78,7 +85,7 @@ def _is_subscribed(node: int) -> Any:
         own.node_id == node,
         own.bare == _subscription.bare,
         own.state == State.SUBSCRIBED,
-        or_(own.expires_at.is_(None), own.expires_at > clock()),
+        in_force(own),
     )
 
 

@@ -40,6 +40,8 @@ from eventworker.pubsub.tables import (
 
 _delivery, _notice, _listener = delivery_table.c, notice_table.c, listener_table.c
 _subscription = subscription_table.c
+# Made once: an alias has a copy of each column.
+_origin, _audience = node_table.alias("origin"), node_table.alias("audience")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,6 @@ class Addressee:
 
 def waiting(connection: Connection, listener: int, limit: int) -> list[Delivery]:
     """The first of what the listener has to tell, in order."""
-    origin, audience = node_table.alias("origin"), node_table.alias("audience")
     rows = connection.execute(
         select(
             _delivery.id,
@@ -90,12 +91,12 @@ def waiting(connection: Connection, listener: int, limit: int) -> list[Delivery]
             _notice.kind,
             _notice.content,
             _notice.created_at,
-            origin.c.config,
-            audience.c.name.label("audience"),
+            _origin.c.config,
+            _audience.c.name.label("audience"),
         )
         .join_from(delivery_table, notice_table, _notice.id == _delivery.notice_id)
-        .outerjoin(origin, origin.c.id == _notice.node_id)
-        .outerjoin(audience, audience.c.id == _delivery.audience_id)
+        .outerjoin(_origin, _origin.c.id == _notice.node_id)
+        .outerjoin(_audience, _audience.c.id == _delivery.audience_id)
         .where(_delivery.listener_id == listener)
         .order_by(_delivery.id)
         .limit(limit)
@@ -171,7 +172,6 @@ def done(connection: Connection, delivery: Delivery) -> None:
 
 def _state(connection: Connection, delivery: int) -> Any:
     """How far a delivery is, and what the nodes that it is about are now; None if it is done."""
-    origin, audience = node_table.alias("origin"), node_table.alias("audience")
     plan: list[Any] = []
     if connection.dialect.name == "postgresql":
         # For this transaction. By statistics of a time with few subscribers, or where it takes most
@@ -188,15 +188,15 @@ def _state(connection: Connection, delivery: int) -> Any:
             _notice.node_id,
             _listener.jid,
             _listener.bare,
-            origin.c.access_model,
-            origin.c.config,
-            audience.c.access_model.label("audience_model"),
-            audience.c.config.label("audience_config"),
+            _origin.c.access_model,
+            _origin.c.config,
+            _audience.c.access_model.label("audience_model"),
+            _audience.c.config.label("audience_config"),
         )
         .join_from(delivery_table, notice_table, _notice.id == _delivery.notice_id)
         .join(listener_table, _listener.id == _delivery.listener_id)
-        .outerjoin(origin, origin.c.id == _notice.node_id)
-        .outerjoin(audience, audience.c.id == _delivery.audience_id)
+        .outerjoin(_origin, _origin.c.id == _notice.node_id)
+        .outerjoin(_audience, _audience.c.id == _delivery.audience_id)
         .where(_delivery.id == delivery)
     ).first()
 

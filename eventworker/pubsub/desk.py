@@ -14,6 +14,7 @@ from eventworker.db import clock
 from eventworker.pubsub.config import NodeConfig
 from eventworker.pubsub.errors import PubSubError
 from eventworker.pubsub.facts import Actor
+from eventworker.pubsub.names import can_be_name
 from eventworker.pubsub.options import Settings
 from eventworker.pubsub.rules import (
     AccessModel,
@@ -98,6 +99,8 @@ class Desk:
             the transaction.
         :raises PubSubError: ``item-not-found``, or ``gone`` with the place where it is now.
         """
+        if not can_be_name(name):
+            raise PubSubError("item-not-found", text="no node has such a name")
         row = self.connection.execute(_LOCKED if lock else _NAMED, {"wanted": name}).first()
         if row is not None:
             return Node.of(row)

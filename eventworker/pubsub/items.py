@@ -25,6 +25,7 @@ from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from eventworker.db import among, clock
 from eventworker.pubsub.desk import Desk, Node
+from eventworker.pubsub.names import can_be_name
 from eventworker.pubsub.tables import item_table, node_table
 
 _item = item_table.c
@@ -132,6 +133,7 @@ def trim(desk: Desk, node: Node, published: int = 0) -> list[str]:
 
 def publishers(connection: Connection, node: Node, ids: Sequence[str]) -> dict[str, str]:
     """Who published those of the items that are there."""
+    ids = list(filter(can_be_name, ids))
     rows = connection.execute(
         select(_item.item_id, _item.publisher).where(
             _item.node_id == node.id, among(connection.dialect.name, _item.item_id, ids), fresh()

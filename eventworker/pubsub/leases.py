@@ -13,24 +13,29 @@ from eventworker.pubsub.subscriptions import Subscriptions, content_of, node_of
 from eventworker.pubsub.tables import subscription_table
 
 _subscription = subscription_table.c
+#: Subscriptions in one transaction.
+_MOST = 500
 
 
 class Leases(Subscriptions):
-    """What becomes due by time. Whoever keeps the service up calls these now and then."""
+    """What becomes due by time. Whoever keeps the service up calls these, again and again until
+    they return 0."""
 
     def end_leases(self) -> int:
-        """End the subscriptions whose lease is over; returns their number."""
+        """End subscriptions whose lease is over, some of them; returns their number."""
         over = self._ends_before(clock())
-        return sum(self._end(node_of(row), [row], None, over) for row in self._with_nodes(over))
+        rows = self._with_nodes(over, limit=_MOST)
+        return sum(self._end(node_of(row), [row], None, over) for row in rows)
 
     def remind_leases(self) -> int:
-        """Remind those whose lease will be over soon, once for each lease; returns their number."""
+        """Remind those whose lease will be over soon, some of them, once for each lease; returns
+        their number."""
         if not self.settings.lease_reminder:
             return 0
         soon = self._ends_before(clock(self.settings.lease_reminder))
         due = (soon, _subscription.reminded_at.is_(None), _subscription.state == State.SUBSCRIBED)
         reminded = 0
-        for row in self._with_nodes(*due):
+        for row in self._with_nodes(*due, limit=_MOST):
             once = update(subscription_table).where(_subscription.id == row.id, *due)
             if self.connection.execute(once.values(reminded_at=clock())).rowcount:
                 shown = self._shown(row.name_of_node, row)

@@ -11,10 +11,8 @@ from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
 
 from eventworker.db import first_line, short_transaction
-from eventworker.errors import DatabaseError
 from eventworker.pubsub import deliveries
 from eventworker.pubsub.deliveries import Addressee, Delivery
 from eventworker.pubsub.hearing import Message, News
@@ -87,7 +85,7 @@ class Listening:
         try:
             for delivery, news in found:
                 for each in news:
-                    await each.fire(self._signals)
+                    await self._fire(each)
                 told.append(delivery)
                 if self._stopping:
                     break
@@ -96,11 +94,17 @@ class Listening:
                 await self._in_database(self._note, told)
         return len(told)
 
+    async def _fire(self, news: News) -> None:
+        try:
+            await news.fire(self._signals)
+        except Exception:  # written by another version; what follows is to be heard all the same
+            log.exception("notice %s cannot be understood", news.message.id)
+
     async def _in_database(self, work: Callable[..., Any], *args: Any, writes: bool = True) -> Any:
         """What the work returns; None while the database is away, which is logged once."""
         try:
             made = await asyncio.to_thread(self._transaction, writes, work, *args)
-        except (DatabaseError, SQLAlchemyError) as error:
+        except Exception as error:
             if not self._is_away:
                 log.warning("%s hears nothing for now: %s", self._jid, first_line(error))
             self._is_away = True

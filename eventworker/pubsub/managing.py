@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Row, select
 
+from eventworker.pubsub.audience import in_force
 from eventworker.pubsub.desk import Node
 from eventworker.pubsub.errors import PubSubError
 from eventworker.pubsub.facts import Actor, Subscription
@@ -34,6 +35,7 @@ class SubscriptionManaging(Subscriptions):
             .where(
                 _subscription.node_id == found.id,
                 _subscription.state.in_([State.SUBSCRIBED, State.UNCONFIGURED]),
+                in_force(),
             )
             .order_by(_subscription.jid, _subscription.id)
         )

@@ -28,13 +28,19 @@ def item_name(text: str) -> str:
     return _name(text, "an item", "bad-request")
 
 
+def can_be_name(text: str) -> bool:
+    """Whether a node or an item can be named so; who asks for another one need not ask a database,
+    which might not even take the question."""
+    return 0 < len(text) <= MAX_NAME and not _NO_NAME.search(text)
+
+
 def new_name() -> str:
     """A name that nobody has and nobody guesses."""
     return uuid4().hex
 
 
 def _name(text: str, what: str, condition: str = "not-acceptable") -> str:
-    if not text or len(text) > MAX_NAME or _NO_NAME.search(text):
+    if not can_be_name(text):
         raise PubSubError(
             condition,
             text=f"the name of {what} is 1 to {MAX_NAME} characters, without control characters",

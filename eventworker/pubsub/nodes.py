@@ -14,7 +14,13 @@ from eventworker.db import clock, insert_new, insert_or_update
 from eventworker.pubsub import items as kept
 from eventworker.pubsub.collections import Collections, stored
 from eventworker.pubsub.config import COLLECTION, LEAF, NodeConfig
-from eventworker.pubsub.configuring import changed_config, default_of, new_config, told_of
+from eventworker.pubsub.configuring import (
+    NO_TEXT,
+    changed_config,
+    default_of,
+    new_config,
+    told_of,
+)
 from eventworker.pubsub.desk import Node
 from eventworker.pubsub.errors import PubSubError, unsupported
 from eventworker.pubsub.facts import Actor, Fields
@@ -117,8 +123,10 @@ class Nodes(Collections):
 
         :param redirect_uri: where those who ask for it later are sent.
         """
-        if redirect_uri is not None and not 0 < len(redirect_uri) <= _LONGEST_URI:
-            raise PubSubError("not-acceptable", text="the URI is empty or too long")
+        if redirect_uri is not None and (
+            not 0 < len(redirect_uri) <= _LONGEST_URI or NO_TEXT.search(redirect_uri)
+        ):
+            raise PubSubError("not-acceptable", text="that is no URI")
         found = self.node(node, lock=True)
         self.require(found, actor, Action.DELETE)
         if found.config.notify_delete:

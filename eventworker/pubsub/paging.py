@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, func, select
 
 from eventworker.pubsub.errors import PubSubError
 from eventworker.pubsub.facts import Page, Part
+from eventworker.pubsub.names import can_be_name
+
+#: No list is longer; a larger number might be more than a database counts.
+MOST = 2**31 - 1
 
 
 def part_of(
@@ -31,7 +36,7 @@ def part_of(
     if page is None and most is None:
         rows = connection.execute(look.order_by(key)).all()
         return Part(rows, 0, len(rows))
-    page = page or Page()
+    page = _bounded(page or Page())
     limit = page.limit if most is None else min(most, most if page.limit is None else page.limit)
     total = _count(connection, look)
     if limit == 0:
@@ -47,6 +52,16 @@ def part_of(
     else:
         rows = connection.execute(look.order_by(key).limit(limit).offset(first)).all()
     return Part(rows, first if rows else 0, total)
+
+
+def _bounded(page: Page) -> Page:
+    if min(page.limit or 0, page.index or 0) < 0:
+        raise PubSubError("bad-request", text="a page has no negative numbers")
+    return replace(
+        page,
+        limit=None if page.limit is None else min(page.limit, MOST),
+        index=None if page.index is None else min(page.index, MOST),
+    )
 
 
 def _before(
@@ -69,7 +84,9 @@ def _key(name: str, key_of: Callable[[str], Any] | None) -> Any:
     """None for the end of the list, which an empty name stands for."""
     if not name:
         return None
-    found = key_of(name) if key_of else name
+    found = None
+    if can_be_name(name):
+        found = key_of(name) if key_of else name
     if found is None:
         raise PubSubError("item-not-found", text=f"{name} is not in the list")
     return found

@@ -67,8 +67,15 @@ class Presence(Subscriptions, Expiry):
         if self._exists(left):
             self._end_temporary(mine & (_subscription.jid == full))
         else:
-            self._end_temporary(mine)
+            # First what locks nodes, as it is everywhere.
             self.publisher_gone(bare(full))
+            self._end_temporary(mine)
+
+    def forget_resources(self) -> list[str]:
+        """Nobody is known to be there any more, as after a time in which nobody could say that he
+        goes; returns the addresses that share their presence, to be asked."""
+        self.connection.execute(delete(presence_table).where(_presence.resource != ""))
+        return list(self.connection.scalars(select(_presence.bare).order_by(_presence.bare)))
 
     def _arrived(self, address: str, name: str) -> bool:
         """Whether that is new."""

@@ -13,7 +13,8 @@ from eventworker.pubsub.desk import Desk, Node
 from eventworker.pubsub.errors import PubSubError, unsupported
 from eventworker.pubsub.facts import Actor, Item, Page, Part
 from eventworker.pubsub.items import fresh
-from eventworker.pubsub.paging import part_of
+from eventworker.pubsub.names import can_be_name
+from eventworker.pubsub.paging import MOST, part_of
 from eventworker.pubsub.rules import Action
 from eventworker.pubsub.tables import item_table, subscription_table
 
@@ -55,12 +56,15 @@ class Retrieving(Desk):
         if not found.config.persist_items:
             raise unsupported("persistent-items")
         self._require_subscription(found, actor, subid)
-        if max_items is not None and max_items < 1:
-            raise PubSubError("bad-request", text="max_items is a number from 1")
+        if max_items is not None:
+            if max_items < 1:
+                raise PubSubError("bad-request", text="max_items is a number from 1")
+            max_items = min(max_items, MOST)
         look: Select[Any] = select(*_SHOWN)
         look = look.where(_item.node_id == found.id, fresh())
         if ids:
-            look = look.where(among(self.dialect, _item.item_id, list(dict.fromkeys(ids))))
+            wanted = list(filter(can_be_name, dict.fromkeys(ids)))
+            look = look.where(among(self.dialect, _item.item_id, wanted))
         if max_items is not None:
             if page is None:
                 newest = self.connection.execute(
@@ -93,7 +97,9 @@ class Retrieving(Desk):
         subscription = subscription_table.c
         mine = (subscription.node_id == node.id, subscription.bare == actor.bare)
         if subid is not None:
-            if not self._exists(select(subscription.id).where(*mine, subscription.subid == subid)):
+            if not can_be_name(subid) or not self._exists(
+                select(subscription.id).where(*mine, subscription.subid == subid)
+            ):
                 raise PubSubError("not-acceptable", "invalid-subid")
             return
         several = select(subscription.jid).where(

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Row, select, update
 
 from eventworker.db import clock
+from eventworker.pubsub.audience import in_force
 from eventworker.pubsub.config import SubscribeOptions
 from eventworker.pubsub.desk import Node
 from eventworker.pubsub.errors import PubSubError, unsupported
@@ -46,8 +47,9 @@ class Subscribing(Subscriptions):
         if actor.is_admin:
             self._refuse_barred(found, subscriber)
         held = self._without_ended(found, subscriber)
-        if any(row.state == State.PENDING for row in held):
-            raise PubSubError("not-authorized", "pending-subscription")
+        for row in held:
+            if row.state == State.PENDING:
+                return self._shown(node, self._still(found, row, options, actor, standing))
         if held and not self.settings.multi_subscribe:
             return self._shown(node, self._again(found, held[0], options, actor))
         return self._shown(node, self._first(found, subscriber, options, actor, standing))
@@ -110,7 +112,7 @@ class Subscribing(Subscriptions):
         mine = (
             select(subscription_table, node_table.c.name)
             .select_from(table)
-            .where(_subscription.bare == actor.bare, node_table.c.name.is_not(None))
+            .where(_subscription.bare == actor.bare, in_force(), node_table.c.name.is_not(None))
         )
         if node is not None:
             mine = mine.where(_subscription.node_id == self.node(node).id)
@@ -161,6 +163,24 @@ class Subscribing(Subscriptions):
         self._end(node, ended, None)
         return [row for row in held if row not in ended]
 
+    def _still(
+        self,
+        node: Node,
+        row: Row[Any],
+        values: Fields | None,
+        actor: Actor,
+        standing: Standing,
+    ) -> Row[Any]:
+        """A request that is there, and begins if nobody has to approve it any more.
+
+        :raises PubSubError: ``pending-subscription``.
+        """
+        if self._has_to_wait(node, standing):
+            raise PubSubError("not-authorized", "pending-subscription")
+        if values is not None:
+            row = self._configure(node, row, values, actor)
+        return self._approve(node, row, actor)
+
     def _first(
         self,
         node: Node,
@@ -184,16 +204,18 @@ class Subscribing(Subscriptions):
     def _first_state(
         self, node: Node, standing: Standing, options: SubscribeOptions | None
     ) -> State:
-        welcome = standing.is_admin or standing.subscribed
-        if (
-            node.config.access_model == AccessModel.AUTHORIZE
-            and not welcome
-            and Action.SUBSCRIBE not in CAPABILITIES[standing.affiliation]
-        ):
+        if self._has_to_wait(node, standing):
             return State.PENDING
         if options is None and self.settings.without_options == "wait":
             return State.UNCONFIGURED
         return State.SUBSCRIBED
+
+    def _has_to_wait(self, node: Node, standing: Standing) -> bool:
+        """Whether an owner has to approve."""
+        if node.config.access_model != AccessModel.AUTHORIZE:
+            return False
+        welcome = standing.is_admin or standing.subscribed
+        return not welcome and Action.SUBSCRIBE not in CAPABILITIES[standing.affiliation]
 
     def _ask_owners(self, node: Node, row: Row[Any]) -> None:
         shown = self._shown(node.name, row)

@@ -154,7 +154,7 @@ class Subscriptions(Desk):
             raise PubSubError("unexpected-request", "not-subscribed")
         return row
 
-    def _with_nodes(self, *where: Any) -> Sequence[Row[Any]]:
+    def _with_nodes(self, *where: Any, limit: int | None = None) -> Sequence[Row[Any]]:
         """Subscriptions with their nodes, see :func:`node_of`, the oldest first."""
         node = node_table.c
         rows = (
@@ -162,7 +162,8 @@ class Subscriptions(Desk):
             .join_from(subscription_table, node_table, node.id == _subscription.node_id)
             .where(node.name.is_not(None), *where)
         )
-        return self.connection.execute(rows.order_by(_subscription.id)).all()
+        rows = rows.order_by(_subscription.id).limit(limit)
+        return self.connection.execute(rows).all()
 
     def _end(self, node: Node, rows: Sequence[Row[Any]], by: Actor | None, *still: Any) -> int:
         """End these subscriptions; returns the number of those that somebody else has not ended.
@@ -208,7 +209,7 @@ class Subscriptions(Desk):
     def _send_last_item(self, node: Node, row: Row[Any], recipient: str) -> None:
         """The item that was published last, with the time of that (section 7.1.2, ``delay``)."""
         config, item = node.config, item_table.c
-        if not (row.deliver and config.deliver_notifications):
+        if not (row.deliver and config.deliver_notifications and config.persist_items):
             return
         last = self.connection.execute(
             select(item_table)

@@ -23,6 +23,8 @@ _delivery, _notice, _listener = delivery_table.c, notice_table.c, listener_table
 _node = node_table.c
 #: Rows that are removed at once, so that nobody waits for long.
 _MOST = 1000
+#: Notices that are looked at.
+_OLDEST = 10_000
 #: Notices are numbered in about the order of their times.
 _SLACK = timedelta(minutes=10)
 
@@ -51,9 +53,11 @@ def _gone(connection: Connection) -> list[int]:
 
 
 def _heard_by_all(connection: Connection) -> list[int]:
-    # Looked up first, since a DELETE with such a condition would lock every notice on MariaDB.
-    owed = exists().where(_delivery.notice_id == _notice.id)
-    return list(connection.scalars(select(_notice.id).where(~owed).limit(_MOST)))
+    # Looked up first, since a DELETE with such a condition would lock every notice on MariaDB; and
+    # only among the oldest, since there may be millions for a listener that has been away.
+    oldest = select(_notice.id).order_by(_notice.id).limit(_OLDEST).subquery()
+    owed = exists().where(_delivery.notice_id == oldest.c.id)
+    return list(connection.scalars(select(oldest.c.id).where(~owed).limit(_MOST)))
 
 
 def _forgotten_nodes(connection: Connection) -> list[int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -40,6 +42,11 @@ MAX_RESOURCE = 250
 Resource = name_type(MAX_RESOURCE)
 
 
+#: For tables whose ids are told to others or compared. SQLite would by itself give the id of the
+#: last row again once that is deleted: nobody could tell a message from one of before.
+NEVER_AGAIN: dict[str, Any] = {"sqlite_autoincrement": True}
+
+
 # There are no foreign keys: SQLite would not heed them, and elsewhere each row of a node would lock
 # the node's own. What belongs to a deleted node is deleted by name.
 def _of_node(name: str = "node_id", *, nullable: bool = False, index: bool = False) -> Column[int]:
@@ -61,7 +68,8 @@ node_table = Table(
     # Counts publications, which gives items their order; to count is also to lock the node.
     Column("position", BigInteger, nullable=False),
     Column("created_at", UTCDateTime, nullable=False),
-    Column("deleted_at", UTCDateTime),
+    Column("deleted_at", UTCDateTime, index=True),
+    **NEVER_AGAIN,
 )
 
 # Where a deleted node has gone, until a node of that name is made again.
@@ -122,6 +130,7 @@ subscription_table = Table(
     Column("reminded_at", UTCDateTime),
     Column("created_at", UTCDateTime, nullable=False),
     UniqueConstraint("node_id", "jid", "subid"),
+    **NEVER_AGAIN,
 )
 
 affiliation_table = Table(
@@ -156,6 +165,7 @@ listener_table = Table(
     # NULL: it is owed notifications until it is removed.
     Column("lease_until", UTCDateTime),
     Column("created_at", UTCDateTime, nullable=False),
+    **NEVER_AGAIN,
 )
 
 # What is said, once for all who hear it.
@@ -169,6 +179,7 @@ notice_table = Table(
     Column("kind", String(20), nullable=False),
     Column("content", Long, nullable=False),
     Column("created_at", UTCDateTime, nullable=False),
+    **NEVER_AGAIN,
 )
 
 # Who has still to hear it: one row for each listener, however many subscribers it speaks to. A

@@ -22,6 +22,7 @@ class Transactions:
     """Gives the service, each time in a transaction.
 
     :param settings: None for those of the configuration; without one, the defaults.
+    :raises TypeError: for anything else, such as an engine of SQLAlchemy's asyncio.
     :ivar engine: None inside a caller's transaction.
     """
 
@@ -36,6 +37,8 @@ class Transactions:
             self.engine = build_engine(where)
         elif isinstance(where, Engine):
             self.engine = where
+        elif self._caller is None:
+            raise TypeError(f"a client works with an Engine or a Session, and no {type(where)}")
         self.settings = settings or Settings()
 
     @contextmanager

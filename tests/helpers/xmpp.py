@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import subprocess
 import sys
 import threading
@@ -15,7 +16,7 @@ from tests.servers import ProsodyServer, wait_until
 
 T = TypeVar("T")
 
-COMMAND = Path(sys.executable).with_name("eventworker-xmpp")
+COMMANDS = Path(sys.executable).parent
 #: Seconds that an answer may take.
 PATIENCE = 10.0
 
@@ -64,6 +65,7 @@ class ComponentProcess:
     :param server: whom it connects to; None: what ``xmpp`` says.
     :param pubsub: further options of the group ``[pubsub]``.
     :param xmpp: those of ``[xmpp]``.
+    :param daemon: run the daemon, which runs the component.
     """
 
     def __init__(
@@ -74,12 +76,16 @@ class ComponentProcess:
         jid: str = ProsodyServer.component,
         pubsub: Mapping[str, object] | None = None,
         xmpp: Mapping[str, object] | None = None,
+        daemon: bool = False,
     ) -> None:
         self.jid = jid
+        self._command = "storyboard-worker-daemon" if daemon else "eventworker-xmpp"
         self.url = url
         self.log = folder / "component.log"
         self.config = folder / "component.conf"
         groups: dict[str, dict[str, object]] = {
+            "DEFAULT": {"enable_notifications": True, "worker_count": 1},
+            "notifications": {"driver": "sql"},
             "database": {"connection": url},
             "pubsub": {"service": jid, "creators": "everyone", **(pubsub or {})},
             "xmpp": {
@@ -100,7 +106,7 @@ class ComponentProcess:
         before = self.connections()
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                [COMMAND, "--config-file", self.config],
+                [COMMANDS / self._command, "--config-file", self.config],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -124,11 +130,13 @@ class ComponentProcess:
         """Its log."""
         return self.log.read_text() if self.log.exists() else ""
 
-    def stop(self) -> int:
-        """SIGTERM; returns the exit code."""
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Ask it to end, which it does without complaint; returns the exit code."""
         assert self.process is not None
-        self.process.terminate()
-        return self.wait()
+        self.process.send_signal(number)
+        code = self.wait()
+        assert "Traceback" not in self.text(), self.text()
+        return code
 
     def wait(self) -> int:
         """Its exit code, when it has ended."""

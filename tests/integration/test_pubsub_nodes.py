@@ -89,6 +89,38 @@ def test_a_batch_replaces_removes_and_expires(desk: Desk) -> None:
     assert number(desk, item_table) == 0
 
 
+@pytest.mark.row("T1", "I5")
+@pytest.mark.parametrize("name", ["a\x00", "\ud800", "", "x" * 600, "\uffff"])
+def test_what_nothing_can_be_named_is_not_found(desk: Desk, name: str) -> None:
+    desk.create("news", OWNER)
+    desk.publish("news", OWNER, [item("a")])
+    for ask in (
+        lambda: desk.items(name, ANN),
+        lambda: desk.publish(name, OWNER, [item("a")]),
+        lambda: desk.delete(name, OWNER),
+        lambda: desk.items("news", ANN, page=Page(1, after=name or "b")),
+        lambda: desk.nodes(ANN, page=Page(1, before=name or "\x01")),
+        lambda: desk.retract("news", OWNER, [name or "b"]),
+    ):
+        with refused("item-not-found"):
+            ask()
+    assert desk.items("news", ANN, ids=[name]).entries == []
+    with refused("not-acceptable"):
+        desk.delete("news", OWNER, redirect_uri=name and name * 9)
+
+
+def test_numbers_may_be_larger_than_a_database_counts(desk: Desk) -> None:
+    desk.create("news", OWNER)
+    desk.publish("news", OWNER, [item("a")])
+    huge = 10**30
+    assert len(desk.items("news", ANN, max_items=huge).entries) == 1
+    assert len(desk.items("news", ANN, page=Page(huge)).entries) == 1
+    assert desk.items("news", ANN, page=Page(huge, index=huge)).entries == []
+    for page in (Page(-1), Page(1, index=-1)):
+        with refused("bad-request"):
+            desk.items("news", ANN, page=page)
+
+
 @pytest.mark.row("D3", "X1", "X2")
 def test_nodes_are_listed_and_deleted(desk: Desk) -> None:
     desk.create("all", OWNER, form(node_type="collection"))

@@ -17,6 +17,7 @@ from eventworker.inbox.claims import Outcome
 from eventworker.pubsub.facts import Actor, Item
 from eventworker.pubsub.options import Settings
 from eventworker.pubsub.service import PubSubService
+from eventworker.pubsub.sweeping import sweep
 from eventworker.pubsub.tables import affiliation_table, child_table, item_table, node_table
 from eventworker.pubsub.worker import PubSubPublishWorker
 from eventworker.testing import Harness
@@ -183,6 +184,10 @@ def test_a_node_that_was_deleted_is_made_again_by_the_next_event(embedded: Harne
         service.delete("story/1", service.settings.itself)
     assert embedded.deliver(story(1)).done
     assert len(items(embedded, "story/1")) == 1
+    # The one that was deleted stays, with its owner, until its subscribers have been told.
+    with short_transaction(embedded.engine) as connection:
+        swept = sum(iter(lambda: sweep(connection), 0))
+    assert swept > 0
     assert count(embedded.engine, affiliation_table) == 2
 
 

@@ -39,6 +39,13 @@ def upgrade() -> None:
         sa.Column("deleted_at", UTCDateTime()),
         sa.PrimaryKeyConstraint("id", name="pk_eventworker_pubsub_node"),
         sa.UniqueConstraint("name", name="uq_eventworker_pubsub_node_name"),
+        sqlite_autoincrement=True,
+    )
+    op.create_index(
+        "ix_eventworker_pubsub_node_deleted_at",
+        "eventworker_pubsub_node",
+        ["deleted_at"],
+        if_not_exists=may_be_there(),
     )
     op.create_index(
         "ix_eventworker_pubsub_node_purge_offline",
@@ -111,6 +118,7 @@ def upgrade() -> None:
         sa.UniqueConstraint(
             "node_id", "jid", "subid", name="uq_eventworker_pubsub_subscription_node_id"
         ),
+        sqlite_autoincrement=True,
     )
     op.create_index(
         "ix_eventworker_pubsub_subscription_bare",
@@ -154,6 +162,7 @@ def upgrade() -> None:
         sa.Column("created_at", UTCDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_eventworker_pubsub_listener"),
         sa.UniqueConstraint("name", name="uq_eventworker_pubsub_listener_name"),
+        sqlite_autoincrement=True,
     )
     create_table(
         "eventworker_pubsub_notice",
@@ -164,6 +173,7 @@ def upgrade() -> None:
         sa.Column("content", _LONG, nullable=False),
         sa.Column("created_at", UTCDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_eventworker_pubsub_notice"),
+        sqlite_autoincrement=True,
     )
     create_table(
         "eventworker_pubsub_delivery",

@@ -21,7 +21,8 @@ from eventworker.pubsub.deliveries import remove
 from eventworker.pubsub.tables import listener_table
 from eventworker.secret import hidden
 from eventworker_xmpp.component import LISTENER, Component
-from eventworker_xmpp.options import Options, options_of
+from eventworker_xmpp.configured import options_of
+from eventworker_xmpp.options import Options
 
 _PROGRAM = "eventworker-xmpp"
 

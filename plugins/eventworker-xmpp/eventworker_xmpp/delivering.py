@@ -28,7 +28,7 @@ from eventworker_xmpp.work import Work
 log = logging.getLogger(__name__)
 
 #: Addressees that are told before that is noted.
-_PAGE = 500
+_PAGE = 1000
 #: Deliveries that are looked at together.
 _TOGETHER = 100
 #: Bytes that are handed to the connection at a time.

@@ -59,8 +59,12 @@ def items(request: Request) -> list[Element]:
         first, total = nodes.first, nodes.total
         for each in nodes.entries:
             names.append(each.node)
-            entry = {"jid": _address(request), "node": each.node, "name": each.title or None}
-            made.append(element(DISCO_ITEMS, "item", entry))
+            about_it = {
+                "jid": _address(request),
+                "node": each.node,
+                "name": each.title or None,
+            }
+            made.append(element(DISCO_ITEMS, "item", about_it))
     else:
         assert node is not None
         found = request.service.item_names(node, request.actor, bounded(asked))

@@ -7,7 +7,7 @@ one of them would end the stream for everybody.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from xml.etree.ElementTree import Element
 
 from eventworker_xmpp.names import XML, local_of, name, namespace_of
@@ -31,7 +31,7 @@ def attribute(value: str) -> str:
 def element(
     namespace: str,
     local: str,
-    attributes: dict[str, str | None] | None = None,
+    attributes: Mapping[str, str | None] | None = None,
     children: Iterable[Element] = (),
     content: str | None = None,
 ) -> Element:

@@ -11,7 +11,7 @@ from eventworker.pubsub.facts import Actor
 from eventworker.pubsub.service import PubSubService
 from eventworker_xmpp import forms
 from eventworker_xmpp.errors import error_element
-from eventworker_xmpp.names import AUTHORIZATION, STANZA_ERRORS, name
+from eventworker_xmpp.names import AUTHORIZATION, DATA, STANZA_ERRORS, name
 from eventworker_xmpp.stanzas import ERROR, stanza
 
 #: How the ids of messages begin whose coming back counts.
@@ -47,7 +47,7 @@ def concerns(message: Element) -> bool:
     """Whether there is anything to do."""
     if message.get("type") == "error":
         return message.get("id", "").startswith(COUNTED)
-    form = message.find(f"{{{forms.DATA}}}x")
+    form = message.find(name(DATA, "x"))
     return form is not None and form.get("type") == "submit"
 
 

@@ -8,11 +8,8 @@ from typing import Any
 
 from oslo_config import cfg
 
-from eventworker.errors import ConfigError
-from eventworker.pubsub.errors import PubSubError
-from eventworker.pubsub.options import Settings, settings_of
+from eventworker.pubsub.options import Settings
 from eventworker.secret import Secret
-from eventworker_xmpp.addresses import address
 
 GROUP = "xmpp"
 
@@ -89,30 +86,3 @@ class Options:
     def jid(self) -> str:
         """Address of the component, which is the service's."""
         return self.settings.service
-
-
-def options_of(conf: Any) -> Options:
-    """The options that the configuration asks for.
-
-    :raises ConfigError: when one cannot be used.
-    """
-    register(conf)
-    try:
-        values = {opt.dest: conf[GROUP][opt.dest] for opt in OPTIONS}
-    except (cfg.Error, ValueError) as error:
-        raise ConfigError(" ".join(str(error).split())) from None
-    if not values["secret"]:
-        raise ConfigError(
-            "[xmpp] secret is not set; write what the XMPP server has as the component's secret"
-        )
-    settings = settings_of(conf)
-    try:
-        prepared = address(settings.service)
-    except PubSubError:
-        prepared = ""
-    if prepared != settings.service or "@" in prepared or "/" in prepared:
-        raise ConfigError(
-            f"[pubsub] service: {settings.service} is no address of a component, such as "
-            "pubsub.example.org"
-        )
-    return Options(settings, **values)

@@ -168,9 +168,10 @@ def _changed(
     """An error that tells which entries are still as they were, while the others have changed."""
     if not refused:
         return []
-    about = {"node": request.node}
-    still = element(OWNER, local, about, [made_of(each) for each in refused])
-    return [*request.answer(still), error_element(PubSubError("not-acceptable"))]
+    still = list(map(made_of, refused))
+    reply = request.answer(element(OWNER, local, {"node": request.node}, still))
+    reply.append(error_element(PubSubError("not-acceptable")))
+    return reply
 
 
 def _subscription_element(one: Subscription) -> Element:

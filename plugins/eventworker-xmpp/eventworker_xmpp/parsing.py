@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element
 from xml.parsers import expat
 
 from eventworker_xmpp.markup import attribute
-from eventworker_xmpp.names import name
+from eventworker_xmpp.names import local_of, name, namespace_of
 
 #: Elements within elements, of a stanza.
 MAX_DEPTH = 64
@@ -81,6 +81,7 @@ class StreamParser:
         self._text: list[str] = []
         self._spoiled: str | None = None
         self._declared: dict[str | None, str | None] = {}
+        self._root = "stream"
         self._begin()
 
     def _begin(self) -> None:
@@ -126,13 +127,19 @@ class StreamParser:
             for prefix, uri in self._declared.items()
         )
         self._depth = -1  # the element below is none of the stream's
-        self._parser.Parse(f"<stream{names}>".encode(), False)
+        self._parser.Parse(f"<{self._root}{names}>".encode(), False)
         self._depth = 1
         self._fed = self._since_stanza = 0
 
     def _declare(self, prefix: str | None, uri: str | None) -> None:
         if self._depth == 0:
             self._declared[prefix] = uri
+
+    def _written(self, tag: str) -> str:
+        """The root's name as its end will have it, with its prefix."""
+        space, local = namespace_of(tag), local_of(tag)
+        prefixes = [prefix for prefix, uri in self._declared.items() if uri == space and prefix]
+        return f"{prefixes[0]}:{local}" if prefixes else local
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
         if self._depth < 0:
@@ -147,6 +154,7 @@ class StreamParser:
             return
         made = Element(_named(tag), {_named(key): value for key, value in attributes.items()})
         if self._depth == 1:
+            self._root = self._written(made.tag)
             self._events.append(Opened(made))
             return
         if self._stack:

@@ -52,7 +52,7 @@ class Stream(ComponentXMPP):
         max_bytes: int,
         take: Callable[[Element, str | None], None],
     ) -> None:
-        super().__init__(jid, secret)
+        super().__init__(jid, secret)  # type: ignore[no-untyped-call]
         self.stream_header = (
             f"<stream:stream xmlns='{COMPONENT}' xmlns:stream='{STREAMS}' to='{attribute(jid)}'>"
         )

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from eventworker_xmpp.cli import main
+from eventworker_xmpp.service import service
 from sqlalchemy import func, select
 
 from eventworker.db import build_engine, short_transaction
@@ -15,6 +16,10 @@ from eventworker.pubsub.facts import NewItem
 from eventworker.pubsub.options import Settings
 from eventworker.pubsub.service import PubSubService
 from eventworker.pubsub.tables import delivery_table, listener_table
+from tests.helpers.commands import restored_logging
+from tests.helpers.configuration import configuration
+from tests.helpers.pubsub_xml import create as create_request
+from tests.helpers.pubsub_xml import done
 from tests.helpers.slixmpp_client import SlixmppClient
 from tests.helpers.xmpp import ComponentProcess, Loop
 from tests.servers import ProsodyServer, wait_until
@@ -60,31 +65,37 @@ def create(component: ComponentProcess, node: str, *subscribers: str) -> None:
     perform(component, do)
 
 
+def refused(component: ComponentProcess, capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line that the command says when the server does not want the component."""
+    with restored_logging():
+        assert main(["--config-file", str(component.config)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
 @pytest.mark.row("T3")
 def test_a_wrong_secret_is_refused_in_one_clear_line(
-    prosody_server: ProsodyServer, make_component: MakeComponent
+    prosody_server: ProsodyServer,
+    make_component: MakeComponent,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    component = make_component(
-        prosody_server, jid="other.localhost", xmpp={"secret": "not the secret"}
-    )
+    wrong = {"secret": "not the secret"}
+    component = make_component(prosody_server, jid="other.localhost", xmpp=wrong)
 
-    assert component.start(wait=False).wait() == 1
+    line = refused(component, capsys)
 
-    (line,) = component.text().splitlines()
     assert "other.localhost" in line
     assert "the secret is wrong: [xmpp] secret has to be what the server has" in line
     assert "not the secret" not in line
 
 
 def test_a_component_that_the_server_does_not_know_is_told_so(
-    prosody_server: ProsodyServer, make_component: MakeComponent
+    prosody_server: ProsodyServer,
+    make_component: MakeComponent,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     component = make_component(prosody_server, jid="unheard.localhost")
-
-    assert component.start(wait=False).wait() == 1
-
-    (line,) = component.text().splitlines()
-    assert "it has no component unheard.localhost" in line
+    assert "it has no component unheard.localhost" in refused(component, capsys)
 
 
 def test_a_server_that_is_not_there_is_waited_for(
@@ -99,7 +110,7 @@ def test_a_server_that_is_not_there_is_waited_for(
 
     component.wait_connected(1)
     assert component.text().count("cannot be reached") == 1
-    assert component.stop() == 0
+    assert component.stop(signal.SIGINT) == 0
 
 
 @pytest.mark.row("T2", "T3")
@@ -138,17 +149,21 @@ def test_what_is_published_while_it_is_killed_is_told_when_it_is_back(
         wait_until(lambda: bob.items("news") == ["1", "2", "3"], 10)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_ends_in_order_when_it_is_told_to(
-    prosody_server: ProsodyServer, make_component: MakeComponent, number: int
+def test_the_daemon_runs_the_component_where_there_is_a_secret(
+    prosody_server: ProsodyServer, make_component: MakeComponent, loop: Loop
 ) -> None:
-    component = make_component(prosody_server, jid="other.localhost").start()
+    daemon = make_component(prosody_server, jid="other.localhost", daemon=True).start()
+    with SlixmppClient(loop, prosody_server, "bob@localhost/daemon", daemon.jid) as bob:
+        done(bob.ask("set", create_request("news")))
 
-    assert component.process is not None
-    component.process.send_signal(number)
+    assert daemon.stop() == 0
 
-    assert component.wait() == 0
-    assert "Traceback" not in component.text()
+
+def test_a_daemon_without_a_secret_runs_none() -> None:
+    conf = configuration()
+    assert not service.wanted(conf)
+    conf.set_override("secret", "s", group="xmpp")
+    assert service.wanted(conf)
 
 
 def test_retire_ends_what_clients_are_owed(

@@ -165,7 +165,7 @@ class Reader:
     _follow_systemd = _follow_toml = _follow_cfg
 
     def _write(self, block: Block) -> None:
-        file = self._folder / block.caption
+        file = self._folder / self._at_home(block.caption)
         assert file.resolve().is_relative_to(self._folder.resolve()), file
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(self._with_real_servers(self._at_home(block.source)))

@@ -151,14 +151,14 @@ def test_a_wrong_command_line_is_refused(command: Commands, words: list[str]) ->
     assert command("pubsub", "hook", *words).code == 2
 
 
-@pytest.mark.row("S6")
+@pytest.mark.row("HK-14")
 def test_without_the_option_no_hook_is_taken(hooks: Hooks, tmp_path: Path) -> None:
     off = Commands(tmp_path / "off.conf", f"[database]\nconnection = {hooks.engine.url}\n")
     made = off("pubsub", "hook", "create", "-n", "news", "-t", "python_code", "-P", "pass")
     assert (made.code, "hooks are off" in made.err) == (1, True)
 
 
-@pytest.mark.row("S7")
+@pytest.mark.row("HK-14")
 def test_check_says_whether_hooks_can_run(
     command: Commands, monkeypatch: pytest.MonkeyPatch
 ) -> None:

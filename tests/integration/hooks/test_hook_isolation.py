@@ -23,7 +23,7 @@ from eventworker.pubsub.hooks.surroundings import Surroundings
 from tests.helpers.hooks import LIMITS, call, need_full_isolation
 from tests.servers import wait_until
 
-pytestmark = [pytest.mark.row("S7"), pytest.mark.usefixtures("_full")]
+pytestmark = [pytest.mark.row("HK-14"), pytest.mark.usefixtures("_full")]
 
 
 @pytest.fixture(scope="session")

@@ -74,14 +74,14 @@ def test_code_is_not_run_when_it_is_given(hooks: Hooks, tmp_path: Path) -> None:
     assert not (tmp_path / "x").exists()
 
 
-@pytest.mark.row("S6")
+@pytest.mark.row("HK-14")
 def test_hooks_are_off_by_default(hooks: Hooks) -> None:
     hooks.with_options(enabled=False)
     with pytest.raises(HookRefused, match="hooks are off"):
         hooks.give("news", "python_code", "pass")
 
 
-@pytest.mark.row("HK-14", "S6")
+@pytest.mark.row("HK-14")
 def test_only_admins_of_hooks_give_and_take_and_see_them(hooks: Hooks) -> None:
     hooks.give("news", "python_code", "pass", ANN)
     for refused in (
@@ -100,7 +100,7 @@ def test_an_admin_of_the_service_is_none_of_hooks(hooks: Hooks) -> None:
         hooks.give("news", "python_code", "pass", actor)
 
 
-@pytest.mark.row("S11")
+@pytest.mark.row("HK-14")
 def test_nobody_hears_by_a_hook_what_he_may_not_read(hooks: Hooks) -> None:
     itself = hooks.settings.itself
     hooks.desk.configure("news", itself, form(access_model="whitelist"))
@@ -177,7 +177,7 @@ def test_a_list_has_what_the_seed_names_first(hooks: Hooks) -> None:
     assert fields["persistent"] is True
 
 
-@pytest.mark.row("S6")
+@pytest.mark.row("HK-14")
 def test_whatever_is_done_to_a_hook_is_in_the_audit(hooks: Hooks, folder: Path) -> None:
     (folder / "neat.py").write_text(SOURCE)
     itself = hooks.settings.service

@@ -51,7 +51,7 @@ def test_a_file_is_called_and_an_edit_of_it_is_picked_up(hooks: Hooks, folder: P
     assert hooks.hook(number).sha256 == files.digest(path.read_text())
 
 
-@pytest.mark.row("HK-3", "S8")
+@pytest.mark.row("HK-3", "HK-14")
 def test_a_pinned_file_that_has_changed_waits_for_approval(hooks: Hooks, folder: Path) -> None:
     path = folder / "neat.py"
     hooks.with_options(pin=True)
@@ -178,7 +178,7 @@ def test_a_hook_that_cannot_be_loaded_waits_until_its_file_changes(
     assert (hooks.hook(number).state, hooks.list()[0].error) == ("ok", None)
 
 
-@pytest.mark.row("HK-12", "S8")
+@pytest.mark.row("HK-12", "HK-14")
 def test_a_file_that_is_gone_or_unsafe_breaks_its_hook(hooks: Hooks, folder: Path) -> None:
     path = folder / "neat.py"
     path.write_text("def hook(host, client, item): print('here')\n")
@@ -272,7 +272,7 @@ def tried(verb, *arguments, **named):
 """
 
 
-@pytest.mark.row("S7", "S11")
+@pytest.mark.row("HK-14")
 def test_a_hook_may_what_its_owner_may_and_no_more(hooks: Hooks) -> None:
     itself = hooks.settings.itself
     hooks.desk.create("closed", itself, form(access_model="whitelist"))
@@ -332,7 +332,7 @@ for verb, arguments in [("__class__", {}), ("publish", {}), ("publish", {"node":
     assert hooks.rows()[0].state == "done"
 
 
-@pytest.mark.row("S11")
+@pytest.mark.row("HK-14")
 def test_who_may_no_longer_read_a_node_hears_no_more(hooks: Hooks) -> None:
     hooks.give("news", "python_code", SHOW, ANN)
     publish(hooks, "1")
@@ -366,7 +366,7 @@ def test_secrets_are_not_in_what_a_hook_reads_of_the_configuration(conf: cfg.Con
     assert readable(conf)["outbox"]
 
 
-@pytest.mark.row("S7")
+@pytest.mark.row("HK-14")
 def test_whatever_a_hook_does_is_contained_and_reported(hooks: Hooks) -> None:
     """Through the runner; what each attempt could reach is in test_hook_isolation."""
     codes = {
@@ -386,7 +386,7 @@ def test_whatever_a_hook_does_is_contained_and_reported(hooks: Hooks) -> None:
         assert (row.state, codes[numbers[row.hook_id]] in row.error) == ("dead", True), row.error
 
 
-@pytest.mark.row("S7")
+@pytest.mark.row("HK-14")
 def test_a_run_that_takes_too_long_is_ended(hooks: Hooks) -> None:
     from dataclasses import replace
 

@@ -70,7 +70,7 @@ def as_user(codes: Sequence[str]) -> list[list[str]]:
     pytest.skip("there is no Python that an ordinary user can run")
 
 
-@pytest.mark.row("S7")
+@pytest.mark.row("HK-14")
 def test_an_ordinary_user_has_the_same_sandbox() -> None:
     said = as_user(
         [

@@ -1,5 +1,6 @@
 """The client's methods and signals, of both faces."""
 
+import asyncio
 import inspect
 import warnings
 from collections.abc import Callable, Iterator
@@ -561,6 +562,25 @@ def test_a_configuration_that_cannot_be_used_is_refused() -> None:
 def test_an_address_that_is_none_is_refused(sqlite_engine: Engine) -> None:
     with refused("jid-malformed"):
         SyncPubSubClient(sqlite_engine, "@")
+
+
+@pytest.mark.parametrize("where", [None, object()])
+def test_a_client_needs_a_database(where: Any) -> None:
+    with pytest.raises(TypeError, match="an Engine or a Session"):
+        SyncPubSubClient(where, ANN)
+
+
+def test_many_coroutines_publish_at_a_time(sqlite_engine: Engine) -> None:
+    async def publish() -> list[str]:
+        client = PubSubClient(sqlite_engine, OWNER, settings=SETTINGS)
+        await client.create(None, "news")
+        names = [str(number) for number in range(20)]
+        await asyncio.gather(*(client.publish(None, "news", [1], id_=name) for name in names))
+        kept = await client.get_items(None, "news")
+        await client.close()
+        return [each.id for each in kept]
+
+    assert sorted(map(int, asyncio.run(publish()))) == list(range(20))
 
 
 def _methods(kind: type) -> dict[str, Any]:

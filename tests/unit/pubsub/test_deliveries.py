@@ -3,13 +3,18 @@
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import func, insert, select, update
 
 from eventworker.db import short_transaction
 from eventworker.pubsub import deliveries
 from eventworker.pubsub.facts import Actor, Affiliated
 from eventworker.pubsub.rules import Affiliation
-from eventworker.pubsub.tables import delivery_table, notice_table, subscription_table
+from eventworker.pubsub.tables import (
+    affiliation_table,
+    delivery_table,
+    notice_table,
+    subscription_table,
+)
 from tests.helpers.pubsub import ANN, BEN, OWNER, Desk, form, item
 from tests.helpers.pubsub_ear import Ear
 
@@ -131,6 +136,33 @@ def test_who_subscribes_after_a_publication_is_not_told_of_it(desk: Desk) -> Non
     assert ear.items() == [(BEN.jid, "a"), (ANN.jid, "b"), (BEN.jid, "b")]
 
 
+def test_who_subscribes_anew_is_not_told_of_what_was_published_before(desk: Desk) -> None:
+    """Also where the database would like to number his subscription like the one that ended."""
+    make(desk)
+    desk.subscribe("news", BEN, BEN.jid)
+    desk.subscribe("news", ANN, ANN.jid)
+    ear = Ear(desk)
+    desk.publish("news", OWNER, [item("a")])
+    desk.unsubscribe("news", ANN, ANN.jid)
+    desk.subscribe("news", ANN, ANN.jid)
+    assert ear.items() == [(BEN.jid, "a")]
+
+
+@pytest.mark.row("P3")
+def test_no_notice_has_the_id_of_an_earlier_one(desk: Desk) -> None:
+    make(desk)
+    desk.subscribe("news", ANN, ANN.jid)
+    ear = Ear(desk)
+    seen = set()
+    for number in range(3):
+        desk.publish("news", OWNER, [item(str(number))])
+        with short_transaction(desk.engine) as connection:
+            (delivery,) = deliveries.waiting(connection, ear.id, 10)
+        seen.add(delivery.notice_id)
+        assert len(ear.hears()) == 1
+    assert len(seen) == 3
+
+
 @pytest.mark.row("N1")
 def test_a_node_may_deliver_to_those_who_are_there(desk: Desk) -> None:
     make(desk, presence_based_delivery=1)
@@ -142,6 +174,9 @@ def test_a_node_may_deliver_to_those_who_are_there(desk: Desk) -> None:
     desk.publish("news", OWNER, [item("a")])
     assert ear.items() == []
     assert hook.items() == [(LOCAL.jid, "a")]
+    desk.presence_granted(ANN.bare)  # is not to be there
+    desk.publish("news", OWNER, [item("b")])
+    assert ear.items() == []
     desk.available(phone.jid)
     desk.publish("news", OWNER, [item("b")])
     assert ear.items() == [(ANN.bare, "b"), (phone.jid, "b")]
@@ -172,6 +207,36 @@ def test_members_hear_what_was_said_before_the_end_of_their_node(desk: Desk) -> 
     desk.publish("news", OWNER, [item("a")])
     desk.delete("news", OWNER)
     assert [each.word for each in ear.hears()] == ["items", "delete"]
+
+
+@pytest.mark.row("X1", "S5")
+def test_who_has_lost_his_access_still_hears_that_the_node_has_gone(desk: Desk) -> None:
+    make(desk)
+    desk.subscribe("news", ANN, ANN.jid)
+    ear = Ear(desk)
+    desk.configure("news", OWNER, form(access_model="whitelist"))
+    desk.publish("news", OWNER, [item("a")])
+    desk.delete("news", OWNER)
+    assert [(each.word, each.jid) for each in ear.hears()] == [("delete", ANN.jid)]
+
+
+@pytest.mark.row("S8")
+@pytest.mark.parametrize("word", ["items", "delete"])
+def test_an_outcast_is_told_nothing_even_if_his_subscription_is_still_there(
+    desk: Desk, word: str
+) -> None:
+    make(desk)
+    desk.subscribe("news", ANN, ANN.jid)
+    ear = Ear(desk)
+    if word == "items":
+        desk.publish("news", OWNER, [item("a")])
+    else:
+        desk.delete("news", OWNER)
+    with desk.engine.begin() as connection:
+        node = connection.scalar(select(subscription_table.c.node_id))
+        row = {"node_id": node, "jid": ANN.bare, "affiliation": Affiliation.OUTCAST}
+        connection.execute(insert(affiliation_table).values(row))
+    assert ear.hears() == []
 
 
 @pytest.mark.row("S16", "S8")

@@ -10,7 +10,7 @@ import pytest
 from eventworker.pubsub.hooks import files
 from eventworker.pubsub.hooks.files import FileRefused, read
 
-pytestmark = pytest.mark.row("S8")
+pytestmark = pytest.mark.row("HK-14")
 SOURCE = "def hook(host, client, item): pass\n"
 
 

@@ -27,7 +27,7 @@ def verdict(architecture: str, number: int, argument: int = 0, *, audit: int | N
         place += if_true if true else if_false
 
 
-@pytest.mark.row("S7")
+@pytest.mark.row("HK-14")
 @pytest.mark.parametrize(
     ("architecture", "read", "clone", "execve", "socket", "ptrace"),
     [("x86_64", 0, 56, 59, 41, 101), ("aarch64", 63, 220, 221, 198, 117)],

@@ -35,6 +35,8 @@ def test_nothing_is_heard_after_the_end_of_a_lease(leased: Desk) -> None:
     let_leases_end(leased)
     leased.publish("news", OWNER, [item("a")])
     assert ear.items() == [(BEN.jid, "a")]
+    assert leased.subscriptions(ANN) == []
+    assert [each.jid for each in leased.node_subscriptions("news", OWNER)] == [BEN.jid]
 
 
 def test_a_subscriber_is_reminded_once_before_the_end_of_his_lease(leased: Desk) -> None:

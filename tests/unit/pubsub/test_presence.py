@@ -127,6 +127,21 @@ def test_items_of_who_goes_offline_go_from_nodes_that_say_so(desk: Desk) -> None
     assert len(desk.items("kept", OWNER).entries) == 2
 
 
+@pytest.mark.row("T6", "S16")
+def test_after_a_time_without_news_of_presence_all_are_asked(desk: Desk) -> None:
+    make(desk, presence_based_delivery=1, send_last_published_item="on_sub_and_presence")
+    desk.presence_granted(ANN.bare)
+    for actor in (ANN, BEN):
+        desk.subscribe("news", actor, actor.jid)
+        desk.available(actor.jid)
+    ear = Ear(desk)
+    assert desk.forget_resources() == [ANN.bare]
+    desk.publish("news", OWNER, [item("a")])
+    assert ear.items() == []
+    desk.available(ANN.jid)
+    assert ear.items() == [(ANN.jid, "a")]
+
+
 def test_a_long_resource_is_known_by_its_beginning(desk: Desk) -> None:
     make(desk, presence_based_delivery=1)
     full = "ann@example.org/" + "ä" * 300

@@ -101,6 +101,18 @@ def test_with_the_model_authorize_owners_are_asked_and_nothing_is_heard(desk: De
     assert len(rows(desk)) == 1
 
 
+@pytest.mark.row("S7", "S12")
+def test_who_waits_and_has_not_to_any_more_is_subscribed_by_asking_again(desk: Desk) -> None:
+    make(desk, access_model="authorize")
+    for actor in (ANN, BEN):
+        desk.subscribe("news", actor, actor.jid)
+    desk.configure("news", OWNER, form(access_model="open"))
+    assert desk.subscribe("news", ANN, ANN.jid).state is State.SUBSCRIBED
+    assert desk.subscribe("news", BEN, BEN.jid, form(deliver=0)).state is State.SUBSCRIBED
+    assert not desk.subscription_options("news", BEN, BEN.jid).deliver
+    assert len(rows(desk)) == 2
+
+
 @pytest.mark.row("S12")
 def test_members_and_admins_wait_for_nobody(desk: Desk) -> None:
     make(desk, access_model="authorize")
@@ -229,6 +241,16 @@ def test_no_last_item_is_sent_where_nobody_is_to_have_it(
 ) -> None:
     make(desk, **{"send_last_published_item": "on_sub", **config})
     desk.publish("news", OWNER, [item("a")])
+    ear = Ear(desk)
+    desk.subscribe("news", ANN, ANN.bare)
+    assert ear.items() == []
+
+
+@pytest.mark.row("S16")
+def test_no_last_item_is_sent_of_a_node_that_keeps_none_any_more(desk: Desk) -> None:
+    make(desk, send_last_published_item="on_sub")
+    desk.publish("news", OWNER, [item("a")])
+    desk.configure("news", OWNER, form(persist_items=0))
     ear = Ear(desk)
     desk.subscribe("news", ANN, ANN.bare)
     assert ear.items() == []
@@ -400,6 +422,9 @@ def test_owners_may_hear_of_subscribers_who_come_and_go(desk: Desk) -> None:
         (CHIEF, ANN.jid, "subscribed"),
         (CHIEF, ANN.jid, "none"),
     ]
+    chief = desk.settings.actor(CHIEF)
+    desk.subscribe("news", chief, CHIEF)
+    assert ear.hears() == []  # he knows
 
 
 @pytest.mark.row("W5")

@@ -76,6 +76,21 @@ def test_a_deleted_node_goes_when_all_have_been_told(desk: Desk) -> None:
     assert [number(desk, each) for each in tables] == [1, 1, 1, 0]
 
 
+def test_a_deleted_collection_stays_until_its_subscribers_have_heard_of_its_nodes(
+    desk: Desk,
+) -> None:
+    desk.create("all", OWNER, form(node_type="collection"))
+    desk.create("news", OWNER, form(collection="all"))
+    desk.subscribe("all", ANN, ANN.jid)
+    ear = Ear(desk)
+    desk.publish("news", OWNER, [item("a")])
+    desk.delete("all", OWNER)
+    set_all(desk, notice_table.c.created_at, clock(3600))  # as if it were said after the end
+    assert swept(desk) == 0
+    assert [each.word for each in ear.hears()] == ["items", "delete"]
+    assert swept(desk) == 3
+
+
 def test_a_deleted_node_stays_as_long_as_something_older_is_to_be_told(desk: Desk) -> None:
     """It may be about the node, and who has access is not known without it."""
     desk.create("old", OWNER)

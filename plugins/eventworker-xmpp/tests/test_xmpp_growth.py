@@ -1,0 +1,63 @@
+"""Elements that grow when they are written."""
+
+from __future__ import annotations
+
+import tracemalloc
+from datetime import UTC, datetime
+from xml.etree.ElementTree import Element
+
+import pytest
+from eventworker_xmpp.markup import TooLong, written
+from eventworker_xmpp.notifications import Writer
+from eventworker_xmpp.paging import fitting
+from eventworker_xmpp.parsing import parsed
+
+from eventworker.pubsub.deliveries import Delivery
+from eventworker.pubsub.notices import Word
+
+_URI = "u" * 50_000
+_ATTRIBUTE = "a:b{}=''"
+#: Declared once, and said again for each of those that have it: 100 MB of 70 kB.
+SWOLLEN = [
+    f"<p xmlns:a='{_URI}'>{'<a:b/>' * 2000}</p>",
+    f"<p xmlns:a='{_URI}' {' '.join(map(_ATTRIBUTE.format, range(2000)))}/>",
+    f"<p xmlns:a='{_URI}'>{'<a:b>x</a:b>y' * 2000}</p>",
+]
+
+
+@pytest.fixture(params=SWOLLEN, ids=["elements", "attributes", "text"])
+def swollen(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_what_is_within_its_length_is_written_as_without_one() -> None:
+    one = parsed("<a xmlns='urn:a' xmlns:b='urn:b' b:c='1'>x<d xmlns=''/>y<b:e>z</b:e></a>")
+    whole = written(one)
+
+    assert written(one, most=len(whole)) == whole
+    with pytest.raises(TooLong):
+        written(one, most=len(whole) - 1)
+
+
+@pytest.mark.row("T5")
+def test_an_element_that_grows_by_its_namespaces_is_not_written_to_its_end(swollen: str) -> None:
+    one = parsed(swollen)
+    tracemalloc.start()
+    try:
+        with pytest.raises(TooLong):
+            written(one, most=65536)
+        assert fitting([Element("a"), one], 100_000) == 1
+        assert tracemalloc.get_traced_memory()[1] < 2_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.row("T5")
+def test_an_item_that_grows_by_its_namespaces_is_told_without_its_payload(swollen: str) -> None:
+    content = {"items": [{"id": "1", "payload": swollen}]}
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    delivery = Delivery(1, "n", Word.ITEMS, content, "n", None, at, 1)
+
+    (message,) = Writer("pubsub.example.org", True, 256 * 1024).messages(delivery)
+
+    assert b"<item id='1'/>" in message.content
