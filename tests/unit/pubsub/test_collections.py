@@ -62,6 +62,15 @@ def test_a_collection_says_itself_what_is_in_it(tree: Desk) -> None:
     assert parents(tree, "some") == ("all",)
 
 
+def test_to_say_a_thing_twice_is_to_say_it_once(tree: Desk) -> None:
+    tree.create("other", OWNER, form(collection=["all", "some", "all"]))
+    assert parents(tree, "other") == ("all", "some")
+    tree.create("mine", OWNER, COLLECTION | form(children=["news", "news"]))
+    assert children(tree, "mine") == ["news"]
+    tree.configure("news", OWNER, form(collection=["mine", "all", "all", "mine"]))
+    assert parents(tree, "news") == ("all", "mine")
+
+
 def test_a_leaf_has_no_children(tree: Desk) -> None:
     tree.create("leaf", OWNER)
     for ask in (
