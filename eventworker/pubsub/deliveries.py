@@ -22,13 +22,13 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, select, update
+from sqlalchemy import Connection, Row, delete, false, func, select, update
 
 from eventworker.pubsub.audience import has_access, is_available, is_elsewhere, wants
 from eventworker.pubsub.config import NodeConfig, SubscribeOptions
 from eventworker.pubsub.jid import bare, domain
 from eventworker.pubsub.listeners import register, remove, renew
-from eventworker.pubsub.notices import Word, heard, is_told
+from eventworker.pubsub.notices import OF_A_CHILD, Word, heard, is_told
 from eventworker.pubsub.rules import AccessModel, State
 from eventworker.pubsub.tables import (
     delivery_table,
@@ -146,6 +146,8 @@ def page(
         _subscription.id <= state.horizon,
         *_who(delivery.word, state, local_domain, admins),
     ]
+    if delivery.word in OF_A_CHILD:
+        where.append(_knows(connection, int(delivery.content["child_id"]), admins))
     if reached is not None:
         where.append(_subscription.jid > reached)
     rows = _subscribers(connection, *where, limit=limit + 1)
@@ -223,6 +225,16 @@ def _who(word: Word, state: Any, local_domain: str, admins: Collection[str]) -> 
     if any(_config(each).presence_based_delivery for each in configs if each is not None):
         where.append(is_available())
     return where
+
+
+def _knows(connection: Connection, child: int, admins: Collection[str]) -> Any:
+    """Whether the subscriber may know of another node, as whoever lists the collection."""
+    found = connection.scalar(select(node_table.c.access_model).where(node_table.c.id == child))
+    if found is None:
+        return false()
+    # Who may ask to be let in may know of it.
+    model = AccessModel.OPEN if found == AccessModel.AUTHORIZE else AccessModel(found)
+    return has_access(child, model, admins, subscribed=False)
 
 
 def _subscribers(connection: Connection, *where: Any, limit: int | None = None) -> list[Row[Any]]:

@@ -152,12 +152,23 @@ class Deliverer:
         """The delivery's messages; those of one that takes many pages are written once."""
         # Not by its id, which SQLite gives again.
         if self._written is None or self._written[0] != delivery:
-            made = self._writer.messages(delivery)
+            made = self._made(delivery)
             for each in made:
                 if each.id.startswith(COUNTED):
-                    self._sent.note(each.id, delivery.node)
+                    self._sent.note(each.id, delivery.audience or delivery.node)
             self._written = (delivery, made)
         return self._written[1]
+
+    def _made(self, delivery: Delivery) -> list[Notification]:
+        try:
+            return self._writer.messages(delivery)
+        except Exception:  # otherwise all that comes after it would wait for ever
+            log.exception(
+                "notice %d of %s cannot be written: nobody is told",
+                delivery.notice_id,
+                delivery.node,
+            )
+            return []
 
     def _turn(
         self, connection: Connection, arrived: Sequence[Leaf], under_way: Sequence[Leaf]
