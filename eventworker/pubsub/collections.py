@@ -185,7 +185,7 @@ class Collections(Desk):
 
     def _tell_of(self, parent: Node, word: Word, child: Node) -> None:
         if parent.config.deliver_notifications:
-            tell_subscribers(self, parent, word, {"child": child.name})
+            tell_subscribers(self, parent, word, {"child": child.name, "child_id": child.id})
 
     def _note(self, child: Node, parents: Sequence[str]) -> None:
         """Have the child's own configuration say where it is."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 from eventworker.pubsub.config import COLLECTION, LEAF, NodeConfig
 from eventworker.pubsub.errors import PubSubError
 from eventworker.pubsub.facts import Fields
-from eventworker.pubsub.forms import PREFIX, filled_in
+from eventworker.pubsub.forms import PREFIX, filled_in, texts_of
 from eventworker.pubsub.options import Settings
 from eventworker.pubsub.rules import AccessModel
 
@@ -16,8 +16,15 @@ from eventworker.pubsub.rules import AccessModel
 ACCESS_MODELS = tuple(model for model in AccessModel if model is not AccessModel.ROSTER)
 #: Characters of all values together.
 _MOST = 65536
+#: Not said to everybody: children have a list of their own, and the rest concerns owners.
+_UNTOLD = {PREFIX + name for name in ("children", "children_association_whitelist", "collection")}
 #: What XML 1.0 has no way to write.
 NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+
+
+def told_of(config: NodeConfig) -> dict[str, list[str]]:
+    """What others than a node's owners are told of its configuration."""
+    return {name: texts for name, texts in texts_of(config).items() if name not in _UNTOLD}
 
 
 def default_of(settings: Settings, kind: str) -> NodeConfig:

@@ -22,13 +22,13 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, select, update
+from sqlalchemy import Connection, Row, delete, false, func, select, update
 
 from eventworker.pubsub.audience import has_access, is_available, is_elsewhere, wants
 from eventworker.pubsub.config import NodeConfig, SubscribeOptions
 from eventworker.pubsub.jid import bare, domain
 from eventworker.pubsub.listeners import register, remove, renew
-from eventworker.pubsub.notices import Word, heard, is_told
+from eventworker.pubsub.notices import OF_A_CHILD, Word, heard, is_told
 from eventworker.pubsub.rules import AccessModel, State
 from eventworker.pubsub.tables import (
     delivery_table,
@@ -123,16 +123,21 @@ def page(
     limit: int,
     local_domain: str,
     admins: Collection[str] = (),
+    after: str | None = None,
 ) -> list[Addressee]:
     """The next who are told, at most ``limit``, in the order of their addresses; none when all are.
 
     :param local_domain: the service's own, whose accounts listen for themselves.
     :param admins: of the service, who have access to every node.
+    :param after: everybody up to this address is being told; None: up to whom :func:`told` says.
     """
     state = _state(connection, delivery.id)
     if state is None:
         return []
+    reached = state.told if after is None else after
     if delivery.recipient is not None:
+        if reached is not None:
+            return []
         return _single(connection, delivery, state, local_domain, admins)
     if state.access_model is None or state.audience_model is None:  # removed by hand
         return []
@@ -141,8 +146,10 @@ def page(
         _subscription.id <= state.horizon,
         *_who(delivery.word, state, local_domain, admins),
     ]
-    if state.told is not None:
-        where.append(_subscription.jid > state.told)
+    if delivery.word in OF_A_CHILD:
+        where.append(_knows(connection, int(delivery.content["child_id"]), admins))
+    if reached is not None:
+        where.append(_subscription.jid > reached)
     rows = _subscribers(connection, *where, limit=limit + 1)
     if len(rows) <= limit:
         return _grouped(rows)
@@ -220,6 +227,16 @@ def _who(word: Word, state: Any, local_domain: str, admins: Collection[str]) -> 
     return where
 
 
+def _knows(connection: Connection, child: int, admins: Collection[str]) -> Any:
+    """Whether the subscriber may know of another node, as whoever lists the collection."""
+    found = connection.scalar(select(node_table.c.access_model).where(node_table.c.id == child))
+    if found is None:
+        return false()
+    # Who may ask to be let in may know of it.
+    model = AccessModel.OPEN if found == AccessModel.AUTHORIZE else AccessModel(found)
+    return has_access(child, model, admins, subscribed=False)
+
+
 def _subscribers(connection: Connection, *where: Any, limit: int | None = None) -> list[Row[Any]]:
     rows = (
         select(_subscription.jid, _subscription.subid, _subscription.options)
@@ -240,7 +257,7 @@ def _single(
     """The one who is told. Items go to him only if he still has access by a subscription."""
     recipient = str(delivery.recipient)
     local = state.jid is None and domain(recipient) == local_domain
-    if state.told is not None or local:
+    if local:
         return []
     if delivery.word is not Word.ITEMS:
         return [Addressee(recipient)]

@@ -9,11 +9,12 @@ from sqlalchemy import FromClause, and_, exists, func, or_, select
 
 from eventworker.pubsub.collections import Collections
 from eventworker.pubsub.config import COLLECTION
+from eventworker.pubsub.configuring import told_of
 from eventworker.pubsub.desk import Node
 from eventworker.pubsub.errors import unsupported
 from eventworker.pubsub.facts import Actor, Fields, NodeEntry, NodeInfo, Page, Part
 from eventworker.pubsub.features import features_of
-from eventworker.pubsub.forms import PREFIX, texts_of
+from eventworker.pubsub.forms import PREFIX
 from eventworker.pubsub.items import fresh
 from eventworker.pubsub.paging import part_of
 from eventworker.pubsub.rules import AccessModel, Action, Affiliation, State
@@ -32,8 +33,6 @@ _affiliation, _subscription = affiliation_table.c, subscription_table.c
 _KNOWN = (AccessModel.OPEN, AccessModel.AUTHORIZE)
 #: Addresses of one kind in the metadata of a node.
 _MOST = 100
-#: Not said of a node: its children have a list of their own, and the rest concerns its owners.
-_UNTOLD = {PREFIX + name for name in ("children", "children_association_whitelist", "collection")}
 
 
 class Discovery(Collections):
@@ -130,9 +129,7 @@ class Discovery(Collections):
         )
 
     def _metadata(self, node: Node) -> Fields:
-        config = {
-            name: texts for name, texts in texts_of(node.config).items() if name not in _UNTOLD
-        }
+        config = told_of(node.config)
         moment = node.created_at.astimezone(UTC).isoformat(timespec="seconds")
         publishers = (Affiliation.PUBLISHER, Affiliation.PUBLISH_ONLY)
         known = {

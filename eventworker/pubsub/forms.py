@@ -109,6 +109,10 @@ def _text(texts: Sequence[str]) -> str:
     return "\n".join(texts)
 
 
+def _different(texts: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(texts))
+
+
 def _boolean(texts: Sequence[str]) -> bool:
     if len(texts) != 1 or texts[0] not in _BOOLEANS:
         raise ValueError("neither true nor false")
@@ -158,7 +162,7 @@ BOOLEAN = Kind("boolean", _boolean, lambda value: ["1" if value else "0"])
 NUMBER = Kind("text-single", _number, lambda value: ["max" if value is None else str(value)])
 CHOICE = Kind("list-single", _text, _one)
 CHOICES = Kind("list-multi", tuple, list)
-TEXTS = Kind("text-multi", tuple, list)
+TEXTS = Kind("text-multi", _different, list)
 JIDS = Kind("jid-multi", _jids, list)
 #: A point in time, or ``presence``, or None.
 MOMENT = Kind("text-single", _moment, _written_moment)

@@ -14,11 +14,16 @@ from eventworker.db import clock, insert_new, insert_or_update
 from eventworker.pubsub import items as kept
 from eventworker.pubsub.collections import Collections, stored
 from eventworker.pubsub.config import COLLECTION, LEAF, NodeConfig
-from eventworker.pubsub.configuring import NO_TEXT, changed_config, default_of, new_config
+from eventworker.pubsub.configuring import (
+    NO_TEXT,
+    changed_config,
+    default_of,
+    new_config,
+    told_of,
+)
 from eventworker.pubsub.desk import Node
 from eventworker.pubsub.errors import PubSubError, unsupported
 from eventworker.pubsub.facts import Actor, Fields
-from eventworker.pubsub.forms import texts_of
 from eventworker.pubsub.jid import domain
 from eventworker.pubsub.names import new_name, node_name
 from eventworker.pubsub.notices import Word, tell_subscribers
@@ -101,7 +106,7 @@ class Nodes(Collections):
             self._note(child, self._parents(child))
         self._apply(changed, before)
         if after.notify_config:
-            told = {"fields": texts_of(after)} if after.deliver_payloads else {}
+            told = {"fields": told_of(after)} if after.deliver_payloads else {}
             tell_subscribers(self, changed, Word.CONFIGURATION, told)
 
     def default_configuration(self, kind: str = LEAF) -> NodeConfig:

@@ -62,7 +62,8 @@ class Word(StrEnum):
     DELETE = "delete"
     #: ``fields``: the configuration, if payloads are delivered.
     CONFIGURATION = "configuration"
-    #: XEP-0248: ``child`` has been made or put into this collection, or taken out of it.
+    #: XEP-0248: ``child``, a node with the row ``child_id``, has been made or put into this
+    #: collection, or taken out of it. Told to those who may know of the child.
     ASSOCIATE = "associate"
     DISASSOCIATE = "disassociate"
     #: ``jid``, ``state``, ``subid``, ``expires_at``. To one JID.
@@ -75,6 +76,8 @@ class Word(StrEnum):
 
 #: Of these a collection tells those who want to hear of nodes; of the others those who want items.
 OF_NODES = frozenset({Word.DELETE, Word.CONFIGURATION, Word.ASSOCIATE, Word.DISASSOCIATE})
+#: These tell of another node than their own.
+OF_A_CHILD = (Word.ASSOCIATE, Word.DISASSOCIATE)
 _delivery, _notice = delivery_table.c, notice_table.c
 _COLUMNS = ("listener_id", "audience_id", "level", "recipient", "horizon", "notice_id")
 
@@ -204,7 +207,7 @@ def heard(word: Word, level: Any) -> Any:
     """Whether a subscription to an audience of that level wants to hear of it (XEP-0248)."""
     subscription = subscription_table.c
     depth = subscription.depth
-    if word in (Word.ASSOCIATE, Word.DISASSOCIATE):
+    if word in OF_A_CHILD:
         # What it is about is one deeper than the collection it happens to.
         return and_(subscription.type == "nodes", or_(depth.is_(None), depth > level))
     kind = "nodes" if word in OF_NODES else "items"
@@ -229,4 +232,4 @@ def _audience(nested: bool) -> Any:
     return select(above.c.id, func.min(above.c.level).label("level")).group_by(above.c.id)
 
 
-__all__ = ["OF_NODES", "Word", "heard", "is_told", "tell", "tell_subscribers"]
+__all__ = ["OF_A_CHILD", "OF_NODES", "Word", "heard", "is_told", "tell", "tell_subscribers"]

@@ -13,6 +13,8 @@ from eventworker.pubsub.errors import PubSubError
 
 #: Elements inside one another.
 MAX_DEPTH = 64
+#: What XML takes for space. Python takes for it what XML cannot have.
+_SPACE = " \t\r\n"
 
 
 class _Refused(Exception):
@@ -28,7 +30,7 @@ def namespace_of(payload: str) -> str:
     """
     reader = _Reader()
     try:
-        reader.parser.Parse(payload.strip().encode("utf-8"), True)
+        reader.parser.Parse(payload.strip(_SPACE).encode("utf-8"), True)
     except (expat.ExpatError, UnicodeEncodeError, _Refused) as error:
         raise PubSubError(
             "bad-request", "invalid-payload", text=f"the payload is not one XML element: {error}"

@@ -122,17 +122,22 @@ def _release(connection: Connection, hook_id: int, owner: str, **values: Any) ->
     )
 
 
+def _kept(output: str) -> str:
+    # PostgreSQL has no text with a NUL in it.
+    return output.replace("\x00", "\ufffd")
+
+
 def done(connection: Connection, run: Run, owner: str, output: str) -> None:
     """The hook has been called."""
     values: dict[str, Any] = {"state": DONE, "owner": None, "error": None, "traceback": None}
-    values |= {"output": output, "ended_at": clock(), "payload": None}
+    values |= {"output": _kept(output), "ended_at": clock(), "payload": None}
     connection.execute(update(run_table).where(_mine(run)).values(values))
     _release(connection, run.hook_id, owner, runs=_hook.runs + 1, error=None)
 
 
 def fail(connection: Connection, run: Run, owner: str, failure: Failure, output: str) -> None:
     """The call failed: due again after the delay, or dead."""
-    values = {**failed(failure), "output": output, "ended_at": clock()}
+    values = {**failed(failure), "output": _kept(output), "ended_at": clock()}
     if failure.delay is None:
         values["payload"] = None
     connection.execute(update(run_table).where(_mine(run)).values(values))

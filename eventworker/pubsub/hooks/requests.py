@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 
 from eventworker.db import short_transaction
 from eventworker.errors import DatabaseUnavailable
@@ -18,6 +20,9 @@ from eventworker.pubsub.jid import jid
 from eventworker.pubsub.options import Settings
 from eventworker.pubsub.service import PubSubService
 
+log = logging.getLogger(__name__)
+
+_NONSENSE = (TypeError, LookupError, ValueError, ArithmeticError, AttributeError, RecursionError)
 Arguments = Mapping[str, Any]
 Verb = Callable[[PubSubService, Actor, Arguments], Any]
 
@@ -55,7 +60,10 @@ class Requests:
             return _refusal(error)
         except DatabaseUnavailable:
             raise
-        except (TypeError, ValueError, KeyError, AttributeError, RecursionError) as error:
+        except DBAPIError:
+            log.exception("a request of a hook of %s failed", self.owner)
+            return _refusal(PubSubError("internal-server-error"))
+        except _NONSENSE as error:
             # What came through the pipe need not be what the sandbox's own code sends.
             return _refusal(PubSubError("bad-request", text=f"{type(error).__name__}: {error}"))
 

@@ -41,7 +41,7 @@ def _of_event(text: str) -> str:
     """A CloudEvent's type and subject."""
     try:
         event = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter for lists in lists without end
         return ""
     if not isinstance(event, dict):
         return ""

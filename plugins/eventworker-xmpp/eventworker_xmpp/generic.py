@@ -12,7 +12,7 @@ from eventworker.pubsub.config import NODE_CONFIG, SUBSCRIBE_OPTIONS
 from eventworker.pubsub.errors import PubSubError
 from eventworker.pubsub.facts import Affiliated, Fields, Item, NewItem, Subscription
 from eventworker_xmpp import forms
-from eventworker_xmpp.markup import element, written
+from eventworker_xmpp.markup import TooLong, element, written
 from eventworker_xmpp.names import PUBLISH_OPTIONS, PUBSUB, name
 from eventworker_xmpp.paging import MOST, answer, bounded, fitting, page_of, part_of
 from eventworker_xmpp.parsing import parsed
@@ -132,13 +132,20 @@ def publish(request: Request) -> list[Element]:
             raise PubSubError("bad-request", text="only items can be published")
         if len(item) > 1:
             raise PubSubError("bad-request", "invalid-payload", text="more than one element")
-        payload = written(item[0]) if len(item) else None
+        payload = _payload(request, item[0]) if len(item) else None
         published.append(NewItem(item.get("id") or None, payload))
     ids = request.service.publish(
         request.node, request.actor, published, _form(request, "publish-options", PUBLISH_OPTIONS)
     )
     said = [element(PUBSUB, "item", {"id": each}) for each in ids]
     return request.answer(element(PUBSUB, "publish", {"node": request.node}, said))
+
+
+def _payload(request: Request, one: Element) -> str:
+    try:
+        return written(one, most=request.service.settings.max_payload_size)
+    except TooLong:
+        raise PubSubError("not-acceptable", "payload-too-big") from None
 
 
 def retract(request: Request) -> list[Element]:

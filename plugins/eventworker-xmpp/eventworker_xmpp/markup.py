@@ -45,14 +45,25 @@ def element(
     return made
 
 
-def written(one: Element, outer: str = "") -> str:
-    """The element as text, to stand inside an element of the namespace ``outer``."""
+class TooLong(Exception):
+    """The element has more characters than it may."""
+
+
+def written(one: Element, outer: str = "", most: int | None = None) -> str:
+    """The element as text, to stand inside an element of the namespace ``outer``.
+
+    :param most: characters that it may have. What a stranger has written needs that: a long
+        namespace that he declares once is said again for each element that has it.
+    :raises TooLong: when it has more.
+    """
     parts: list[str] = []
-    _write(one, outer, parts)
+    _write(one, outer, parts, most)
     return "".join(parts)
 
 
-def _write(one: Element, outer: str, parts: list[str]) -> None:
+def _write(one: Element, outer: str, parts: list[str], left: int | None) -> int | None:
+    """Returns how many characters are left."""
+    start = len(parts)
     local, namespace = local_of(one.tag), namespace_of(one.tag)
     parts.append(f"<{local}")
     if namespace != outer:
@@ -65,12 +76,25 @@ def _write(one: Element, outer: str, parts: list[str]) -> None:
             parts.append(f" xmlns:a{number}='{attribute(space)}'")
             key = f"a{number}:{local_of(key)}"
         parts.append(f" {key}='{attribute(value)}'")
+        if left is not None:
+            left, start = _less(left, parts, start), len(parts)
     if not len(one) and not one.text:
         parts.append("/>")
-        return
+        return None if left is None else _less(left, parts, start)
     parts.append(f">{text(one.text or '')}")
     for child in one:
-        _write(child, namespace, parts)
+        if left is not None:
+            left = _less(left, parts, start)
+        left = _write(child, namespace, parts, left)
+        start = len(parts)
         if child.tail:
             parts.append(text(child.tail))
     parts.append(f"</{local}>")
+    return None if left is None else _less(left, parts, start)
+
+
+def _less(left: int, parts: list[str], start: int) -> int:
+    left -= sum(map(len, parts[start:]))
+    if left < 0:
+        raise TooLong
+    return left

@@ -23,7 +23,7 @@ _BOOLEANS = {"1": True, "true": True, "0": False, "false": False}
 
 
 class Sent:
-    """Which nodes the messages that were sent last were about.
+    """To the subscribers of which nodes the messages went that were sent last.
 
     :param most: messages that are remembered.
     """
@@ -33,13 +33,13 @@ class Sent:
         self._nodes: OrderedDict[str, str] = OrderedDict()
 
     def note(self, message: str, node: str) -> None:
-        """A message of that id is about the node."""
+        """A message of that id goes to the node's subscribers."""
         self._nodes[message] = node
         if len(self._nodes) > self._most:
             self._nodes.popitem(last=False)
 
     def node(self, message: str) -> str | None:
-        """What it was about, or None if that is forgotten."""
+        """Whose they were, or None if that is forgotten."""
         return self._nodes.get(message)
 
 

@@ -35,7 +35,7 @@ def name(namespace: str, local: str) -> str:
 
 def namespace_of(tag: str) -> str:
     """The namespace of an element's name; empty if it has none."""
-    return tag[1:].partition("}")[0] if tag.startswith("{") else ""
+    return tag[1:].rpartition("}")[0] if tag.startswith("{") else ""
 
 
 def local_of(tag: str) -> str:

@@ -16,7 +16,7 @@ from eventworker.pubsub.notices import Word
 from eventworker_xmpp import forms
 from eventworker_xmpp.bodies import body_of
 from eventworker_xmpp.generic import item_element
-from eventworker_xmpp.markup import attribute, element, text, written
+from eventworker_xmpp.markup import TooLong, attribute, element, text, written
 from eventworker_xmpp.messages import COUNTED
 from eventworker_xmpp.names import AUTHORIZATION, COMPONENT, DATA, DELAY, EVENT, PUBSUB, SHIM
 
@@ -83,15 +83,25 @@ class Writer:
             for each in delivery.content["items"]
         ]
         made = [item_element(item, EVENT) for item in entries]
-        sizes = [len(written(each, EVENT).encode()) for each in made]
-        for place, size in enumerate(sizes):
-            if size > self._room:  # what is too large for a stanza has to be fetched
-                made[place][:] = []
-                sizes[place] = len(written(made[place], EVENT).encode())
+        sizes = [self._size(each) for each in made]
         bodies = [body_of(item.payload) for item in entries]
         for part, (start, end) in enumerate(_parts(sizes, self._room)):
             said = "\n".join(body for body in bodies[start:end] if body)
+            if len(text(said).encode()) + sum(sizes[start:end]) > self._room:
+                said = ""  # one can do without
             yield self._event(delivery, "items", made[start:end], part=part, body=said)
+
+    def _size(self, item: Element) -> int:
+        """Bytes of the item; what is too large for a stanza loses its payload, and has to be
+        fetched."""
+        try:
+            size = len(written(item, EVENT, self._room).encode())
+        except TooLong:
+            size = self._room + 1
+        if size > self._room:
+            item[:] = []
+            size = len(written(item, EVENT).encode())
+        return size
 
     def _retract(self, delivery: Delivery) -> Iterator[Notification]:
         made = [element(EVENT, "retract", {"id": each}) for each in delivery.content["ids"]]

@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element
 
 from eventworker.pubsub.errors import PubSubError
 from eventworker.pubsub.facts import Page, Part
-from eventworker_xmpp.markup import element, written
+from eventworker_xmpp.markup import TooLong, element, written
 from eventworker_xmpp.names import RSM, local_of, name
 
 T = TypeVar("T")
@@ -64,7 +64,10 @@ def fitting(elements: Sequence[Element], max_bytes: int) -> int:
     """How many of these, from the first, have room in so many bytes."""
     left = max_bytes
     for count, one in enumerate(elements):
-        left -= len(written(one).encode())
+        try:
+            left -= len(written(one, most=left).encode())
+        except TooLong:
+            return count
         if left < 0:
             return count
     return len(elements)

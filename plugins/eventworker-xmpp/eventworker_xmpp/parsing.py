@@ -13,7 +13,7 @@ from xml.etree.ElementTree import Element
 from xml.parsers import expat
 
 from eventworker_xmpp.markup import attribute
-from eventworker_xmpp.names import local_of, namespace_of
+from eventworker_xmpp.names import local_of, name, namespace_of
 
 #: Elements within elements, of a stanza.
 MAX_DEPTH = 64
@@ -22,6 +22,9 @@ MAX_DEPTH = 64
 _HOPELESS = 16
 #: Bytes after which a stream gets a new parser. Expat remembers each name that it has met.
 _WORN = 8 * 1024 * 1024
+#: Parts a namespace from a name as expat tells them. No XML can have it; of another character expat
+#: would refuse each namespace that has it.
+_SEPARATOR = "\x01"
 
 
 class Unreadable(Exception):
@@ -83,7 +86,7 @@ class StreamParser:
 
     def _begin(self) -> None:
         # Not interned: Python, too, would remember each name.
-        parser = expat.ParserCreate(namespace_separator="}", intern=None)
+        parser = expat.ParserCreate(namespace_separator=_SEPARATOR, intern=None)
         parser.buffer_text = True
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
@@ -222,7 +225,8 @@ def parsed(text: str, max_depth: int = MAX_DEPTH) -> Element:
 
 
 def _named(tag: str) -> str:
-    return f"{{{tag}" if "}" in tag else tag
+    namespace, separator, local = tag.rpartition(_SEPARATOR)
+    return name(namespace, local) if separator else tag
 
 
 def _refuse(what: str) -> NoReturn:

@@ -6,8 +6,23 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from eventworker.db import build_engine, short_transaction
+from eventworker.pubsub.notices import Word, tell_subscribers
+from eventworker.pubsub.options import Settings
+from eventworker.pubsub.service import PubSubService
 from tests.helpers.fake_xmpp_server import Connection, FakeServer
-from tests.helpers.pubsub_xml import create, done, generic, ids, item, publish, refused, tag
+from tests.helpers.pubsub_xml import (
+    attributes,
+    create,
+    done,
+    generic,
+    ids,
+    item,
+    publish,
+    refused,
+    subscribe,
+    tag,
+)
 from tests.helpers.slixmpp_client import SlixmppClient
 from tests.helpers.xmpp import ComponentProcess
 from tests.servers import wait_until
@@ -137,6 +152,18 @@ def test_what_makes_no_sense_disturbs_nobody(connection: Connection, stanza: str
     answers(connection, "after")
 
 
+@pytest.mark.row("T5")
+@pytest.mark.parametrize("namespace", ["a}b", "}", "{a}b", "a b", "urn:x\N{SNOWMAN}"])
+def test_a_namespace_with_any_character_disturbs_nobody(
+    connection: Connection, namespace: str
+) -> None:
+    connection.forget()
+    connection.send(
+        f"<iq type='get' id='1' {FROM}><x xmlns='{namespace}' xmlns:y='{namespace}' y:z=''/></iq>"
+    )
+    assert "<service-unavailable" in connection.wait_for("id='1' type='error'")
+
+
 def test_who_pretends_to_be_an_account_of_the_service_is_refused(connection: Connection) -> None:
     connection.forget()
     connection.send(
@@ -171,6 +198,37 @@ def test_who_asks_too_much_at_once_is_told_to_wait(connection: Connection) -> No
     order = [said.index(each) for each in results if each in said]
     assert order == sorted(order)
     assert len(order) >= 100
+
+
+def test_a_notice_that_cannot_be_written_holds_up_no_other(
+    component: ComponentProcess, alice: SlixmppClient, bob: SlixmppClient, node: str
+) -> None:
+    done(alice.ask("set", create(node)))
+    done(bob.ask("set", subscribe(node, bob.bare)))
+    broken = {"items": [{"id": "1", "payload": "<unclosed>"}]}
+    engine = build_engine(component.url)
+    with short_transaction(engine) as connection:
+        service = PubSubService(connection, Settings(service=component.jid))
+        tell_subscribers(service, service.node(node), Word.ITEMS, broken)
+    engine.dispose()
+
+    done(alice.ask("set", publish(node, item("2"))))
+
+    assert attributes(bob.message(node), "item", "id") == [("2",)]
+    assert "cannot be written: nobody is told" in component.text()
+
+
+@pytest.mark.row("T5")
+def test_the_text_of_a_payload_holds_up_nobody(
+    alice: SlixmppClient, bob: SlixmppClient, node: str
+) -> None:
+    done(alice.ask("set", create(node)))
+    done(bob.ask("set", subscribe(node, bob.bare)))
+    deep = "<json xmlns='urn:xmpp:json:0'>" + "[" * 60_000 + "</json>"
+
+    done(alice.ask("set", publish(node, item("1", deep))))
+
+    assert attributes(bob.message(node), "item", "id") == [("1",)]
 
 
 @pytest.mark.row("T5")

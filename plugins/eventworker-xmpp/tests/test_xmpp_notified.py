@@ -299,6 +299,17 @@ def test_who_is_gone_is_told_no_more_at_once(strict: SlixmppClient, node: str) -
     wait_until(lambda: not subscribed(strict, node))
 
 
+@pytest.mark.row("W5")
+def test_who_is_gone_is_told_no_more_through_a_collection(strict: SlixmppClient, node: str) -> None:
+    above = f"above {node}"
+    done(strict.ask("set", create(above, node_type="collection")))
+    done(strict.ask("set", create(node, collection=above.replace("&", "&amp;"))))
+    done(strict.ask("set", subscribe(above, strict.jid)))
+    done(strict.ask("set", publish(node, item("1"))))
+    bounce(strict, strict.message(node), "gone", "cancel")
+    wait_until(lambda: not subscribed(strict, above))
+
+
 @pytest.mark.row("W1", "W5")
 def test_the_second_form_can_be_left_out_and_the_first_may_come_back(
     strict: SlixmppClient, alice: SlixmppClient, node: str

@@ -36,7 +36,7 @@ def claim(hooks: Hooks, owner: str = "host/1/1", lease: float = 60) -> Run | Non
 
 
 def done(hooks: Hooks, run: Run, owner: str = "host/1/1") -> None:
-    change(hooks, queue.done, run, owner, "out")
+    change(hooks, queue.done, run, owner, "out\x00")
 
 
 @pytest.mark.row("HK-10")
@@ -157,7 +157,7 @@ def test_the_end_of_a_run_is_kept_and_old_ones_go(hooks: Hooks) -> None:
         done(hooks, run)
     run = claim(hooks)
     assert run is not None
-    change(hooks, queue.fail, run, "host/1/1", Failure("bad\x00", "trace"), "o" * 70000)
+    change(hooks, queue.fail, run, "host/1/1", Failure("bad\x00", "trace"), "o" * 69999 + "\x00")
     (listed,) = hooks.list()
     assert (listed.error, len(listed.output), listed.runs, listed.failures) == ("bad", 70000, 3, 1)
     change(hooks, registry.prune, 1)

@@ -322,6 +322,9 @@ for verb, arguments in [("__class__", {}), ("publish", {}), ("publish", {"node":
                         ("retract", {"node": "news", "ids": "1"}), (None, None), ([], {}),
                         ("create", {"node": "x", "fields": [1]}), ("publish", [1]),
                         ("get_items", {"node": "news", "max_items": "x"}),
+                        ("get_items", {"node": "news", "max_items": float("inf")}),
+                        ("get_items", {"node": "news", "max_items": float("nan")}),
+                        ("publish", {"node": "x\\0", "id": "\\ud800", "payload": "<a/>"}),
                         ("publish", {"node": "news", "payload": "<not xml"})]:
     print(pipe.ask(verb, arguments)["error"]["condition"])
 """

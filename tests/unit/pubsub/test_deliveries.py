@@ -320,6 +320,29 @@ def test_a_collection_opens_no_node_that_is_closed(desk: Desk, model: str) -> No
     assert {jid for jid, _ in ear.items()} == expected
 
 
+@pytest.mark.row("S3", "S5")
+@pytest.mark.parametrize("model", ["open", "authorize", "presence", "whitelist"])
+def test_a_collection_tells_nobody_of_a_node_that_he_may_not_know_of(
+    desk: Desk, model: str
+) -> None:
+    make(desk, "top", node_type="collection")
+    nodes = form(subscription_type="nodes")
+    for actor in (ANN, BEN, Actor("out@example.org")):
+        desk.subscribe("top", actor, actor.jid, nodes)
+    make(desk, "secret", access_model=model)
+    changes = [
+        Affiliated("secret", ANN.bare, Affiliation.MEMBER),
+        Affiliated("secret", "out@example.org", Affiliation.OUTCAST),
+    ]
+    desk.change_node_affiliations("secret", OWNER, changes)
+    ear = Ear(desk)
+    desk.associate("top", "secret", OWNER)
+    desk.disassociate("top", "secret", OWNER)
+    everybody = [ANN.jid, BEN.jid] if model in ("open", "authorize") else [ANN.jid]
+    heard = [(each.word, each.jid) for each in ear.hears()]
+    assert heard == [(word, jid) for word in ("associate", "disassociate") for jid in everybody]
+
+
 def test_who_is_kept_out_of_a_collection_hears_nothing_through_it(desk: Desk) -> None:
     collect(desk)
     for actor in (ANN, BEN):

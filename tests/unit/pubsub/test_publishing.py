@@ -173,6 +173,9 @@ def test_payloads_are_delivered_only_if_the_node_delivers_them(
         "<a>&unknown;</a>",
         "<a xmlns='urn:other'/>",
         "<a>" * 65 + "</a>" * 65,
+        "\x1c<entry xmlns='urn:example:entry'/>",
+        "<entry xmlns='urn:example:entry'/>\x0b",
+        "\u2003<entry xmlns='urn:example:entry'/>",
     ],
 )
 def test_a_payload_is_one_element_of_the_type_of_the_node(desk: Desk, payload: str) -> None:
