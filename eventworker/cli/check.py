@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from oslo_config import cfg
@@ -20,6 +20,13 @@ from eventworker.engine.preflight import check_retention, check_sizes
 from eventworker.errors import ConfigError, EventworkerError
 from eventworker.plugin import resource_class
 from eventworker.pubsub import options as pubsub
+from eventworker.pubsub.hooks import options as hooks
+
+#: What makes settings of a group's values.
+_SETTINGS: dict[str, Callable[[cfg.ConfigOpts], object]] = {
+    pubsub.GROUP: pubsub.settings_of,
+    hooks.GROUP: hooks.hook_settings_of,
+}
 
 
 @dataclass(slots=True)
@@ -72,12 +79,14 @@ def everything(conf: cfg.ConfigOpts, findings: Findings) -> Discovery:
     for lane in found.lanes | found.effect_lanes:
         config.lane_group(conf, lane)
     pubsub.register(conf)
+    hooks.register(conf)
     for group, opts in list_service_opts():
         conf.register_opts(opts, group=group)
     values(conf, findings)  # once more: the groups of plugins and lanes are known now
-    if not any(f"[{pubsub.GROUP}]" in error for error in findings.errors):
-        with findings.collecting():
-            pubsub.settings_of(conf)
+    for group, settings_of in _SETTINGS.items():
+        if not any(f"[{group}]" in error for error in findings.errors):
+            with findings.collecting():
+                settings_of(conf)
     for text in refused:
         # Of a value it says the same, with its place before it.
         if not any(error.endswith(text) for error in findings.errors):

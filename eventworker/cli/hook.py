@@ -17,7 +17,6 @@ from eventworker.pubsub.hooks.bubblewrap import Missing
 from eventworker.pubsub.hooks.limits import Isolation
 from eventworker.pubsub.hooks.options import hook_settings_of
 from eventworker.pubsub.hooks.registry import EVENTS, MAX_CODE, TYPES, NewHook, Registry
-from eventworker.pubsub.hooks.service import checked
 from eventworker.pubsub.jid import jid
 from eventworker.pubsub.options import settings_of
 
@@ -173,6 +172,9 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
+    # Only here, since it brings all that runs hooks.
+    from eventworker.pubsub.hooks.service import checked
+
     options = hook_settings_of(conf.of(arguments))
     try:
         checked(options)

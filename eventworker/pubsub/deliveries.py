@@ -123,16 +123,21 @@ def page(
     limit: int,
     local_domain: str,
     admins: Collection[str] = (),
+    after: str | None = None,
 ) -> list[Addressee]:
     """The next who are told, at most ``limit``, in the order of their addresses; none when all are.
 
     :param local_domain: the service's own, whose accounts listen for themselves.
     :param admins: of the service, who have access to every node.
+    :param after: everybody up to this address is being told; None: up to whom :func:`told` says.
     """
     state = _state(connection, delivery.id)
     if state is None:
         return []
+    reached = state.told if after is None else after
     if delivery.recipient is not None:
+        if reached is not None:
+            return []
         return _single(connection, delivery, state, local_domain, admins)
     if state.access_model is None or state.audience_model is None:  # removed by hand
         return []
@@ -143,8 +148,8 @@ def page(
     ]
     if delivery.word in OF_A_CHILD:
         where.append(_knows(connection, int(delivery.content["child_id"]), admins))
-    if state.told is not None:
-        where.append(_subscription.jid > state.told)
+    if reached is not None:
+        where.append(_subscription.jid > reached)
     rows = _subscribers(connection, *where, limit=limit + 1)
     if len(rows) <= limit:
         return _grouped(rows)
@@ -252,7 +257,7 @@ def _single(
     """The one who is told. Items go to him only if he still has access by a subscription."""
     recipient = str(delivery.recipient)
     local = state.jid is None and domain(recipient) == local_domain
-    if state.told is not None or local:
+    if local:
         return []
     if delivery.word is not Word.ITEMS:
         return [Addressee(recipient)]

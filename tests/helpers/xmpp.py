@@ -66,6 +66,7 @@ class ComponentProcess:
     :param pubsub: further options of the group ``[pubsub]``.
     :param xmpp: those of ``[xmpp]``.
     :param daemon: run the daemon, which runs the component.
+    :param more: further groups.
     """
 
     def __init__(
@@ -77,13 +78,14 @@ class ComponentProcess:
         pubsub: Mapping[str, object] | None = None,
         xmpp: Mapping[str, object] | None = None,
         daemon: bool = False,
+        more: Mapping[str, Mapping[str, object]] | None = None,
     ) -> None:
         self.jid = jid
         self._command = "storyboard-worker-daemon" if daemon else "eventworker-xmpp"
         self.url = url
         self.log = folder / "component.log"
         self.config = folder / "component.conf"
-        groups: dict[str, dict[str, object]] = {
+        groups: dict[str, Mapping[str, object]] = {
             "DEFAULT": {"enable_notifications": True, "worker_count": 1},
             "notifications": {"driver": "sql"},
             "database": {"connection": url},
@@ -93,6 +95,7 @@ class ComponentProcess:
                 "reconnect_delay": 0.2,
                 **(xmpp or {}),
             },
+            **(more or {}),
         }
         lines = []
         for group, options in groups.items():

@@ -15,7 +15,15 @@ import pika
 import psycopg
 import pytest
 
-from tests.servers import MariaServer, PostgresServer, RabbitServer, ServerError, Vhost, wait_until
+from tests.servers import (
+    MariaServer,
+    PostgresServer,
+    ProsodyServer,
+    RabbitServer,
+    ServerError,
+    Vhost,
+    wait_until,
+)
 from tests.servers.certificates import Certificates
 from tests.servers.ports import accepts_connections
 from tests.servers.process import descendants, is_running
@@ -61,10 +69,13 @@ def owner(pid: int) -> int:
 
 
 def test_no_server_runs_as_root(
-    rabbit_server: RabbitServer, postgres_server: PostgresServer, maria_server: MariaServer
+    rabbit_server: RabbitServer,
+    postgres_server: PostgresServer,
+    maria_server: MariaServer,
+    prosody_server: ProsodyServer,
 ) -> None:
     processes = [rabbit_server.process, rabbit_server.epmd, postgres_server.process]
-    processes.append(maria_server.process)
+    processes += [maria_server.process, prosody_server.process]
     assert all(owner(process.pid) != 0 for process in processes)
 
 
@@ -72,9 +83,17 @@ def test_the_servers_listen_on_loopback_only(
     own_rabbit_server: Callable[..., RabbitServer],
     own_postgres_server: Callable[..., PostgresServer],
     own_maria_server: Callable[..., MariaServer],
+    own_prosody_server: Callable[..., ProsodyServer],
 ) -> None:
     rabbit, postgres, maria = own_rabbit_server(), own_postgres_server(), own_maria_server()
-    for process in (rabbit.process, rabbit.epmd, postgres.process, maria.process):
+    prosody = own_prosody_server()
+    for process in (
+        rabbit.process,
+        rabbit.epmd,
+        postgres.process,
+        maria.process,
+        prosody.process,
+    ):
         addresses = listening_addresses(process.pid)
         assert addresses
         assert all(is_loopback(address) for address in addresses)

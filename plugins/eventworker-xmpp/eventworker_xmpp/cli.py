@@ -12,6 +12,7 @@ from oslo_config import cfg
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
+from eventworker import migrations
 from eventworker.cli import logs
 from eventworker.cli.conf import add_arguments, load
 from eventworker.config import as_config_error
@@ -88,6 +89,7 @@ async def _component(conf: cfg.ConfigOpts, options: Options) -> None:
         silence_timeout=conf.database.silence_timeout,
     )
     try:
+        migrations.check(engine)
         await Component(options, engine).run(stopping)
     finally:
         engine.dispose()

@@ -12,11 +12,14 @@ from xml.etree.ElementTree import Element
 
 from sqlalchemy import Engine
 
-from eventworker.errors import EventworkerError
+from eventworker.db import first_line
+from eventworker.errors import DatabaseUnavailable, EventworkerError
 from eventworker.pubsub.deliveries import register
 from eventworker_xmpp.delivering import Deliverer
+from eventworker_xmpp.names import local_of
 from eventworker_xmpp.options import Options
 from eventworker_xmpp.reception import Reception
+from eventworker_xmpp.roll import Roll
 from eventworker_xmpp.stanzas import ping
 from eventworker_xmpp.stream import Stream
 from eventworker_xmpp.work import Work
@@ -27,6 +30,9 @@ log = logging.getLogger(__name__)
 LISTENER = "xmpp"
 #: Seconds that the server may take for what it has been sent, and for a connection.
 _PATIENCE = 30.0
+#: Seconds after which a connection counts as a good one; some servers take a component only to end
+#: its connection at once, in favour of another one of its address.
+_STEADY = 5.0
 #: Seconds between two looks whether the server is still there.
 _QUIET = 60.0
 #: What the server answers to a component that it does not want.
@@ -35,6 +41,11 @@ _REFUSALS = {
     "host-unknown": "it has no component {jid}: make one in its configuration",
     "conflict": "a component {jid} is connected already",
 }
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 class Refused(EventworkerError):
@@ -55,6 +66,8 @@ class Component:
         self._work = Work(engine, options.settings, options.threads)
         self._stream: Stream | None = None
         self._refused: str | None = None
+        self._finishing = False
+        self._roll = Roll(self._work, options.jid)
         self._connected = asyncio.Event()
         self._numbers = itertools.count(1)
         self._barriers: dict[str, asyncio.Future[None]] = {}
@@ -74,36 +87,41 @@ class Component:
         self._deliverer = Deliverer(
             self._options, self._work, listener, self._linked, self._reception.sent
         )
-        tasks = [
-            asyncio.create_task(self._deliverer.run(self._worked)),
-            asyncio.create_task(self._stay_connected(insist)),
-        ]
+        delivering = asyncio.create_task(self._deliverer.run(self._worked))
+        connected = asyncio.create_task(self._stay_connected(insist))
         stop = asyncio.create_task(stopping.wait())
         try:
-            await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([stop, delivering, connected], return_when=asyncio.FIRST_COMPLETED)
+            for task in (delivering, connected):
+                if task.done():
+                    task.result()  # raises
         finally:
             stop.cancel()
-            await self._end(tasks)
+            await _cancelled(delivering)
+            await self._finish()
+            await _cancelled(connected)
+            self._work.close()
 
-    async def _end(self, tasks: list[asyncio.Task[None]]) -> None:
-        failed = [task.exception() for task in tasks if task.done() and not task.cancelled()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        if self._stream is not None:
-            self._stream.pause_reading(True)
-            await self._reception.finish()
-            await self._stream.close()
-        self._work.close()
-        for error in filter(None, failed):
-            raise error
+    async def _finish(self) -> None:
+        """Answer what has arrived, take no more, and say goodbye."""
+        self._finishing = True
+        stream = self._stream
+        if stream is None or not self._connected.is_set():
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE):
+                await self._reception.finish()
+        await stream.close()
 
     async def _stay_connected(self, insist: bool) -> None:
         tries = 0
+        clock = asyncio.get_running_loop().time
         while True:
+            began = clock()
             try:
                 await self._connect()
-                tries = 0
+                if clock() - began > _STEADY:
+                    tries = 0
             except (OSError, TimeoutError) as error:
                 self._complain(error, insist, first=not tries)
             tries += 1
@@ -115,15 +133,21 @@ class Component:
         options = self._options
         stream = Stream(options.jid, options.secret, options.max_stanza_bytes, self._take)
         self._stream = stream
+        roll: asyncio.Task[None] | None = None
         try:
             async with asyncio.timeout(_PATIENCE):
                 await stream.open(options.host, options.port)
             log.info("connected to %s:%d as %s", options.host, options.port, options.jid)
             self._connected.set()
             self._worked()
+            roll = asyncio.create_task(self._call_roll())
             await self._watch(stream)
-            log.warning("the XMPP server ended the connection: %s", stream.refused or "no reason")
+            if not self._finishing:
+                why = stream.refused or "it does not say why"
+                log.warning("the XMPP server ended the connection: %s", why)
         finally:
+            if roll is not None:
+                roll.cancel()
             self._refused = stream.refused
             self._connected.clear()
             self._stream = None
@@ -131,6 +155,14 @@ class Component:
             for barrier in self._barriers.values():
                 barrier.cancel()
             self._barriers.clear()
+
+    async def _call_roll(self) -> None:
+        try:
+            await self._roll.call(self)
+        except ConnectionError:
+            pass  # the next connection calls it again
+        except DatabaseUnavailable as error:
+            log.warning("who has gone offline meanwhile is not known: %s", first_line(error))
 
     async def _watch(self, stream: Stream) -> None:
         """Return when the connection has ended, or when nobody answers any more."""
@@ -195,6 +227,10 @@ class Component:
             if back is not None and not back.done():
                 back.set_result(None)
             return
+        if self._finishing:
+            return
+        if local_of(one.tag) == "presence" and one.get("type") is None:
+            self._roll.hear(one.get("from", ""))
         self._reception.take(one, spoiled)
 
     def _send(self, data: bytes) -> None:

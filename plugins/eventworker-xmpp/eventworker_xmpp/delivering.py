@@ -50,10 +50,14 @@ class Link(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A page of a delivery."""
+    """A page of a delivery.
+
+    :ivar finished: whether it is the last one.
+    """
 
     delivery: Delivery
     addressees: Sequence[Addressee]
+    finished: bool
 
 
 class Deliverer:
@@ -91,35 +95,42 @@ class Deliverer:
 
         :param worked: called after each batch.
         """
-        batch: list[Leaf] = []
         while True:
+            link = await self._linked()
             try:
-                link = await self._linked()
-                await self._tell(link, batch)
-                self._wake.clear()
-                told_now = bool(batch)
-                batch = await self._work.transaction(
-                    partial(self._turn, told_now=batch), writes=told_now
-                )
-                if told_now:
-                    worked()
+                await self._deliver(link, worked)
             except ConnectionError:
-                batch = []
                 continue
             except DatabaseUnavailable as error:
-                batch = []
                 log.warning("deliveries pause: %s", first_line(error))
                 await asyncio.sleep(_AWAY_PAUSE)
-                continue
-            if not batch:
-                await self._pause()
 
-    async def _pause(self) -> None:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), POLL)
+    async def _deliver(self, link: Link, worked: Callable[[], None]) -> None:
+        """Deliver over one connection. While the server is at work on a batch, the one before it is
+        noted and the next one is read."""
+        arrived: list[Leaf] = []
+        batch: list[Leaf] = []
+        while True:
+            is_for_anybody = await self._send(link, batch)
+            passed = asyncio.ensure_future(link.barrier()) if is_for_anybody else None
+            try:
+                self._wake.clear()
+                turn = partial(self._turn, arrived=arrived, under_way=batch)
+                following = await self._work.transaction(turn, writes=bool(arrived))
+                if passed is not None:
+                    await passed
+            finally:
+                if passed is not None:
+                    passed.cancel()
+            if arrived:
+                worked()
+            arrived, batch = batch, following
+            if not arrived and not batch:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), POLL)
 
-    async def _tell(self, link: Link, batch: Sequence[Leaf]) -> None:
-        """Send a batch, and wait until the server has it."""
+    async def _send(self, link: Link, batch: Sequence[Leaf]) -> bool:
+        """Send a batch; returns whether there was anybody to send it to."""
         chunk: list[bytes] = []
         size = 0
         for leaf in batch:
@@ -135,8 +146,7 @@ class Deliverer:
                         chunk, size = [], 0
         if chunk:
             await link.send_bytes(b"".join(chunk))
-        if any(leaf.addressees for leaf in batch):
-            await link.barrier()
+        return any(leaf.addressees for leaf in batch)
 
     def _messages(self, delivery: Delivery) -> list[Notification]:
         """The delivery's messages; those of one that takes many pages are written once."""
@@ -160,26 +170,44 @@ class Deliverer:
             )
             return []
 
-    def _turn(self, connection: Connection, told_now: Sequence[Leaf]) -> list[Leaf]:
-        """Note what has been told, and read what is next, in one transaction."""
-        for leaf in told_now:
-            self._note(connection, leaf)
+    def _turn(
+        self, connection: Connection, arrived: Sequence[Leaf], under_way: Sequence[Leaf]
+    ) -> list[Leaf]:
+        """Note what has arrived, and read what comes after what is under way."""
+        for leaf in arrived:
+            if leaf.finished:
+                done(connection, leaf.delivery)
+            else:
+                told(connection, leaf.delivery, leaf.addressees[-1].jid)
+        reached = {leaf.delivery.id: leaf for leaf in under_way}
         left = _PAGE
-        batch = []
-        for delivery in waiting(connection, self._listener, _TOGETHER):
-            leaf = Leaf(delivery, self._page(connection, delivery, left))
+        batch: list[Leaf] = []
+        for delivery in waiting(connection, self._listener, _TOGETHER + len(reached)):
+            before = reached.get(delivery.id)
+            if before is not None and before.finished:
+                continue
+            after = before.addressees[-1].jid if before is not None else None
+            leaf = self._leaf(connection, delivery, left, after)
             batch.append(leaf)
             left -= len(leaf.addressees)
             if left <= 0:
                 break
         return batch
 
-    def _note(self, connection: Connection, leaf: Leaf) -> None:
-        if leaf.addressees:
-            told(connection, leaf.delivery, leaf.addressees[-1].jid)
-        if leaf.delivery.recipient is not None or not self._page(connection, leaf.delivery, 1):
-            done(connection, leaf.delivery)
-
-    def _page(self, connection: Connection, delivery: Delivery, limit: int) -> list[Addressee]:
-        settings = self._options.settings
-        return page(connection, delivery, limit, settings.service, settings.admins)
+    def _leaf(
+        self, connection: Connection, delivery: Delivery, limit: int, after: str | None
+    ) -> Leaf:
+        page_of = partial(
+            page,
+            connection,
+            delivery,
+            local_domain=self._options.settings.service,
+            admins=self._options.settings.admins,
+        )
+        addressees = page_of(limit=limit, after=after)
+        finished = (
+            not addressees
+            or delivery.recipient is not None
+            or not page_of(limit=1, after=addressees[-1].jid)
+        )
+        return Leaf(delivery, addressees, finished)

@@ -25,6 +25,10 @@ _TRIES = 5
 _PAUSE = 0.1
 
 
+class Unsure(DatabaseUnavailable):
+    """The connection was lost at the end of a transaction, which may have been committed."""
+
+
 class Work:
     """Where transactions are run.
 
@@ -52,6 +56,8 @@ class Work:
             try:
                 running = asyncio.get_running_loop()
                 return await running.run_in_executor(self._threads, self._run, do, writes)
+            except Unsure:
+                raise  # a second time might be one too many
             except DatabaseUnavailable:
                 if attempt == _TRIES - 1:
                     raise
@@ -64,10 +70,21 @@ class Work:
 
     def _run(self, do: Callable[[Connection], T], writes: bool) -> T:
         if writes:
-            with short_transaction(self._engine) as connection:
-                return do(connection)
+            return self._write(do)
         try:
             with self._engine.connect() as connection:
                 return do(connection)
         except DBAPIError as error:
             raise translated(error) from error
+
+    def _write(self, do: Callable[[Connection], T]) -> T:
+        is_ending = False
+        try:
+            with short_transaction(self._engine) as connection:
+                result = do(connection)
+                is_ending = True
+            return result
+        except DatabaseUnavailable as error:
+            if is_ending:
+                raise Unsure(str(error)) from error
+            raise

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,14 +14,15 @@ from eventworker_xmpp.service import service
 from sqlalchemy import func, select
 
 from eventworker.db import build_engine, short_transaction
+from eventworker.outbox import record
 from eventworker.pubsub.facts import NewItem
 from eventworker.pubsub.options import Settings
 from eventworker.pubsub.service import PubSubService
 from eventworker.pubsub.tables import delivery_table, listener_table
+from eventworker.testing import make_event
 from tests.helpers.commands import restored_logging
 from tests.helpers.configuration import configuration
-from tests.helpers.pubsub_xml import create as create_request
-from tests.helpers.pubsub_xml import done
+from tests.helpers.pubsub_xml import done, subscribe, texts
 from tests.helpers.slixmpp_client import SlixmppClient
 from tests.helpers.xmpp import ComponentProcess, Loop
 from tests.servers import ProsodyServer, wait_until
@@ -149,13 +152,26 @@ def test_what_is_published_while_it_is_killed_is_told_when_it_is_back(
         wait_until(lambda: bob.items("news") == ["1", "2", "3"], 10)
 
 
-def test_the_daemon_runs_the_component_where_there_is_a_secret(
+def test_a_change_reaches_an_xmpp_client_through_the_daemon(
     prosody_server: ProsodyServer, make_component: MakeComponent, loop: Loop
 ) -> None:
-    daemon = make_component(prosody_server, jid="other.localhost", daemon=True).start()
+    publishing = {"plugin:pubsub-publish": {"enabled": True}}
+    daemon = make_component(prosody_server, jid="other.localhost", daemon=True, more=publishing)
+    create(daemon, "story/7")
+    daemon.start()
     with SlixmppClient(loop, prosody_server, "bob@localhost/daemon", daemon.jid) as bob:
-        done(bob.ask("set", create_request("news")))
+        done(bob.ask("set", subscribe("story/7", bob.bare)))
+        event = make_event(resource_id=7, resource_after={"title": "New"})
+        engine = build_engine(daemon.url)
+        with short_transaction(engine) as connection:
+            record(connection, event)
+        engine.dispose()
 
+        message = bob.message("story/7")
+
+        assert bob.items("story/7") == [str(event.id)]
+        (text,) = texts(message, ["json"])
+        assert json.loads(text or "")["data"]["resource_after"] == {"title": "New"}
     assert daemon.stop() == 0
 
 
@@ -185,8 +201,21 @@ def test_retire_ends_what_clients_are_owed(
     assert main(["--config-file", str(component.config), "retire"]) == 0
 
 
+def test_without_its_tables_the_command_says_how_they_are_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "eventworker.conf"
+    file.write_text(f"[database]\nconnection = sqlite:///{tmp_path}/x\n[xmpp]\nsecret = s\n")
+
+    with restored_logging():
+        assert main(["--config-file", str(file)]) == 1
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "db upgrade" in line
+
+
 def test_without_a_secret_the_command_says_what_is_missing(
-    tmp_path: Any, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "eventworker.conf"
     file.write_text("[database]\nconnection = sqlite://\n")

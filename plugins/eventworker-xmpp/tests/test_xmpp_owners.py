@@ -145,7 +145,7 @@ def test_nodes_are_purged_and_deleted_by_owners_only(
     )
 
 
-@pytest.mark.row("M1", "M2", "M3")
+@pytest.mark.row("M1", "M2", "M3", "W6")
 def test_subscriptions_of_others_are_changed_one_by_one(
     alice: SlixmppClient, bob: SlixmppClient, carol: SlixmppClient, node: str
 ) -> None:
@@ -167,7 +167,7 @@ def test_subscriptions_of_others_are_changed_one_by_one(
     assert refused(alice.ask("set", enroll(node, ("@", "subscribed"))))[0] == "jid-malformed"
 
 
-@pytest.mark.row("A1", "A2", "A3", "A5", "Q4")
+@pytest.mark.row("A1", "A2", "A3", "A5", "W6")
 def test_affiliations_are_changed_one_by_one(
     alice: SlixmppClient, bob: SlixmppClient, carol: SlixmppClient, node: str
 ) -> None:

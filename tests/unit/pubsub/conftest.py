@@ -1,6 +1,6 @@
 """A service on SQLite: the SQL is not the point here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 
 from eventworker.pubsub.options import Settings
 from tests.helpers.pubsub import Desk
+from tests.helpers.pubsub_clients import FACES, SERVICE, SETTINGS
 
 
 @pytest.fixture
@@ -24,3 +25,32 @@ def desk_with(sqlite_engine: Engine) -> Callable[..., Desk]:
         return Desk(sqlite_engine, Settings(**settings))
 
     return make
+
+
+@pytest.fixture(params=list(FACES))
+def new_client(
+    request: pytest.FixtureRequest, sqlite_engine: Engine
+) -> Iterator[Callable[..., Any]]:
+    """Makes clients of one face by their addresses."""
+    made: list[Any] = []
+
+    def new(jid: str, settings: Settings = SETTINGS) -> Any:
+        made.append(FACES[request.param](sqlite_engine, jid, settings))
+        return made[-1]
+
+    yield new
+    for each in made:
+        each.end()
+
+
+@pytest.fixture
+def owner(new_client: Callable[..., Any]) -> Any:
+    """The owner of a node `news`."""
+    client = new_client("owner@example.org")
+    client.create(SERVICE, "news")
+    return client
+
+
+@pytest.fixture
+def ann(new_client: Callable[..., Any]) -> Any:
+    return new_client("ann@example.org/desk")

@@ -6,11 +6,13 @@ import binascii
 import ctypes
 import os
 import resource
+import signal
 import stat
 import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+_PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 4, 22, 38
 _SECCOMP_MODE_FILTER = 2
 #: Landlock's system calls have one number everywhere.
@@ -40,6 +42,8 @@ def put_on(locks: Mapping[str, Any]) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if (uid := locks.get("uid")) is not None:
         _become(uid)
+    # Not before: to become somebody else would undo it.
+    _prctl(libc, "death signal", _PR_SET_PDEATHSIG, signal.SIGKILL)
     for name, value in locks.get("limits", {}).items():
         resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (value, value))
     if locks.get("no_new_privs"):
