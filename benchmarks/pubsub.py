@@ -6,19 +6,23 @@ Prosody's own ``mod_pubsub``. Both nodes have the same subscribers, who are addr
 that counts what it gets. Shown for each number of subscribers are the publications answered per
 second, the notifications that arrived per second, and the most memory that both processes had.
 
-Each of our notifications is read and written by Prosody on its way, so what it can do is a limit of
-ours. *alone* therefore is our component at a server that only counts what it is sent.
+Each of our notifications is read and written by Prosody on its way, which bounds what arrives.
+*limit* is that bound: the same messages, made beforehand, from a component that does nothing but
+send them. *alone* is our component at a server that only counts what it is sent.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -39,12 +43,14 @@ from tests.helpers.slixmpp_client import SlixmppClient
 from tests.helpers.xmpp import ComponentProcess, Loop
 from tests.servers import PostgresServer, ProsodyServer
 
+Cell = str | float
+
 OWNER = f"alice@{ProsodyServer.domain}"
 COUNTING = f"other.{ProsodyServer.domain}"
+BARE = f"several.{ProsodyServer.domain}"
 ALONE = f"alone.{ProsodyServer.domain}"
 PAYLOAD = "<entry xmlns='http://www.w3.org/2005/Atom'><title>A story has changed</title></entry>"
-#: Publications of a round, by the number of subscribers; few where each is told to many.
-PUBLICATIONS = {1: 200, 1000: 20, 100_000: 1}
+SIZES = [1, 1000, 100_000]
 #: Seconds that a round may take.
 LONGEST = 300.0
 #: Copies the first subscription of a node.
@@ -60,6 +66,11 @@ WHERE node_id = (SELECT id FROM eventworker_pubsub_node WHERE name = :node)
 """
 
 
+def publications(subscribers: int) -> int:
+    """Of a round; few where each is told to many."""
+    return min(200, max(1, 20_000 // subscribers))
+
+
 def name_of(subscribers: int) -> str:
     """Of the node with so many."""
     return f"n{subscribers}"
@@ -68,7 +79,7 @@ def name_of(subscribers: int) -> str:
 class ProsodyWithNodes(ProsodyServer):
     """Has nodes with subscribers in its storage when it starts: to add one there, it writes all."""
 
-    def __init__(self, sizes: list[int]) -> None:
+    def __init__(self, sizes: Sequence[int]) -> None:
         self._sizes = sizes
         super().__init__()
 
@@ -87,7 +98,7 @@ class ProsodyWithNodes(ProsodyServer):
             )
 
 
-def make_nodes(engine: Engine, service: str, sizes: list[int]) -> None:
+def make_nodes(engine: Engine, service: str, sizes: Sequence[int]) -> None:
     """Ours, with the same subscribers."""
     settings = Settings(service=service, admins=frozenset({OWNER}))
     admin = settings.actor(OWNER)
@@ -110,6 +121,11 @@ class Memory:
         self._done = threading.Event()
         self.before = self.most = self._now()
         self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    @staticmethod
+    def text(sizes: Sequence[float]) -> str:
+        """As a cell."""
+        return " + ".join(f"{size:.0f}" for size in sizes)
 
     def _now(self) -> list[float]:
         return [resident(pid) for pid in self._pids]
@@ -161,39 +177,80 @@ def by_itself(engine: Engine, node: str, count: int) -> None:
             verbs.publish(node, settings.itself, [NewItem(f"item-{number}", PAYLOAD)])
 
 
-def measure(
-    publish: Callable[[], None], arrivals: Arrivals, count: int, subscribers: int
-) -> tuple[float, float]:
+def by_bare_socket(sender: CountingComponent, sample: bytes, subscribers: int) -> None:
+    """Send what a publication would, without one."""
+    template = re.sub(rb" to='u\d+@", b" to='u%d@", sample.replace(ALONE.encode(), BARE.encode()))
+    sender.send(b"".join(template % number for number in range(1, subscribers + 1)))
+
+
+@dataclass(frozen=True)
+class Contender:
+    """Who tells subscribers.
+
+    :ivar publish: to a node, so many items; returns when the last is answered.
+    :ivar pids: the processes whose memory is shown.
+    :ivar answers: whether there is an answer to wait for.
+    """
+
+    name: str
+    publish: Callable[[str, int], None]
+    arrivals: Arrivals
+    pids: Sequence[int]
+    answers: bool = True
+
+
+def compare(stack: ExitStack, sizes: Sequence[int], rounds: int) -> Iterator[dict[str, Cell]]:
+    """The rows of the table, as they are found."""
+    contenders = start(stack, sizes)
+    for size in sizes:
+        count = publications(size)
+        found: dict[str, list[tuple[float, float]]] = {each.name: [] for each in contenders}
+        memory: dict[str, Memory] = {}
+        warming_up = size < 10_000  # what the first of a few finds cold
+        for turn in range(rounds + warming_up):
+            for each in contenders:
+                with Memory(*each.pids) as memory[each.name]:
+                    rates = measure(each, count, size)
+                if turn or not warming_up:
+                    found[each.name].append(rates)
+        published, notified = (
+            {name: statistics.median(rates[place] for rates in of) for name, of in found.items()}
+            for place in (0, 1)
+        )
+        base = contenders[0].name
+        for each in contenders:
+            name = each.name
+            yield {
+                "Subscribers": size,
+                "Service": name,
+                "Publications/s": published[name] if each.answers else "",
+                "times": published[name] / published[base] if each.answers else "",
+                "Notifications/s": notified[name],
+                "times ": notified[name] / notified[base],
+                "MB before": memory[name].text(memory[name].before),
+                "MB at most": memory[name].text(memory[name].most),
+            }
+
+
+def measure(who: Contender, count: int, subscribers: int) -> tuple[float, float]:
     """Publications answered, and notifications arrived, per second."""
-    arrivals.start_over()
+    who.arrivals.start_over()
     begun = time.perf_counter()
-    publish()
+    who.publish(name_of(subscribers), count)
     answered = time.perf_counter()
-    arrived = arrivals.wait_for(count * subscribers, LONGEST)
+    arrived = who.arrivals.wait_for(count * subscribers, LONGEST)
     return count / (answered - begun), count * subscribers / (arrived - begun)
 
 
-def main() -> None:
-    """Measure in turns and print a line for each number of subscribers and each service."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--subscribers", type=int, nargs="+", default=sorted(PUBLICATIONS))
-    parser.add_argument("--rounds", type=int, default=3, help="runs of each")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write the table as JSON, too")
-    options = parser.parse_args()
-    with ExitStack() as stack:
-        rows = compare(stack, options.subscribers, options.rounds)
-    if options.out:
-        figures.write(options.out, "pubsub", rows)
-
-
-def compare(stack: ExitStack, sizes: list[int], rounds: int) -> list[dict[str, str | float]]:
-    """The rows of the table, which are printed as they are found."""
+def start(stack: ExitStack, sizes: Sequence[int]) -> list[Contender]:
+    """Everything that it takes, until the stack is left."""
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     postgres = stack.enter_context(PostgresServer({"max_wal_size": "4GB"}))
     prosody = stack.enter_context(ProsodyWithNodes(sizes))
     counting = stack.enter_context(CountingComponent(prosody, COUNTING))
+    bare = stack.enter_context(CountingComponent(prosody, BARE))
     server = stack.enter_context(CountingServer())
-    engines, components = {}, {}
+    engines, pids = {}, {}
     for service, at in ((prosody.component, prosody), (ALONE, None)):
         url = postgres.createdb()
         engines[service] = build_engine(url)
@@ -201,63 +258,62 @@ def compare(stack: ExitStack, sizes: list[int], rounds: int) -> list[dict[str, s
         migrations.upgrade(engines[service])
         make_nodes(engines[service], service, sizes)
         (folder / service).mkdir()
-        xmpp: dict[str, object] = {} if at else {"port": server.port, "secret": server.secret}
-        made = ComponentProcess(
-            folder / service, url, at, service, {"admins": OWNER}, {"threads": 4, **xmpp}
-        )
-        components[service] = stack.enter_context(made)
+        xmpp = {} if at else {"port": server.port, "secret": server.secret}
+        made = ComponentProcess(folder / service, url, at, service, {"admins": OWNER}, xmpp)
+        component = stack.enter_context(made).process
+        assert component is not None
+        pids[service] = component.pid
     loop = stack.enter_context(Loop())
     alice = stack.enter_context(SlixmppClient(loop, prosody, f"{OWNER}/bench", prosody.component))
     alice.client.del_filter("in", alice._keep)  # nobody reads them
+    by_itself(engines[ALONE], name_of(sizes[0]), 1)
+    server.arrivals.wait_for(sizes[0], LONGEST)
 
-    def to(service: str) -> Callable[[str, int], None]:
-        return lambda node, count: by_xmpp(loop, alice.client, service, node, count)
+    def limit(node: str, count: int) -> None:
+        for _ in range(count):
+            by_bare_socket(bare, server.sample, int(node.removeprefix("n")))
 
-    ours, alone = (components[each].process for each in (prosody.component, ALONE))
-    assert ours is not None
-    assert alone is not None
-    contenders: dict[str, tuple[Callable[[str, int], None], Arrivals, list[int]]] = {
-        "mod_pubsub": (to(prosody.own_service), counting.arrivals, [prosody.process.pid]),
-        "ours": (to(prosody.component), counting.arrivals, [prosody.process.pid, ours.pid]),
-        "ours, alone": (
-            lambda node, count: by_itself(engines[ALONE], node, count),
-            server.arrivals,
-            [alone.pid],
+    its = prosody.process.pid
+    return [
+        Contender(
+            "mod_pubsub",
+            partial(by_xmpp, loop, alice.client, prosody.own_service),
+            counting.arrivals,
+            [its],
         ),
-    }
-    rows: list[dict[str, str | float]] = []
-    print(f"{'subscribers':>11} {'service':<12}{'publ./s':>9}{'notif./s':>10}  MB before, most")
-    for size in sizes:
-        count = PUBLICATIONS.get(size, max(1, 200_000 // size))
-        found: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
-        memory: dict[str, tuple[list[float], list[float]]] = {}
-        for turn in range(rounds + 1):
-            for name, (publish, arrivals, pids) in contenders.items():
-                with Memory(*pids) as watch:
-                    rates = measure(
-                        lambda: publish(name_of(size), count),  # noqa: B023 - called at once
-                        arrivals,
-                        count,
-                        size,
-                    )
-                if turn:  # the first of each finds cold caches
-                    found[name].append(rates)
-                    memory[name] = (watch.before, watch.most)
-        for name, rates_of in found.items():
-            published, notified = (statistics.median(each) for each in zip(*rates_of, strict=True))
-            row: dict[str, str | float] = {"Publications/s": published, "Notifications/s": notified}
-            before, most = (" + ".join(f"{mb:.0f}" for mb in each) for each in memory[name])
-            print(f"{size:>11} {name:<12}{published:9.1f}{notified:10.0f}  {before}, {most}")
-            rows.append(
-                {
-                    "Subscribers": size,
-                    "Service": name,
-                    **row,
-                    "MB before": before,
-                    "MB at most": most,
-                }
-            )
-    return rows
+        Contender(
+            "ours",
+            partial(by_xmpp, loop, alice.client, prosody.component),
+            counting.arrivals,
+            [its, pids[prosody.component]],
+        ),
+        Contender("limit", limit, counting.arrivals, [its], answers=False),
+        Contender(
+            "ours, alone", partial(by_itself, engines[ALONE]), server.arrivals, [pids[ALONE]]
+        ),
+    ]
+
+
+def main() -> None:
+    """Measure in turns and print a line for each number of subscribers and each service."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--subscribers", type=int, nargs="+", default=SIZES)
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the table as JSON, too")
+    options = parser.parse_args()
+    rows: list[dict[str, Cell]] = []
+    with ExitStack() as stack:
+        for row in compare(stack, options.subscribers, options.rounds):
+            if not rows:
+                print(" ".join(f"{title:>15}" for title in row))
+            print(" ".join(f"{_shown(cell):>15}" for cell in row.values()), flush=True)
+            rows.append(row)
+            if options.out:  # what is found is kept if the rest takes too long
+                figures.write(options.out, "pubsub", rows)
+
+
+def _shown(cell: Cell) -> str:
+    return f"{cell:.2f}" if isinstance(cell, float) else str(cell)
 
 
 if __name__ == "__main__":

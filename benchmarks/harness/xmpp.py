@@ -11,6 +11,7 @@ import re
 import socket
 import threading
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -60,13 +61,20 @@ class Arrivals:
 
 
 class CountingComponent:
-    """A component of a Prosody, at any of whose addresses messages are counted."""
+    """A component of a Prosody, at any of whose addresses messages are counted.
+
+    It can send, too, as fast as the server takes it.
+    """
 
     def __init__(self, server: ProsodyServer, domain: str) -> None:
         self.arrivals = Arrivals()
         self._socket = socket.create_connection((server.host, server.component_port))
         self._shake_hands(domain, server.secret)
         self._thread = threading.Thread(target=self._count, daemon=True)
+
+    def send(self, messages: bytes) -> None:
+        """Send whole stanzas."""
+        self._socket.sendall(messages)
 
     def _shake_hands(self, domain: str, secret: str) -> None:
         head = f"<stream:stream xmlns='{_COMPONENT}' xmlns:stream='{_STREAMS}' to='{domain}'>"
@@ -114,20 +122,24 @@ class CountingServer:
 
     def __init__(self) -> None:
         self.arrivals = Arrivals()
+        #: The first message that it was sent.
+        self.sample = b""
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
     def _serve(self) -> None:
-        try:
-            connection, _ = self._listener.accept()
-        except OSError:
-            return
-        with connection:
+        # Until it is closed, or the component is killed.
+        with suppress(OSError), self._listener.accept()[0] as connection:
             rest = b""
             while data := connection.recv(_READ):
+                self._keep_sample(data)
                 self.arrivals.add(data)
                 rest = self._answer(connection, rest + data)
+
+    def _keep_sample(self, data: bytes) -> None:
+        if not self.sample and (found := re.search(rb"<message .*?</message>", data, re.S)):
+            self.sample = found[0]
 
     def _answer(self, connection: socket.socket, text: bytes) -> bytes:
         """Returns the end of what was not complete."""
