@@ -16,4 +16,6 @@ ALTER DEFAULT PRIVILEGES FOR ROLE eventworker_owner
 
 -- After the first "eventworker db upgrade", which the owner runs:
 REVOKE INSERT, UPDATE, DELETE ON eventworker_alembic_version FROM eventworker_daemon;
+-- What was done with hooks is only added to.
+REVOKE UPDATE, DELETE ON eventworker_pubsub_hook_audit FROM eventworker_daemon;
 GRANT INSERT ON eventworker_outbox TO tracker_web;

@@ -108,7 +108,7 @@ class Desk:
             select(redirect_table.c.uri).where(redirect_table.c.name == name)
         )
         if uri is not None:
-            raise PubSubError("gone", uri=uri)
+            raise PubSubError("gone", uri=uri, text=f"{name} is at {uri} now")
         raise PubSubError("item-not-found", text=f"there is no node {name}")
 
     def standing(self, node: Node, actor: Actor) -> Standing:

@@ -24,6 +24,9 @@ from eventworker.pubsub.tables import (
 
 _presence, _subscription = presence_table.c, subscription_table.c
 
+#: Resources of one address that are known to be there at the same time.
+_RESOURCES = 100
+
 
 class Presence(Subscriptions, Expiry):
     """What follows from presence."""
@@ -42,6 +45,7 @@ class Presence(Subscriptions, Expiry):
         """A resource is there. If it was not, it is sent the last items of its nodes that do so."""
         if not resource(full) or not self._arrived(bare(full), resource(full)):
             return
+        self._forget_oldest(bare(full))
         mine = (_subscription.bare == bare(full), _subscription.jid.in_([full, bare(full)]))
         self.connection.execute(update(subscription_table).where(*mine).values(bounces=0))
         # A look for the word in the stored text spares reading every configuration.
@@ -82,6 +86,16 @@ class Presence(Subscriptions, Expiry):
         row = {"bare": address, "resource": name[:MAX_RESOURCE], "at": clock()}
         new = insert_new(self.dialect, presence_table).values(row).returning(_presence.bare)
         return self.connection.execute(new).first() is not None
+
+    def _forget_oldest(self, address: str) -> None:
+        """Anybody may say under any number of names that he is there."""
+        his = (_presence.bare == address, _presence.resource != "")
+        by_age = select(_presence.resource).where(*his).order_by(_presence.at.desc())
+        more = self.connection.scalars(by_age.limit(_RESOURCES).offset(_RESOURCES)).all()
+        if more:
+            self.connection.execute(
+                delete(presence_table).where(*his, _presence.resource.in_(more))
+            )
 
     def _end_temporary(self, mine: Any) -> None:
         for row in self._with_nodes(mine, _subscription.temporary):

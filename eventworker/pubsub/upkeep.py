@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from sqlalchemy import Engine, exists, select
 
 from eventworker.db import configured_engine, short_transaction
 from eventworker.errors import DatabaseUnavailable
+from eventworker.pubsub.backlog import behind
 from eventworker.pubsub.options import Settings, settings_of
 from eventworker.pubsub.service import PubSubService
 from eventworker.pubsub.sweeping import sweep
@@ -20,6 +22,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks, where something has an end, and where nothing has.
 _BUSY, _IDLE = 2.0, 20.0
+#: Seconds after which a listener counts as late, and between two looks for such.
+_LATE = 600.0
 
 #: Each does a part of what is due, and says how much that was.
 CHORES: dict[str, Callable[[PubSubService], int]] = {
@@ -59,15 +63,36 @@ def pause(engine: Engine) -> float:
         return _BUSY if any(connection.execute(select(*ends)).one()) else _IDLE
 
 
+def complain(engine: Engine) -> None:
+    """Log who is behind: what nobody is told is kept until somebody tells it, or ends that debt.
+
+    :raises DatabaseUnavailable: when the database is away.
+    """
+    with short_transaction(engine) as connection:
+        late = behind(connection, _LATE)
+    for each in late:
+        log.warning(
+            "publish-subscribe: the listener %s has %d notices to tell, the oldest since %s; one "
+            "that is gone for good has to be retired (eventworker-xmpp retire)",
+            each.listener,
+            each.waiting,
+            each.since.isoformat(timespec="seconds"),
+        )
+
+
 def run(conf: Any, child: Any) -> None:
     """Keep the service up until the child is told to stop."""
     settings = settings_of(conf)
     engine = configured_engine(conf.database)
+    next_look = 0.0
     while not child.stopping:
         seconds = _BUSY
         try:
             done = keep_up(engine, settings)
             seconds = pause(engine)
+            if time.monotonic() >= next_look:
+                complain(engine)
+                next_look = time.monotonic() + _LATE
             child.slot.note_work()
             if done:
                 log.info("publish-subscribe: %s", done)

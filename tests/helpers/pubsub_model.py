@@ -355,9 +355,10 @@ class Model:
             reasons.add(FORBIDDEN)
         reasons |= self._may_read(node, actor, retrieve=False)
         held = self.held(node, jid)
-        if any(s.state == "pending" for s in held):
+        waits = any(s.state == "pending" for s in held)
+        if waits and self.state_of_new(name, actor) == "pending":
             reasons.add(("not-authorized", "pending-subscription", None))
-        makes_one = not held or self.limits.multi_subscribe
+        makes_one = not held or (self.limits.multi_subscribe and not waits)
         if actor != ADMIN and makes_one and self._has_most(jid):
             reasons.add(("policy-violation", "too-many-subscriptions", None))
         return reasons
@@ -380,6 +381,11 @@ class Model:
     ) -> Sub:
         node = self.nodes[name]
         held = self.held(node, jid)
+        for waiting in [s for s in held if s.state == "pending"][:1]:
+            # Whom nobody has to approve any more.
+            waiting.deliver = waiting.deliver if deliver is None else deliver
+            self._move(name, waiting, "subscribed", actor)
+            return waiting
         if held and not self.limits.multi_subscribe:
             held[0].deliver = held[0].deliver if deliver is None else deliver
             return held[0]

@@ -83,8 +83,14 @@ def resolved(name: str, directories: Sequence[str]) -> str:
 
 
 def absolute(name: str) -> str:
-    """The path from the root, with all links followed."""
-    return os.path.realpath(os.path.expanduser(name))
+    """The path from the root, with all links followed.
+
+    :raises FileRefused: when one of them went away meanwhile.
+    """
+    try:
+        return os.path.realpath(os.path.expanduser(name))
+    except OSError as error:
+        raise FileRefused(f"{name} cannot be read: {error.strerror}") from None
 
 
 def mark(name: str) -> str | None:

@@ -134,6 +134,19 @@ def test_without_a_folder_there_is_no_file(folder: Path) -> None:
         read(str(folder / "good.py"), [])
 
 
+def test_a_link_that_goes_while_it_is_followed_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "x.py").symlink_to(folder / "y.py")
+
+    def gone(path: str) -> str:
+        raise FileNotFoundError(2, "No such file or directory", path)
+
+    monkeypatch.setattr(os, "readlink", gone)
+    with pytest.raises(FileRefused, match="cannot be read: No such file"):
+        read(str(folder / "x.py"), [str(folder)])
+
+
 def test_a_swap_between_look_and_read_never_shows_what_lies_outside(folder: Path) -> None:
     """Somebody who may write there, as the service itself, changes file and folder for links as
     fast as he can."""

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from eventworker.pubsub.config import NodeConfig
+from eventworker.pubsub.errors import PubSubError
 from eventworker.pubsub.facts import Actor, Affiliated
 from eventworker.pubsub.forms import texts_of
 from eventworker.pubsub.rules import Affiliation
@@ -326,6 +327,8 @@ def test_a_deleted_node_says_where_it_has_gone_until_there_is_a_new_one(desk: De
     with refused("not-acceptable"):
         desk.delete("news", OWNER, redirect_uri="")
     desk.delete("news", OWNER, redirect_uri="xmpp:pubsub.example.org?;node=old")
+    with pytest.raises(PubSubError, match="news is at xmpp:pubsub"):
+        desk.node_info("news", ANN)
     assert desk.heard() == [("delete", {"uri": "xmpp:pubsub.example.org?;node=old"})]
     with refused("gone"):
         desk.subscribe("news", ANN, ANN.jid)

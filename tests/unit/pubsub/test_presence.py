@@ -142,6 +142,19 @@ def test_after_a_time_without_news_of_presence_all_are_asked(desk: Desk) -> None
     assert ear.items() == [(ANN.jid, "a")]
 
 
+@pytest.mark.row("T6")
+def test_of_one_address_the_newest_resources_are_known(desk: Desk) -> None:
+    desk.presence_granted(ANN.bare)
+    desk.available(BEN.jid)
+    with desk.service() as service:
+        for number in range(150):
+            service.available(f"{ANN.bare}/{number}")
+    with desk.engine.connect() as connection:
+        known = set(connection.execute(select(presence_table.c.bare, presence_table.c.resource)))
+    newest = {(ANN.bare, str(number)) for number in range(50, 150)}
+    assert known == newest | {(ANN.bare, ""), (BEN.bare, "phone")}
+
+
 def test_a_long_resource_is_known_by_its_beginning(desk: Desk) -> None:
     make(desk, presence_based_delivery=1)
     full = "ann@example.org/" + "ä" * 300

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import Table, func, select, update
 
 from eventworker.db import clock, short_transaction
@@ -17,6 +18,7 @@ from eventworker.pubsub.tables import (
     notice_table,
     subscription_table,
 )
+from eventworker.pubsub.upkeep import complain
 from tests.helpers.pubsub import ANN, OWNER, Desk, form, item
 from tests.helpers.pubsub_ear import Ear
 
@@ -45,6 +47,26 @@ def test_what_is_in_use_stays(desk: Desk) -> None:
     desk.publish("news", OWNER, [item("a")])
     assert swept(desk) == 0
     assert ear.items() == [(ANN.jid, "a")]
+
+
+def test_a_listener_that_is_behind_is_in_the_log(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.create("news", OWNER)
+    desk.subscribe("news", ANN, ANN.jid)
+    Ear(desk, name="away")
+    Ear(desk, ANN.jid, name="back")
+    Ear(desk, "other@example.org", name="idle")
+    desk.publish("news", OWNER, [item("a")])
+    complain(desk.engine)
+    assert caplog.text == ""
+    set_all(desk, notice_table.c.created_at, clock(-700))
+    desk.publish("news", OWNER, [item("b")])
+    Ear(desk, ANN.jid, name="back").hears()
+    complain(desk.engine)
+    (line,) = caplog.messages
+    assert "the listener away has 2 notices to tell, the oldest since 20" in line
+    assert "eventworker-xmpp retire" in line
 
 
 def test_a_listener_whose_lease_is_over_goes_with_what_it_had_to_tell(desk: Desk) -> None:
