@@ -6,19 +6,28 @@ from uuid import UUID
 from xml.etree import ElementTree
 
 import pytest
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, func, insert, select
 
 from eventworker import cloudevents
-from eventworker.db import short_transaction
+from eventworker.db import clock, short_transaction
 from eventworker.erasure import Erasure
 from eventworker.errors import ConfigError
 from eventworker.event import Event
 from eventworker.inbox.claims import Outcome
+from eventworker.pubsub.deliveries import register
 from eventworker.pubsub.facts import Actor, Item
+from eventworker.pubsub.hooks import options as hook_options
+from eventworker.pubsub.hooks.table import hook_table, run_table
 from eventworker.pubsub.options import Settings
 from eventworker.pubsub.service import PubSubService
 from eventworker.pubsub.sweeping import sweep
-from eventworker.pubsub.tables import affiliation_table, child_table, item_table, node_table
+from eventworker.pubsub.tables import (
+    affiliation_table,
+    child_table,
+    item_table,
+    node_table,
+    notice_table,
+)
 from eventworker.pubsub.worker import PubSubPublishWorker
 from eventworker.testing import Harness
 from tests.helpers.events import make_event
@@ -209,3 +218,42 @@ def test_what_is_erased_is_retracted(format: str, erasure: Callable[[Event], Era
         with short_transaction(harness.engine) as connection:
             assert harness.plugin.erase(connection, erasure(gone)) == 1
         assert [UUID(item.id) for item in items(harness, "story/1")] == [kept.id]
+
+
+def test_what_waits_to_be_told_and_what_hooks_were_given_is_erased_too() -> None:
+    with publishing(node_config={"access_model": "open"}) as harness:
+        hook_options.register(harness.conf)
+        harness.conf.set_override("enabled", True, group=hook_options.GROUP)
+        harness.deliver(story(1, author_id=77))
+        with short_transaction(harness.engine) as connection:
+            register(connection, "robot", "robot@pubsub.localhost/1", 60.0)
+            service, robot = PubSubService(connection, Settings()), Actor("robot@pubsub.localhost")
+            service.subscribe("story/1", robot, robot.jid)
+            connection.execute(insert(hook_table).values(a_hook("story/1")))
+        gone = story(1, author_id=7)
+        harness.deliver(gone)
+        assert (count(harness.engine, run_table), count(harness.engine, notice_table)) == (1, 1)
+        with short_transaction(harness.engine) as connection:
+            assert harness.plugin.erase(connection, Erasure(author="7")) == 3
+        assert count(harness.engine, run_table) == 0
+        with harness.engine.connect() as connection:
+            # That it is retracted is still told.
+            assert connection.scalars(select(notice_table.c.kind)).all() == ["retract"]
+
+
+def a_hook(node: str) -> dict[str, Any]:
+    """A hook's row as the registry writes it."""
+    at = {"free_at": clock(), "created_at": clock()}
+    yes = {"hears_items": True, "hears_retract": False, "hears_delete": False, "persistent": True}
+    who = {"service": "pubsub.localhost", "owner": "pubsub.localhost", "node": node}
+    return {
+        "same": "x",
+        "type": "python_code",
+        "arg": "pass",
+        "state": "ok",
+        "runs": 0,
+        "failures": 0,
+        **at,
+        **yes,
+        **who,
+    }

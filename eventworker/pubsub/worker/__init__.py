@@ -4,6 +4,7 @@
 
     naming      which node, and in which collection, by templates
     rendering   what the item says: CloudEvents in JSON, or an Atom entry
+    erasing     what is kept of an author, a resource or an event
     options     the group ``[plugin:pubsub-publish]``
     plugin      the plugin itself
 """

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
-from itertools import groupby
 from typing import Any, ClassVar
-from xml.sax.saxutils import unescape
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, select
 from sqlalchemy.orm import Session
 
 from eventworker.erasure import Erasure
@@ -24,7 +21,8 @@ from eventworker.pubsub.facts import NewItem
 from eventworker.pubsub.forms import PREFIX, filled_in
 from eventworker.pubsub.options import Settings, named_fields, settings_of
 from eventworker.pubsub.service import PubSubService
-from eventworker.pubsub.tables import delivery_table, item_table, node_table, notice_table
+from eventworker.pubsub.tables import node_table
+from eventworker.pubsub.worker.erasing import erase
 from eventworker.pubsub.worker.naming import Template
 from eventworker.pubsub.worker.options import GROUP, OPTIONS
 from eventworker.pubsub.worker.rendering import FORMATS, with_images
@@ -33,7 +31,6 @@ log = logging.getLogger(__name__)
 
 #: Seconds until another attempt when a limit of the service is reached.
 _PAUSE = 60.0
-_BITE = 500
 
 
 class PubSubPublishWorker(WorkerTaskBase):
@@ -130,25 +127,12 @@ class PubSubPublishWorker(WorkerTaskBase):
         return render(with_images(event, "none"))
 
     def erase(self, connection: Connection, erasure: Erasure) -> int:
-        """Retract the items about it, and delete what is still to be told of them.
+        """Retract the items about it, and delete what is still to be told of them, and what hooks
+        were given of them.
 
         :returns: their number.
         """
-        service = PubSubService(connection, self._settings)
-        found = self._items_about(connection, erasure)
-        for node, group in groupby(sorted(found), key=_first):
-            ids = [item for _, item in group]
-            service.retract(node, self._settings.itself, ids, notify=True)
-        return len(found) + _forget_notices(connection, erasure)
-
-    def _items_about(self, connection: Connection, erasure: Erasure) -> list[tuple[str, str]]:
-        item, node = item_table.c, node_table.c
-        rows = connection.execution_options(yield_per=_BITE).execute(
-            select(node.name, item.item_id, item.payload)
-            .join_from(item_table, node_table, node.id == item.node_id)
-            .where(item.publisher == self._settings.service, node.name.is_not(None))
-        )
-        return [(row.name, row.item_id) for row in rows if _is_about(row.payload, erasure)]
+        return erase(PubSubService(connection, self._settings), erasure)
 
     @property
     def _options(self) -> Any:
@@ -197,25 +181,3 @@ def _refusals(node: str) -> Iterator[None]:
         if error.kind == "wait":
             raise Retry(_PAUSE) from error
         raise Reject(f"node {node}: {error}") from error
-
-
-def _first(pair: tuple[str, Any]) -> str:
-    return pair[0]
-
-
-def _is_about(payload: str | None, erasure: Erasure) -> bool:
-    return payload is not None and erasure.is_named_in(unescape(payload).encode())
-
-
-def _forget_notices(connection: Connection, erasure: Erasure) -> int:
-    notice = notice_table.c
-    rows = connection.execute(select(notice.id, notice.content).where(notice.kind == "items"))
-    ids = [
-        row.id
-        for row in rows
-        if any(_is_about(item["payload"], erasure) for item in json.loads(row.content)["items"])
-    ]
-    for number in ids:
-        connection.execute(delete(delivery_table).where(delivery_table.c.notice_id == number))
-        connection.execute(delete(notice_table).where(notice.id == number))
-    return len(ids)
