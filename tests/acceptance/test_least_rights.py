@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from eventworker import outbox
 from eventworker.db import metadata
+from eventworker.inbox import registry
 from eventworker.pubsub import tables as _pubsub_tables  # noqa: F401 - for metadata
 from eventworker.pubsub.hooks.table import audit_table
 from tests.acceptance.installation import Installation
@@ -205,6 +206,9 @@ def test_an_operator_looks_and_changes_nothing(
     make_site: Callable[..., Site], database: Database
 ) -> None:
     site = make_site(database.url)
+    owner = create_engine(database.of("eventworker_owner"), poolclass=NullPool)
+    with owner.begin() as connection:
+        registry.sync(connection, ["alpha"], [])
     site.configure(database={"connection": database.of("eventworker_operator")})
     site.command("deliveries", "list")
     site.command("deliveries", "list", "--state", "quarantined")
