@@ -1,6 +1,5 @@
 """A change in an application reaches an XMPP client, and a user's hook, over a node."""
 
-import shutil
 import sys
 from contextlib import closing
 from http.client import HTTPConnection
@@ -11,6 +10,7 @@ from eventworker.pubsub import PubSubError, SyncPubSubClient
 from eventworker.pubsub.contents import json_of
 from tests.acceptance.application import ask, tracker
 from tests.acceptance.site import Site
+from tests.helpers.hooks import isolation_here
 from tests.helpers.xmpp import Loop
 from tests.servers import ProsodyServer, wait_until
 from tests.servers.ports import HOST
@@ -24,7 +24,6 @@ client.pubsub.publish("echo", {"title": data["resource_after"]["title"]}, id=ite
 @pytest.fixture
 def published(site: Site, prosody_server: ProsodyServer) -> Site:
     """A site whose events are published, to an XMPP server too, and whose nodes may have hooks."""
-    isolation = "full" if shutil.which("bwrap") else "process"
     site.configure(
         plugins={"only": "pubsub-publish"},
         pubsub={"service": prosody_server.component},
@@ -34,7 +33,7 @@ def published(site: Site, prosody_server: ProsodyServer) -> Site:
             "port": prosody_server.component_port,
             "secret": prosody_server.secret,
         },
-        hooks={"enabled": True, "isolation": isolation, "memory": 1024},
+        hooks={"enabled": True, "isolation": isolation_here().value, "memory": 1024},
     )
     return site
 
