@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 #: Addressees that are told before that is noted. Reading and noting a page costs the database some
 #: milliseconds whatever its length: with 500 that was half of all the time.
-_PAGE = 2000
+PAGE = 2000
 #: Deliveries that are looked at together.
 _TOGETHER = 100
 #: Bytes that are handed to the connection at a time.
@@ -181,7 +181,7 @@ class Deliverer:
             else:
                 told(connection, leaf.delivery, leaf.addressees[-1].jid)
         reached = {leaf.delivery.id: leaf for leaf in under_way}
-        left = _PAGE
+        left = PAGE
         batch: list[Leaf] = []
         for delivery in waiting(connection, self._listener, _TOGETHER + len(reached)):
             before = reached.get(delivery.id)

@@ -88,6 +88,10 @@ class StreamParser:
         # Not interned: Python, too, would remember each name.
         parser = expat.ParserCreate(namespace_separator=_SEPARATOR, intern=None)
         parser.buffer_text = True
+        if hasattr(parser, "SetReparseDeferralEnabled"):
+            # Expat from 2.6 on would wait with the end of a stanza until more comes. It does so for
+            # the sake of tags without end, which are limited here.
+            parser.SetReparseDeferralEnabled(False)
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
         parser.CharacterDataHandler = self._text.append

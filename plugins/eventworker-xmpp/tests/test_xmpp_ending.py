@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
+from eventworker_xmpp.delivering import PAGE
 from sqlalchemy import func, insert, select
 
 from eventworker.db import build_engine, short_transaction
@@ -19,8 +20,7 @@ from tests.helpers.fake_xmpp_server import FakeServer
 from tests.helpers.xmpp import ComponentProcess
 from tests.servers import wait_until
 
-#: Whom a page has at the most, and how many there are in all.
-PAGE, ALL = 1000, 4000
+ALL = 4 * PAGE
 
 
 @pytest.mark.row("T2", "P3")

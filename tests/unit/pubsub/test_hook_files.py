@@ -143,7 +143,7 @@ def test_a_link_that_goes_while_it_is_followed_is_refused(
         raise FileNotFoundError(2, "No such file or directory", path)
 
     monkeypatch.setattr(os, "readlink", gone)
-    with pytest.raises(FileRefused, match="cannot be read: No such file"):
+    with pytest.raises(FileRefused, match="cannot be read: "):
         read(str(folder / "x.py"), [str(folder)])
 
 
