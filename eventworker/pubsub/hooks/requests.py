@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from eventworker.db import short_transaction
 from eventworker.errors import DatabaseUnavailable
 from eventworker.pubsub.errors import PubSubError
-from eventworker.pubsub.facts import Actor, NewItem, Subscription
+from eventworker.pubsub.facts import Actor, NewItem, Page, Subscription
 from eventworker.pubsub.forms import PREFIX
 from eventworker.pubsub.hooks.limits import MAX_REQUESTS
 from eventworker.pubsub.jid import jid
@@ -121,11 +121,18 @@ def _retract(service: PubSubService, actor: Actor, arguments: Arguments) -> Any:
     service.retract(_text(arguments, "node"), actor, _texts(arguments, "ids"), notify)
 
 
+#: Items that a hook gets at once: with the largest payloads they are some megabytes.
+_MOST_ITEMS = 100
+
+
 def _get_items(service: PubSubService, actor: Actor, arguments: Arguments) -> Any:
-    ids = None if arguments.get("ids") is None else _texts(arguments, "ids")
-    most = arguments.get("max_items")
-    most = None if most is None else int(most)
-    found = service.items(_text(arguments, "node"), actor, ids, most)
+    node, asked = _text(arguments, "node"), arguments.get("max_items")
+    if arguments.get("ids") is not None:
+        found = service.items(node, actor, _texts(arguments, "ids")[:_MOST_ITEMS])
+    elif asked is not None:
+        found = service.items(node, actor, max_items=min(int(asked), _MOST_ITEMS))
+    else:  # the newest, in their order
+        found = service.items(node, actor, page=Page(limit=_MOST_ITEMS, before=""))
     return [
         {"id": each.id, "payload": each.payload, "publisher": each.publisher}
         for each in found.entries

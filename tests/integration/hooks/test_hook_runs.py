@@ -96,6 +96,24 @@ async def hook(host, client, item):
     assert hooks.outputs() == ["1 plain\nNone\nTrue\n", "awaited\n"]
 
 
+def test_a_hook_gets_a_hundred_items_at_a_time(hooks: Hooks) -> None:
+    source = """
+def ids(**which):
+    return [int(each["id"]) for each in client.pubsub.get_items("many", **which)]
+print(ids() == list(range(5, 105)))
+print(ids(max_items=200) == list(range(104, 4, -1)))
+print(ids(ids=[str(n) for n in range(105)]) == list(range(100)))
+"""
+    hooks.desk.create("many", hooks.settings.itself)
+    for start in (0, 100):
+        batch = [item(str(number)) for number in range(start, min(start + 100, 105))]
+        hooks.desk.publish("many", hooks.settings.itself, batch)
+    hooks.give("news", "python_code", source)
+    publish(hooks, "1")
+    hooks.run_all()
+    assert hooks.outputs() == ["True\nTrue\nTrue\n"]
+
+
 @pytest.mark.row("HK-9")
 def test_events_of_other_nodes_reach_no_hook(hooks: Hooks) -> None:
     for name in ("News", "news ", "new", "news/1"):

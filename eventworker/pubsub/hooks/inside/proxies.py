@@ -116,7 +116,8 @@ class PubSub:
     def get_items(
         self, node: str, ids: Sequence[str] | None = None, max_items: int | None = None
     ) -> Any:
-        """Items, each as ``{id, payload, publisher}``."""
+        """A hundred items at the most, each as ``{id, payload, publisher}``: the newest, in their
+        order, or with ``max_items`` newest first."""
         ids = None if ids is None else list(ids)
         return self._ask("get_items", node=node, ids=ids, max_items=max_items)
 
