@@ -21,6 +21,7 @@
     client       the same for those who only use it, with signals: PubSubClient
     blocking     without an event loop: SyncPubSubClient
     worker       the plugin that publishes each event
+    hooks        code of users that is run for each item, in a sandbox
 
 A module is imported when a name of it is asked for: whoever only needs the tables loads no more.
 """
