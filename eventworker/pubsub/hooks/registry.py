@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Row, insert, select, update
 
 from eventworker.db import clock
 from eventworker.errors import EventworkerError
@@ -19,8 +19,9 @@ from eventworker.pubsub.errors import PubSubError
 from eventworker.pubsub.facts import Actor
 from eventworker.pubsub.hooks import files, sessions
 from eventworker.pubsub.hooks.audit import note
+from eventworker.pubsub.hooks.ending import is_alive, remove
 from eventworker.pubsub.hooks.options import HookSettings
-from eventworker.pubsub.hooks.table import DONE, OK, hook_table, run_table
+from eventworker.pubsub.hooks.table import IS_OPEN, OK, hook_table, run_table
 from eventworker.pubsub.jid import bare, jid
 from eventworker.pubsub.names import node_name
 from eventworker.pubsub.rules import Action
@@ -190,7 +191,7 @@ class Registry(Desk):
             .limit(1)
         ).first()
         waiting = self.connection.execute(
-            select(_run.id).where(_run.hook_id == row.id, _run.state.in_(("pending", "retry")))
+            select(_run.id).where(_run.hook_id == row.id, IS_OPEN)
         ).all()
         return Listed(
             service=row.service,
@@ -266,39 +267,6 @@ class Registry(Desk):
         )
         note(self.connection, actor.jid, "approve", {**row._asdict(), "sha256": sha256})
         return int(row.id)
-
-
-def is_alive() -> ColumnElement[bool]:
-    """Whether a hook's time is not over."""
-    return or_(_hook.lease_until.is_(None), _hook.lease_until > clock())
-
-
-def remove(connection: Connection, actor: str, what: str, rows: Sequence[Row[Any]]) -> None:
-    """Delete hooks, and note who did so and why."""
-    for row in rows:
-        note(connection, actor, what, row._asdict())
-        connection.execute(delete(run_table).where(_run.hook_id == row.id))
-        connection.execute(delete(hook_table).where(_hook.id == row.id))
-
-
-def end_overdue(connection: Connection, service: str) -> int:
-    """Delete temporary hooks whose time is over; returns their number."""
-    over = and_(_hook.lease_until.is_not(None), _hook.lease_until <= clock())
-    rows = connection.execute(select(hook_table).where(over)).all()
-    remove(connection, service, "end", rows)
-    return len(rows)
-
-
-def prune(connection: Connection, keep: int) -> None:
-    """Delete runs that have ended, but the last ``keep`` of each hook."""
-    ended = _run.state.in_((DONE, "dead"))
-    for number in connection.scalars(select(_hook.id)).all():
-        mine = and_(_run.hook_id == number, ended)
-        last = connection.scalar(
-            select(_run.id).where(mine).order_by(_run.id.desc()).limit(1).offset(keep)
-        )
-        if last is not None:
-            connection.execute(delete(run_table).where(mine, _run.id <= last))
 
 
 def _digest(values: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from eventworker.db import build_engine, first_line, short_transaction
 from eventworker.errors import DatabaseUnavailable
-from eventworker.pubsub.hooks import files, queue, registry, sessions
+from eventworker.pubsub.hooks import ending, files, queue, sessions
 from eventworker.pubsub.hooks.bubblewrap import Missing
 from eventworker.pubsub.hooks.configuration import readable
 from eventworker.pubsub.hooks.limits import Isolation
@@ -121,10 +121,10 @@ def look_after(engine: Engine, settings: Settings, options: HookSettings, here: 
     """
     with short_transaction(engine) as connection:
         sessions.end_overdue(connection)
-        registry.end_overdue(connection, settings.service)
+        ending.end_overdue(connection, settings.service)
         queue.mend(connection, files.mark)
         queue.give_up(connection, options.give_up_after)
-        registry.prune(connection, options.keep_runs)
+        ending.prune(connection, options.keep_runs)
         for holder in queue.holders(connection):
             if holder.startswith(f"{here}/") and not _is_there(holder.removeprefix(f"{here}/")):
                 queue.release_of(connection, holder)
@@ -203,6 +203,6 @@ def _end(engine: Engine, settings: Settings, session: int | None) -> None:
     try:
         with short_transaction(engine) as connection:
             sessions.end(connection, session)
-            registry.end_overdue(connection, settings.service)
+            ending.end_overdue(connection, settings.service)
     except DatabaseUnavailable as error:
         log.warning("temporary hooks end in %.0f s: %s", sessions.LEASE, error)

@@ -10,9 +10,9 @@ from sqlalchemy import Engine, select, update
 
 from eventworker.db import Failure, clock, short_transaction
 from eventworker.pubsub.facts import NewItem
-from eventworker.pubsub.hooks import queue, registry, sessions
+from eventworker.pubsub.hooks import ending, queue, sessions
 from eventworker.pubsub.hooks.queue import Run
-from eventworker.pubsub.hooks.table import audit_table, run_table
+from eventworker.pubsub.hooks.table import audit_table, hook_table, run_table
 from tests.helpers.hooks import Hooks
 from tests.helpers.pubsub import entry, item
 
@@ -127,7 +127,7 @@ def test_broken_hooks_are_passed_over_and_mended(hooks: Hooks) -> None:
     assert claim(hooks) is None
     assert change(hooks, queue.mend, lambda name: None) == 0
     with short_transaction(hooks.engine) as connection:
-        connection.execute(update(registry.hook_table).values(free_at=clock(-1)))
+        connection.execute(update(hook_table).values(free_at=clock(-1)))
     assert change(hooks, queue.mend, lambda name: None) == 1
     assert claim(hooks) is not None
 
@@ -141,9 +141,9 @@ def test_sessions_and_leases_on_each_database(hooks: Hooks) -> None:
         hooks.list()[0].sha256 and hooks.rows()[0].hook_id
     ]
     assert change(hooks, sessions.begin, "host/1/2") == session
-    assert change(hooks, registry.end_overdue, "pubsub.localhost") == 1
+    assert change(hooks, ending.end_overdue, "pubsub.localhost") == 1
     change(hooks, sessions.end, session)
-    assert change(hooks, registry.end_overdue, "pubsub.localhost") == 1
+    assert change(hooks, ending.end_overdue, "pubsub.localhost") == 1
     change(hooks, sessions.end_overdue)
     with hooks.engine.connect() as connection:
         what = connection.scalars(select(audit_table.c.what).order_by(audit_table.c.id)).all()
@@ -163,6 +163,6 @@ def test_the_end_of_a_run_is_kept_and_old_ones_go(hooks: Hooks) -> None:
     change(hooks, queue.fail, run, "host/1/1", Failure("bad\x00", "trace"), "o" * 69999 + "\x00")
     (listed,) = hooks.list()
     assert (listed.error, len(listed.output), listed.runs, listed.failures) == ("bad", 70000, 3, 1)
-    change(hooks, registry.prune, 1)
+    change(hooks, ending.prune, 1)
     assert [row.state for row in hooks.rows()] == ["dead"]
     assert change(hooks, queue.give_up, 1) == 0

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from eventworker.db import short_transaction
 from eventworker.pubsub.errors import PubSubError
 from eventworker.pubsub.facts import Affiliated
-from eventworker.pubsub.hooks import registry, sessions
+from eventworker.pubsub.hooks import ending, sessions
 from eventworker.pubsub.hooks.files import FileRefused
 from eventworker.pubsub.hooks.registry import HookRefused
 from eventworker.pubsub.hooks.table import audit_table
@@ -220,10 +220,10 @@ def test_temporary_hooks_end_with_their_session_and_persistent_ones_do_not(hooks
     hooks.give("news", "python_code", "a = 1", persistent=False)
     hooks.give("news", "python_code", "b = 1")
     change(hooks, sessions.begin, "daemon")
-    assert change(hooks, registry.end_overdue, "pubsub.localhost") == 0
+    assert change(hooks, ending.end_overdue, "pubsub.localhost") == 0
     change(hooks, sessions.end, number)
     hooks.desk.publish("news", hooks.settings.itself, [item("1")])
-    assert change(hooks, registry.end_overdue, "pubsub.localhost") == 1
+    assert change(hooks, ending.end_overdue, "pubsub.localhost") == 1
     assert [each.arg for each in hooks.list()] == ["b = 1"]
     assert len(hooks.rows()) == 1
     assert audit(hooks)[-1][0] == "end"
@@ -235,4 +235,4 @@ def test_a_lease_that_is_over_ends_a_hook(hooks: Hooks) -> None:
     hooks.desk.publish("news", hooks.settings.itself, [item("1")])
     assert hooks.list() == []
     assert hooks.rows() == []
-    assert change(hooks, registry.end_overdue, "pubsub.localhost") == 1
+    assert change(hooks, ending.end_overdue, "pubsub.localhost") == 1

@@ -9,7 +9,7 @@ from oslo_config import cfg
 
 from eventworker.db import short_transaction
 from eventworker.pubsub.facts import Affiliated
-from eventworker.pubsub.hooks import files, queue, registry
+from eventworker.pubsub.hooks import ending, files, queue
 from eventworker.pubsub.hooks.configuration import readable
 from eventworker.pubsub.hooks.service import look_after
 from eventworker.pubsub.rules import Affiliation
@@ -433,7 +433,7 @@ def test_the_last_runs_are_kept(hooks: Hooks) -> None:
     hooks.run_all()
     publish(hooks, "e")
     with short_transaction(hooks.engine) as connection:
-        registry.prune(connection, 2)
+        ending.prune(connection, 2)
     assert [row.item_id for row in hooks.rows()] == ["c", "d", "e"]
     assert hooks.hook(number).runs == 4
     assert [row.payload for row in hooks.rows()][:2] == [None, None]
