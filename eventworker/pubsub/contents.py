@@ -31,9 +31,18 @@ def xml_of(payload: Payload | None) -> str | None:
     if isinstance(payload, ElementTree.Element):
         return ElementTree.tostring(payload, encoding="unicode")
     if isinstance(payload, Mapping | Sequence) and not isinstance(payload, bytes | bytearray):
-        text = json.dumps(payload, ensure_ascii=False, allow_nan=False).translate(_NOT_IN_XML)
-        return f"<json xmlns='{JSON_NAMESPACE}'>{escape(text)}</json>"
+        return json_container(json.dumps(payload, ensure_ascii=False, allow_nan=False))
     raise TypeError(f"a payload is XML, a dict or a list, and no {type(payload).__name__}")
+
+
+def json_container(text: str) -> str:
+    """JSON as an element (XEP-0335, section 3)."""
+    return f"<json xmlns='{JSON_NAMESPACE}'>{json_as_text(text)}</json>"
+
+
+def json_as_text(text: str) -> str:
+    """JSON as the text of an element: the same values, in characters that XML has."""
+    return escape(text.translate(_NOT_IN_XML))
 
 
 def element_of(item: Item) -> ElementTree.Element | None:

@@ -126,6 +126,16 @@ def test_a_death_at_the_commit_leaves_no_item(harness: Harness) -> None:
     assert len(items(harness, "story/1")) == 2
 
 
+@pytest.mark.parametrize("format", ["cloudevents", "atom"])
+def test_whatever_characters_an_event_has_it_is_published(format: str) -> None:
+    odd = "".join(map(chr, [*range(32), 0x7F, 0x85, 0xFFFE, 0xFFFF, 0x1F600])) + "]]>&<"
+    with publishing(format=format) as harness:
+        event = story(1, url=odd, author_id="\u2028é", resource_after={odd: odd})
+        assert harness.deliver(event).done
+        (item,) = items(harness, "story/1")
+        assert ElementTree.fromstring(item.payload or "") is not None
+
+
 def test_an_item_that_would_be_too_large_has_no_images(embedded: Harness) -> None:
     event = story(1, resource_after={"text": "x" * 70_000})
     assert embedded.deliver(event).done

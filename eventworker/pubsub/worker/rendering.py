@@ -12,10 +12,10 @@ from msgspec.structs import replace
 from eventworker import cloudevents
 from eventworker.event import Event
 from eventworker.plugin import changed_properties
-from eventworker.pubsub.contents import JSON_NAMESPACE
+from eventworker.pubsub.contents import json_as_text, json_container
 
 ATOM = "http://www.w3.org/2005/Atom"
-#: What XML 1.0 cannot say (section 2.2). In JSON an escape says it, so nothing is lost there.
+#: What XML 1.0 cannot say (section 2.2). The JSON, which has escapes for it, loses nothing.
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 
 _WORDS = {"POST": "created", "PUT": "changed", "PATCH": "changed", "DELETE": "deleted"}
@@ -26,7 +26,7 @@ def cloudevent(event: Event, **naming: str) -> str:
 
     :param naming: ``source`` and ``type_prefix`` of :func:`eventworker.cloudevents.encode`.
     """
-    return f"<json xmlns='{JSON_NAMESPACE}'>{_xml(_json(event, naming))}</json>"
+    return json_container(_json(event, naming))
 
 
 def atom(event: Event, **naming: str) -> str:
@@ -41,7 +41,7 @@ def atom(event: Event, **naming: str) -> str:
     return (
         f"<entry xmlns='{ATOM}'><id>urn:uuid:{event.id}</id><title>{_xml(title)}</title>"
         f"<updated>{moment}</updated><author><name>{_xml(author)}</name></author>{link}"
-        f"<content type='application/json'>{_xml(_json(event, naming))}</content></entry>"
+        f"<content type='application/json'>{json_as_text(_json(event, naming))}</content></entry>"
     )
 
 
@@ -60,9 +60,7 @@ def with_images(event: Event, images: str) -> Event:
 
 
 def _json(event: Event, naming: dict[str, str]) -> str:
-    # An escape says these two in JSON; the encoder leaves them as they are.
-    text = cloudevents.encode(event, **naming).decode()  # type: ignore[arg-type]
-    return text.replace("\ufffe", "\\ufffe").replace("\uffff", "\\uffff")
+    return cloudevents.encode(event, **naming).decode()  # type: ignore[arg-type]
 
 
 def _place(event: Event) -> str:
