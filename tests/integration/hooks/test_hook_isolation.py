@@ -102,14 +102,14 @@ for folder in ("/", "/usr/lib", "/inside", "/inside/hook_inside", "/etc", "/dev"
     except OSError:
         continue
     print("ESCAPED", folder)
-with open("/tmp/new", "w") as file:
+with open("/tmp/of-the-hook", "w") as file:
     file.write("mine")
-print(open("new").read())
+print(open("of-the-hook").read())
 """
     ended = call(code, weakened)
     assert (ended.how, ended.output) == ("done", "mine\n")
     assert canary.read_text() == "the canary"
-    assert not Path("/tmp/new").exists()
+    assert not Path("/tmp/of-the-hook").exists()
 
 
 def test_a_link_out_of_its_folder_leads_nowhere(canary: Path, weakened: Box) -> None:
