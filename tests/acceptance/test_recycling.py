@@ -27,7 +27,9 @@ def test_a_plugin_that_leaks_costs_no_event_and_its_process_never_grows_beyond_t
     assert probe.effects() == once(events, "alpha", "beta")
     assert probe.calls() == once(events, "alpha", "beta"), "a finished call was made again"
     assert probe.deliveries() == {}
-    assert len({pid for (pid,) in probe.rows("SELECT DISTINCT pid FROM probe_effect")}) >= 4
+    pids = {pid for (pid,) in probe.rows("SELECT DISTINCT pid FROM probe_effect")}
+    # One successor may have had the rest before the other was up.
+    assert len(pids) > 2, "no successor had a hand in the work"
 
 
 @SQLITE_FIRST
