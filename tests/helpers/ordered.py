@@ -7,16 +7,19 @@ from collections import defaultdict
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, update
 
 from eventworker import outbox
-from eventworker.db import short_transaction
-from eventworker.engine import order
+from eventworker.db import clock, short_transaction
+from eventworker.engine import gaps, order
 from eventworker.event import Event
+from eventworker.inbox.backlog import delivery_table
+from eventworker.inbox.registry import plugin_table
 from eventworker.outbox import queue
+from eventworker.outbox.table import LOST, SENT, outbox_table
 from tests.helpers.databases import effect_table, write
 from tests.helpers.events import make_event
-from tests.helpers.plugins import Body
+from tests.helpers.plugins import Body, Workshop
 
 _moment = itertools.count()
 
@@ -71,3 +74,37 @@ def done(engine: Engine) -> dict[str, list[int]]:
         _, stream, seq = what.split()
         places[stream].append(int(seq))
     return dict(places)
+
+
+def failing(error: BaseException, *seqs: int) -> Any:
+    def body(_session: Any, event: Event) -> None:
+        if event.stream == "story/1" and event.seq in seqs:
+            raise error
+
+    return body
+
+
+def drain(*shops: Workshop) -> None:
+    """What is due now, and what becomes due by that."""
+    for _ in range(100):
+        if not any([shop.runner.run_due() for shop in shops]):
+            return
+    raise AssertionError("something is due for ever")
+
+
+def an_hour_later(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if what is there had been there for an hour, and the plugin and the daemon longer."""
+    given = outbox_table.c.state.in_((SENT, LOST))
+    then = clock(-3600.0)
+    with short_transaction(engine) as connection:
+        connection.execute(update(plugin_table).values(ordered_since=clock(-7200.0)))
+        connection.execute(update(outbox_table).where(given).values(settled_at=then, sent_at=then))
+        connection.execute(update(delivery_table).values(created_at=then))
+    monkeypatch.setattr(gaps, "_up_since", gaps._up_since - 7200.0)
+
+
+def set_state(engine: Engine, event: Event, state: int) -> None:
+    with short_transaction(engine) as connection:
+        connection.execute(
+            update(outbox_table).where(outbox_table.c.id == event.id).values(state=state)
+        )
