@@ -1,5 +1,5 @@
 """Who may do what: the affiliations and models of XEP-0060, sections 4.1 to 4.5. Pure: nothing here
-asks a database; see :mod:`eventworker.pubsub.access` for what is known of a node and an actor."""
+asks a database; :meth:`eventworker.pubsub.desk.Desk.standing` finds what is known of an actor."""
 
 from __future__ import annotations
 
