@@ -3,10 +3,14 @@
 The argument is ``node`` or ``subscription``::
 
     .. form-table:: node
+
+What the service does with each field stands in ``form-fields.csv``.
 """
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
 from typing import Any
 
 from docutils import nodes
@@ -16,6 +20,7 @@ from sphinx.application import Sphinx
 from eventworker.pubsub import NodeConfig, SubscribeOptions
 from eventworker.pubsub.forms import BOOLEAN, NUMBER, PREFIX, Field, fields_of, texts_of
 
+_EFFECTS = Path(__file__).parent / "form-fields.csv"
 _FORMS = {"node": NodeConfig, "subscription": SubscribeOptions}
 _VALUES = {
     "boolean": "true or false",
@@ -35,18 +40,33 @@ class FormTable(Directive):
         name = self.arguments[0]
         if name not in _FORMS:
             raise self.error(f"there is no form {name}")
-        form = _FORMS[name]()
+        self.state.document.settings.env.note_dependency(str(_EFFECTS))
+        form, does = _FORMS[name](), effects()
         defaults = texts_of(form)
-        rows = [_row(each, defaults[each.name]) for each in fields_of(form)]
+        rows = [
+            _row(each, defaults[each.name], self._words(does[each.key])) for each in fields_of(form)
+        ]
         body = nodes.tbody("", *rows)
-        head = nodes.thead("", _cells(*map(_text, ("Field", "Values", "Default", "Meaning"))))
-        widths = [nodes.colspec(colwidth=width) for width in (26, 26, 16, 32)]
+        head = nodes.thead("", _cells(*map(_text, ("Field", "Values", "Default", "What it does"))))
+        widths = [nodes.colspec(colwidth=width) for width in (22, 18, 12, 48)]
         return [nodes.table("", nodes.tgroup("", *widths, head, body, cols=4), classes=["options"])]
 
+    def _words(self, text: str) -> list[nodes.Node]:
+        words, messages = self.state.inline_text(text, self.lineno)
+        return [*words, *messages]
 
-def _row(field: Field, default: list[str]) -> nodes.row:
+
+def effects() -> dict[str, str]:
+    """What the service does with each field, by its short name."""
+    with _EFFECTS.open(newline="") as file:
+        return dict(list(csv.reader(file))[1:])
+
+
+def _row(field: Field, default: list[str], does: list[nodes.Node]) -> nodes.row:
     name = nodes.paragraph("", "", nodes.literal("", field.name.removeprefix(PREFIX)))
-    return _cells(name, _values(field), _default(field, default), _text(field.label))
+    label = f"{field.label}. " if field.label else ""
+    meaning = nodes.paragraph("", "", nodes.Text(label), *does)
+    return _cells(name, _values(field), _default(field, default), meaning)
 
 
 def _values(field: Field) -> nodes.paragraph:

@@ -11,6 +11,7 @@ from eventworker.pubsub.forms import (
     CHOICE,
     CHOICES,
     JIDS,
+    LANGUAGE,
     MOMENT,
     NUMBER,
     TEXT,
@@ -70,9 +71,11 @@ class NodeConfig:
     )
     subscribe: bool = field(BOOLEAN, "Allow subscriptions", True)
     tempsub: bool = field(BOOLEAN, "All subscriptions end with the subscriber's presence", False)
-    itemreply: str = field(CHOICE, "Who receives replies to items", "owner", ("owner", "publisher"))
+    itemreply: str = field(
+        CHOICE, "Who receives replies to items", "publisher", ("owner", "publisher", "none")
+    )
     type: str = field(TEXT, "Type of the data: the namespace of the payload", "")
-    language: str = field(CHOICE, "Default language of the node", "")
+    language: str = field(LANGUAGE, "Default language of the node", "")
     contact: tuple[str, ...] = field(JIDS, "Whom to ask", ())
     body_xslt: str = field(TEXT, "URL of an XSLT that makes a message body of a payload", "")
     dataform_xslt: str = field(TEXT, "URL of an XSLT that makes a form of a payload", "")

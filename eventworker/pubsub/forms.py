@@ -19,6 +19,8 @@ from eventworker.pubsub.jid import jid
 T = TypeVar("T")
 
 PREFIX = "pubsub#"
+#: The shape of a language tag (RFC 5646, section 2.1).
+_TAG = re.compile("[A-Za-z]{1,8}(-[A-Za-z0-9]{1,8}){0,8}")
 _BOOLEANS = {"1": True, "true": True, "0": False, "false": False}
 
 
@@ -89,7 +91,7 @@ def filled_in(form: T, values: Fields, *, strict: bool = False) -> T:
             continue
         one = known[name]
         texts = [text for text in texts if text != ""]
-        if not texts and (one.kind.form in ("list-single", "boolean") or one.kind is NUMBER):
+        if not texts and (one.options or one.kind in (BOOLEAN, NUMBER)):
             continue  # shown without a value, and sent back so
         if one.options and not set(texts) <= set(one.options):
             raise ValueError(f"{name}: {texts[0]!r} is none of {', '.join(one.options)}")
@@ -127,6 +129,13 @@ def _number(texts: Sequence[str]) -> int | None:
     return int(texts[0])
 
 
+def _language(texts: Sequence[str]) -> str:
+    tag = _text(texts)
+    if tag and not _TAG.fullmatch(tag):
+        raise ValueError(f"{tag[:40]!r} is no language tag, such as en or de-AT")
+    return tag
+
+
 def _jids(texts: Sequence[str]) -> tuple[str, ...]:
     try:
         return tuple(dict.fromkeys(map(jid, texts)))
@@ -161,6 +170,7 @@ BOOLEAN = Kind("boolean", _boolean, lambda value: ["1" if value else "0"])
 #: A number; ``max``, as much as the service allows, is None.
 NUMBER = Kind("text-single", _number, lambda value: ["max" if value is None else str(value)])
 CHOICE = Kind("list-single", _text, _one)
+LANGUAGE = Kind("list-single", _language, _one)
 CHOICES = Kind("list-multi", tuple, list)
 TEXTS = Kind("text-multi", _different, list)
 JIDS = Kind("jid-multi", _jids, list)

@@ -23,12 +23,14 @@ class Message:
     :ivar jid: whom it was sent to: the address that is subscribed.
     :ivar subids: ids of the subscriptions, where the service keeps several apart.
     :ivar sent_at: when it was said, by the database's clock.
+    :ivar reply_to: whom a reply should go to (``pubsub#itemreply``).
     """
 
     id: str
     jid: str
     subids: tuple[str, ...]
     sent_at: datetime
+    reply_to: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,7 +135,10 @@ class Listening:
         return found
 
     def _news(self, delivery: Delivery, to: Addressee) -> News:
-        message = Message(str(delivery.notice_id), to.jid, tuple(to.subids), delivery.made_at)
+        reply_to = tuple(delivery.content.get("reply_to", ()))
+        message = Message(
+            str(delivery.notice_id), to.jid, tuple(to.subids), delivery.made_at, reply_to
+        )
         word = Word(delivery.word)
         return News(self._settings.service, delivery.node, word, delivery.content, message)
 

@@ -34,6 +34,7 @@ from eventworker.pubsub.tables import (
     item_table,
     node_table,
     redirect_table,
+    subscription_table,
 )
 
 _node, _child, _affiliation = node_table.c, child_table.c, affiliation_table.c
@@ -235,17 +236,27 @@ class Nodes(Collections):
             self._note(child, self._parents(child))
 
     def _apply(self, node: Node, before: NodeConfig) -> None:
-        """Have the items that are there obey the configuration."""
+        """Have the items and subscriptions that are there obey the configuration."""
         config = node.config
         if config.item_expire != before.item_expire:
             end = None if config.item_expire is None else clock(config.item_expire)
             self.connection.execute(
                 update(item_table).where(item_table.c.node_id == node.id).values(expires_at=end)
             )
+        if config.tempsub != before.tempsub:
+            self._make_temporary(node)
         if config.max_items != before.max_items:
             removed = kept.trim(self, node)
             if removed and config.notify_retract and config.deliver_notifications:
                 tell_subscribers(self, node, Word.RETRACT, {"ids": removed})
+
+    def _make_temporary(self, node: Node) -> None:
+        """All subscriptions, or those no more that did not ask for it themselves."""
+        its = update(subscription_table).where(subscription_table.c.node_id == node.id)
+        if not node.config.tempsub:
+            # No other option can have that value.
+            its = its.where(~subscription_table.c.options.contains('"presence"'))
+        self.connection.execute(its.values(temporary=node.config.tempsub))
 
 
 def _require_few(config: NodeConfig) -> None:

@@ -52,7 +52,8 @@ class Word(StrEnum):
     """The kinds of notices, with what their content has."""
 
     #: ``items``: a list of ``{id, payload, publisher}``; ``stamp`` where it is an old one that a
-    #: new subscriber is sent. An empty list says that something happened, and not what.
+    #: new subscriber is sent; ``reply_to``, addresses for replies, if there are any. An empty list
+    #: says that something happened, and not what.
     ITEMS = "items"
     #: ``ids`` of the items.
     RETRACT = "retract"

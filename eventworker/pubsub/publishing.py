@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from eventworker.pubsub import items as kept
 from eventworker.pubsub.config import COLLECTION, NodeConfig
@@ -15,6 +14,7 @@ from eventworker.pubsub.names import item_name, new_name
 from eventworker.pubsub.nodes import Nodes
 from eventworker.pubsub.notices import Word, tell_subscribers
 from eventworker.pubsub.payload import namespace_of, size_of
+from eventworker.pubsub.replies import told_of_items
 from eventworker.pubsub.rules import CAPABILITIES, Action, Affiliation, Standing
 
 
@@ -45,7 +45,9 @@ class Publishing(Nodes):
         ids = [each.id or new_name() for each in items]
         removed = self._keep(found, actor, items, ids) if config.persist_items else []
         if config.deliver_notifications:
-            tell_subscribers(self, found, Word.ITEMS, {"items": _told(config, actor, items, ids)})
+            payloads = [each.payload if config.deliver_payloads else None for each in items]
+            told = told_of_items(self, found, actor.bare, zip(ids, payloads, strict=True))
+            tell_subscribers(self, found, Word.ITEMS, told)
             if removed and config.notify_retract and config.publish_node_full == "retract-oldest":
                 tell_subscribers(self, found, Word.RETRACT, {"ids": removed})
         return ids
@@ -166,19 +168,6 @@ class Publishing(Nodes):
         ]
         kept.store(self, node, actor.bare, rows)
         return kept.trim(self, node, len(items))
-
-
-def _told(
-    config: NodeConfig, actor: Actor, items: Sequence[NewItem], ids: Sequence[str]
-) -> list[dict[str, Any]]:
-    return [
-        {
-            "id": item_id,
-            "payload": item.payload if config.deliver_payloads else None,
-            "publisher": actor.bare,
-        }
-        for item_id, item in zip(ids, items, strict=True)
-    ]
 
 
 def _may_delete_any(standing: Standing) -> bool:

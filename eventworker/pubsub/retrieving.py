@@ -15,6 +15,7 @@ from eventworker.pubsub.facts import Actor, Item, Page, Part
 from eventworker.pubsub.items import fresh
 from eventworker.pubsub.names import can_be_name
 from eventworker.pubsub.paging import MOST, part_of
+from eventworker.pubsub.replies import shown_publisher
 from eventworker.pubsub.rules import Action
 from eventworker.pubsub.tables import item_table, subscription_table
 
@@ -70,12 +71,12 @@ class Retrieving(Desk):
                 newest = self.connection.execute(
                     look.order_by(_item.position.desc()).limit(max_items)
                 ).all()
-                return Part(list(map(_made, newest)), 0, len(newest))
+                return Part(_made(found, newest), 0, len(newest))
             look = self._newest(look, max_items)
         part = part_of(
             self.connection, look, _item.position, page, key_of=lambda each: self._at(found, each)
         )
-        return Part(list(map(_made, part.entries)), part.first, part.total)
+        return Part(_made(found, part.entries), part.first, part.total)
 
     def _newest(self, look: Select[Any], number: int) -> Select[Any]:
         first = self.connection.scalar(
@@ -109,5 +110,10 @@ class Retrieving(Desk):
             raise PubSubError("bad-request", "subid-required")
 
 
-def _made(row: Row[Any]) -> Item:
-    return Item(row.item_id, row.payload, row.publisher, row.published_at)
+def _made(node: Node, rows: Sequence[Row[Any]]) -> list[Item]:
+    return [
+        Item(
+            row.item_id, row.payload, shown_publisher(node.config, row.publisher), row.published_at
+        )
+        for row in rows
+    ]

@@ -102,6 +102,13 @@ class Subscribing(Subscriptions):
             return replace(options, expire="presence")
         return options
 
+    def payload_type(self, node: str) -> str:
+        """The namespace of the node's payloads; empty where it takes any.
+
+        :raises PubSubError: ``item-not-found``.
+        """
+        return self.node(node).config.type
+
     def subscriptions(self, actor: Actor, node: str | None = None) -> list[Subscription]:
         """The actor's own, of all his resources, in any state (section 5.6).
 

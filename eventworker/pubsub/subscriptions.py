@@ -19,6 +19,7 @@ from eventworker.pubsub.forms import MOMENT, filled_in
 from eventworker.pubsub.items import fresh
 from eventworker.pubsub.jid import bare, jid
 from eventworker.pubsub.notices import Word, tell
+from eventworker.pubsub.replies import told_of_items
 from eventworker.pubsub.rules import BARRED, Affiliation, State
 from eventworker.pubsub.tables import (
     affiliation_table,
@@ -220,10 +221,8 @@ class Subscriptions(Desk):
         if last is None:
             return
         payload = last.payload if config.deliver_payloads else None
-        content = {
-            "items": [{"id": last.item_id, "payload": payload, "publisher": last.publisher}],
-            "stamp": written(last.published_at),
-        }
+        content = told_of_items(self, node, last.publisher, [(last.item_id, payload)])
+        content["stamp"] = written(last.published_at)
         tell(self, node.name, Word.ITEMS, content, recipient)
 
     def _owners(self, node: Node) -> list[str]:

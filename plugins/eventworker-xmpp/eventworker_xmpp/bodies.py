@@ -12,6 +12,11 @@ from eventworker_xmpp.parsing import Unreadable, parsed
 _LONGEST = 1000
 
 
+def is_readable(namespace: str) -> bool:
+    """Whether payloads of that namespace can have a body; empty: payloads of any."""
+    return namespace in ("", ATOM, JSON)
+
+
 def body_of(payload: str | None) -> str:
     """Text for a ``<body/>``; empty where the payload's kind is not known."""
     if payload is None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from xml.etree.ElementTree import Element
 
+from eventworker.pubsub.config import NodeConfig
 from eventworker.pubsub.facts import NodeInfo
+from eventworker.pubsub.forms import PREFIX, fields_of
 from eventworker_xmpp import forms
 from eventworker_xmpp.markup import element
 from eventworker_xmpp.names import (
@@ -26,6 +28,15 @@ from eventworker_xmpp.request import Request
 
 #: What the component does beside what the service tells of itself.
 FEATURES = (DISCO_INFO, DISCO_ITEMS, PUBSUB, COMMANDS, DATA, PING, RSM, SHIM, VERSION)
+#: Types of the fields of a node's meta-data (section 16.4.3).
+_TYPES = {
+    **{each.name: each.kind.form for each in fields_of(NodeConfig)},
+    f"{PREFIX}creation_date": "text-single",
+    f"{PREFIX}creator": "jid-single",
+    f"{PREFIX}num_subscribers": "text-single",
+    f"{PREFIX}owner": "jid-multi",
+    f"{PREFIX}publisher": "jid-multi",
+}
 _COMMAND_NAME = "Pending subscriptions"
 
 
@@ -96,7 +107,7 @@ def _node(node: NodeInfo) -> list[Element]:
     identity = {"category": "pubsub", "type": node.kind}
     made = [element(DISCO_INFO, "identity", identity), *_features({PUBSUB})]
     if node.metadata:
-        made.append(forms.result(node.metadata, META_DATA))
+        made.append(forms.result(node.metadata, META_DATA, _TYPES))
     return made
 
 

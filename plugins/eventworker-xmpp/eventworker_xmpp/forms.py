@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 from xml.etree.ElementTree import Element
 
@@ -56,11 +57,18 @@ def filled(form: Element, form_type: str) -> Fields:
     return values
 
 
-def shown(values: Any, form_type: str, kind: str = "form", title: str | None = None) -> Element:
+def shown(
+    values: Any,
+    form_type: str,
+    kind: str = "form",
+    title: str | None = None,
+    without: Collection[str] = (),
+) -> Element:
     """A form as somebody is shown it: all fields with labels, choices and present values.
 
     :param values: a dataclass of :mod:`eventworker.pubsub.config`.
     :param kind: ``form`` to be filled in, ``result`` to be looked at.
+    :param without: fields that are left out.
     """
     texts = texts_of(values)
     made = element(DATA, "x", {"type": kind})
@@ -68,6 +76,8 @@ def shown(values: Any, form_type: str, kind: str = "form", title: str | None = N
         made.append(element(DATA, "title", content=title))
     made.append(field(FORM_TYPE, [form_type], "hidden"))
     for each in fields_of(values):
+        if each.name in without:
+            continue
         kind, present = each.kind.form, texts[each.name]
         # Some clients refuse a list with a value that it does not offer.
         choices = each.options or (present if kind.startswith("list-") else ())
@@ -76,10 +86,14 @@ def shown(values: Any, form_type: str, kind: str = "form", title: str | None = N
     return made
 
 
-def result(values: Fields, form_type: str) -> Element:
-    """A form to be looked at, of bare values."""
+def result(values: Fields, form_type: str, types: Mapping[str, str] | None = None) -> Element:
+    """A form to be looked at, of bare values.
+
+    :param types: of the fields, where they are told.
+    """
+    types = types or {}
     made = element(DATA, "x", {"type": "result"}, [field(FORM_TYPE, [form_type], "hidden")])
-    made.extend(field(key, list(texts)) for key, texts in values.items())
+    made.extend(field(key, list(texts), types.get(key)) for key, texts in values.items())
     return made
 
 

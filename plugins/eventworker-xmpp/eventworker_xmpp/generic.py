@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 from typing import TypeVar
 from xml.etree.ElementTree import Element
 
-from eventworker.pubsub.config import NODE_CONFIG, SUBSCRIBE_OPTIONS
+from eventworker.pubsub.config import NODE_CONFIG, SUBSCRIBE_OPTIONS, SubscribeOptions
 from eventworker.pubsub.errors import PubSubError
 from eventworker.pubsub.facts import Affiliated, Fields, Item, NewItem, Subscription
+from eventworker.pubsub.forms import PREFIX
 from eventworker_xmpp import forms
+from eventworker_xmpp.bodies import is_readable
 from eventworker_xmpp.markup import TooLong, element, written
 from eventworker_xmpp.names import PUBLISH_OPTIONS, PUBSUB, name
 from eventworker_xmpp.paging import MOST, answer, bounded, fitting, page_of, part_of
@@ -36,7 +38,7 @@ def subscribe(request: Request) -> list[Element]:
     reply = request.answer(subscription_element(made))
     if fields is not None:
         kept = request.service.subscription_options(made.node, request.actor, made.jid, made.subid)
-        shown = forms.shown(kept, SUBSCRIBE_OPTIONS, "result")
+        shown = _options(request, kept, made.node, "result")
         # With all attributes: aioxmpp does not read it without the JID.
         about = {"node": made.node, "jid": made.jid, "subid": made.subid}
         reply[0].append(element(PUBSUB, "options", about, [shown]))
@@ -55,7 +57,7 @@ def options(request: Request) -> list[Element]:
         request.node, request.actor, request.jid, request.subid
     )
     about = {"node": request.node, "jid": request.jid, "subid": request.subid}
-    shown = forms.shown(found, SUBSCRIBE_OPTIONS)
+    shown = _options(request, found, request.node)
     return request.answer(element(PUBSUB, "options", about, [shown]))
 
 
@@ -76,8 +78,17 @@ def default_options(request: Request) -> list[Element]:
     """Section 6.4."""
     found = request.service.default_subscription_options(request.actor, request.maybe_node)
     about = {"node": request.maybe_node}
-    shown = forms.shown(found, SUBSCRIBE_OPTIONS)
+    shown = _options(request, found, request.maybe_node)
     return request.answer(element(PUBSUB, "default", about, [shown]))
+
+
+def _options(
+    request: Request, options: SubscribeOptions, node: str | None, kind: str = "form"
+) -> Element:
+    """The form. A body is not offered where no payload can have one (section 12.8)."""
+    readable = node is None or is_readable(request.service.payload_type(node))
+    left_out = () if readable else (f"{PREFIX}include_body",)
+    return forms.shown(options, SUBSCRIBE_OPTIONS, kind, without=left_out)
 
 
 def subscriptions(request: Request) -> list[Element]:

@@ -18,7 +18,16 @@ from eventworker_xmpp.bodies import body_of
 from eventworker_xmpp.generic import item_element
 from eventworker_xmpp.markup import TooLong, attribute, element, text, written
 from eventworker_xmpp.messages import COUNTED
-from eventworker_xmpp.names import AUTHORIZATION, COMPONENT, DATA, DELAY, EVENT, PUBSUB, SHIM
+from eventworker_xmpp.names import (
+    ADDRESS,
+    AUTHORIZATION,
+    COMPONENT,
+    DATA,
+    DELAY,
+    EVENT,
+    PUBSUB,
+    SHIM,
+)
 
 _NODE_CONFIG = f"{PUBSUB}#node_config"
 #: Bytes of a message beside its items.
@@ -82,23 +91,37 @@ class Writer:
             Item(each["id"], each["payload"], each.get("publisher"))
             for each in delivery.content["items"]
         ]
+        replies = self._replies(delivery)
+        room = self._room - sum(len(written(each).encode()) for each in replies)
         made = [item_element(item, EVENT) for item in entries]
-        sizes = [self._size(each) for each in made]
+        sizes = [self._size(each, room) for each in made]
         bodies = [body_of(item.payload) for item in entries]
-        for part, (start, end) in enumerate(_parts(sizes, self._room)):
+        for part, (start, end) in enumerate(_parts(sizes, room)):
             said = "\n".join(body for body in bodies[start:end] if body)
-            if len(text(said).encode()) + sum(sizes[start:end]) > self._room:
+            if len(text(said).encode()) + sum(sizes[start:end]) > room:
                 said = ""  # one can do without
-            yield self._event(delivery, "items", made[start:end], part=part, body=said)
+            yield self._event(
+                delivery, "items", made[start:end], part=part, body=said, beside=replies
+            )
 
-    def _size(self, item: Element) -> int:
+    def _replies(self, delivery: Delivery) -> list[Element]:
+        """Whom replies should go to (section 12.17; XEP-0033, section 4.6.4)."""
+        asked = [
+            element(ADDRESS, "address", {"type": "replyto", "jid": each})
+            for each in delivery.content.get("reply_to", ())
+        ]
+        whole = element(ADDRESS, "addresses", children=asked)
+        fits = len(written(whole).encode()) <= self._room // 4
+        return [whole] if asked and fits else []
+
+    def _size(self, item: Element, room: int) -> int:
         """Bytes of the item; what is too large for a stanza loses its payload, and has to be
         fetched."""
         try:
-            size = len(written(item, EVENT, self._room).encode())
+            size = len(written(item, EVENT, room).encode())
         except TooLong:
-            size = self._room + 1
-        if size > self._room:
+            size = room + 1
+        if size > room:
             item[:] = []
             size = len(written(item, EVENT).encode())
         return size
@@ -178,9 +201,10 @@ class Writer:
         *,
         part: int = 0,
         body: str = "",
+        beside: Sequence[Element] = (),
     ) -> Notification:
         one = element(EVENT, local, {"node": delivery.node}, inside)
-        children = [element(EVENT, "event", children=[one])]
+        children = [element(EVENT, "event", children=[one]), *beside]
         told_at = delivery.content.get("stamp")
         if told_at:
             children.append(element(DELAY, "delay", {"stamp": told_at, "from": self._service}))
@@ -191,6 +215,7 @@ class Writer:
             part=part,
             body=body,
             kind=delivery.config.notification_type,
+            language=delivery.config.language,
         )
 
     def _message(
@@ -202,11 +227,14 @@ class Writer:
         part: int = 0,
         body: str = "",
         kind: str = "normal",
+        language: str = "",
     ) -> Notification:
         millis = int(delivery.made_at.timestamp() * 1000)
         message = f"{mark}{delivery.id:x}-{millis:x}" + (f".{part}" if part else "")
+        # What payload and body are written in, unless they say otherwise themselves.
+        spoken = f" xml:lang='{attribute(language)}'" if language else ""
         head = (
-            f"<message from='{attribute(self._service)}' id='{message}' type='{kind}' to='"
+            f"<message from='{attribute(self._service)}' id='{message}' type='{kind}'{spoken} to='"
         ).encode()
         content = "".join(written(each, COMPONENT) for each in children).encode()
         headers = {}

@@ -39,7 +39,7 @@ OTHER = form(
     send_last_published_item="on_sub",
     subscribe="0",
     tempsub="1",
-    itemreply="publisher",
+    itemreply="none",
     type="urn:example:entry",
     language="en",
     contact=["ann@example.org", "ben@example.org"],
@@ -65,6 +65,17 @@ def test_every_field_is_accepted_and_kept(desk: Desk) -> None:
     booleans = {"true": "1", "false": "0"}
     wanted = {name: [booleans.get(text, text) for text in texts] for name, texts in OTHER.items()}
     assert {name: kept[name] for name in wanted} == wanted
+
+
+@pytest.mark.row("N2", "N6")
+def test_a_language_is_a_tag_and_can_be_taken_back(desk: Desk) -> None:
+    desk.create("news", OWNER, form(language="de-AT"))
+    for wrong in ("English, mostly", "de_AT", "e'", "-", "123456789", "en-", "\u0435n"):
+        with refused("not-acceptable"):
+            desk.configure("news", OWNER, form(language=wrong))
+    assert desk.configuration("news", OWNER).language == "de-AT"
+    desk.configure("news", OWNER, form(language=""))
+    assert desk.configuration("news", OWNER).language == ""
 
 
 @pytest.mark.row("C3")

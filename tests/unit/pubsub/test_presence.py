@@ -104,6 +104,19 @@ def test_temporary_subscriptions_end_with_all_resources(desk: Desk, how: str) ->
 
 
 @pytest.mark.row("T6")
+def test_a_node_can_make_the_subscriptions_that_it_has_temporary(desk: Desk) -> None:
+    make(desk)
+    desk.subscribe("news", ANN, ANN.jid)
+    desk.subscribe("news", BEN, BEN.jid, form(expire="presence"))
+    for is_temporary in (True, False):
+        desk.configure("news", OWNER, form(tempsub=int(is_temporary)))
+        assert [row.temporary for row in rows(desk)] == [is_temporary, True]
+    desk.configure("news", OWNER, form(tempsub=1))
+    desk.unavailable(ANN.jid)
+    assert [row.jid for row in rows(desk)] == [BEN.jid]
+
+
+@pytest.mark.row("T6")
 def test_other_subscriptions_outlive_presence(desk: Desk) -> None:
     make(desk)
     desk.subscribe("news", ANN, ANN.jid)
