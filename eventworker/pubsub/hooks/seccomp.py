@@ -1,8 +1,8 @@
 """The system calls that a hook's process may make: a filter in the kernel's own language.
 
 What is not in the list is answered with EPERM. So a hook starts no process and no program, opens no
-socket, traces nobody, and reaches neither mounts, keys, namespaces nor the younger parts of the
-kernel.
+socket but pairs that lead to itself, hands on no descriptor, traces nobody, and reaches neither
+mounts, keys, namespaces nor the younger parts of the kernel.
 """
 
 from __future__ import annotations
@@ -14,14 +14,20 @@ import struct
 
 _ALLOW, _ERRNO, _KILL_PROCESS = 0x7FFF0000, 0x00050000, 0x80000000
 _LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_ANY, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-#: Places in what the filter looks at.
+#: Places in what the filter looks at; of an argument its lower half, which comes first.
 _NUMBER, _ARCHITECTURE, _FIRST_ARGUMENT = 0, 4, 16
+_ARGUMENT_SIZE = 8
 #: Each architecture as the audit names it, and the column of its numbers below.
 _ARCHITECTURES = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
 #: From here on a number means the calls of x32, which share the architecture's name.
 _X32 = 0x40000000
 _CLONE_THREAD, _CLONE_NEW = 0x00010000, 0x7E020000
 _CLONE, _CLONE3 = (56, 220), (435, 435)
+_SOCKETPAIR, _SENDTO, _IOCTL = (53, 199), (44, 206), (16, 29)
+_AF_UNIX = 1
+#: What is asked of a terminal or of a pipe: TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, and whether a
+#: descriptor is inherited. Everything else is the business of a file system or of a device.
+_ASKED = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 
 #: Numbers on x86_64 and on aarch64, which lacks those that a newer call has replaced.
 _ALLOWED = """
@@ -33,13 +39,12 @@ renameat 264 38  renameat2 316 276  link 86 -  linkat 265 37  symlink 88 -  syml
 chmod 90 -  fchmod 91 52  fchmodat 268 53  truncate 76 45  ftruncate 77 46  fallocate 285 47
 fadvise64 221 223  fsync 74 82  fdatasync 75 83  sync_file_range 277 84  utimensat 280 88
 umask 95 166  lseek 8 62  pread64 17 67  pwrite64 18 68  readv 19 65  writev 20 66
-preadv 295 69  pwritev 296 70  sendfile 40 71  copy_file_range 326 285  fcntl 72 25  flock 73 32
-ioctl 16 29  dup 32 23  dup2 33 -  dup3 292 24  pipe 22 -  pipe2 293 59  eventfd2 290 19
+preadv 295 69  pwritev 296 70  sendfile 40 71  copy_file_range 326 285  fcntl 72 25
+dup 32 23  dup2 33 -  dup3 292 24  pipe 22 -  pipe2 293 59  eventfd2 290 19
 timerfd_create 283 85  timerfd_settime 286 86  timerfd_gettime 287 87
 poll 7 -  ppoll 271 73  select 23 -  pselect6 270 72  epoll_create1 291 20  epoll_ctl 233 21
 epoll_wait 232 -  epoll_pwait 281 22  epoll_pwait2 441 441
-socketpair 53 199  sendto 44 206  recvfrom 45 207  sendmsg 46 211  recvmsg 47 212
-shutdown 48 210  getsockopt 55 209  setsockopt 54 208  getsockname 51 204  getpeername 52 205
+recvfrom 45 207  shutdown 48 210  getsockopt 55 209  getsockname 51 204  getpeername 52 205
 mmap 9 222  munmap 11 215  mprotect 10 226  mremap 25 216  madvise 28 233  brk 12 214
 mincore 27 232  futex 202 98  set_robust_list 273 99  get_robust_list 274 100
 set_tid_address 218 96  rseq 334 293  membarrier 324 283  sched_yield 24 124
@@ -100,10 +105,34 @@ def program(architecture: str) -> bytes:
         _one(_JUMP_ANY, _CLONE_THREAD, 0, 1),
         _one(_RETURN, _ALLOW),
         _one(_RETURN, deny),
+        # Of another family the kernel would make both sockets before it said that it has no pairs.
+        *_if(_SOCKETPAIR[column], _argument_is(0, _AF_UNIX)),
+        # To the other half only, to no address.
+        *_if(_SENDTO[column], [*_argument_is(4, 0, half=1), *_argument_is(4, 0)]),
+        *_if(_IOCTL[column], _argument_is(1, *_ASKED)),
     ]
     for index, number in enumerate(numbers):
         made.append(_one(_JUMP_EQUAL, number, len(numbers) - index, 0))
     return b"".join([*made, _one(_RETURN, deny), _one(_RETURN, _ALLOW)])
+
+
+def _if(number: int, tests: list[bytes]) -> list[bytes]:
+    """For a call of that number: allowed if it goes through the tests, else refused."""
+    return [
+        _one(_JUMP_EQUAL, number, 0, len(tests) + 1),
+        *tests,
+        _one(_RETURN, _ALLOW),
+    ]
+
+
+def _argument_is(n: int, *values: int, half: int = 0) -> list[bytes]:
+    """Refuse the call unless the lower half of its n-th argument is one of these values.
+
+    :param half: 1 for the upper one.
+    """
+    tests = [_one(_JUMP_EQUAL, value, len(values) - index, 0) for index, value in enumerate(values)]
+    place = _FIRST_ARGUMENT + _ARGUMENT_SIZE * n + 4 * half
+    return [_one(_LOAD, place), *tests, _one(_RETURN, _ERRNO | errno.EPERM)]
 
 
 def _numbers(column: int) -> list[int]:

@@ -195,6 +195,38 @@ def test_an_abstract_socket_of_another_process_cannot_be_reached(weakened: Box) 
         assert "ESCAPED" not in call(attempt(connect), weakened).output
 
 
+def test_pairs_of_sockets_reach_nobody(box: Box) -> None:
+    code = """
+import ctypes, errno, socket, array
+libc, pair = ctypes.CDLL(None, use_errno=True), (ctypes.c_int * 2)()
+for family in range(64):
+    for type in (1, 2, 3, 5):
+        if libc.socketpair(family, type, 0, pair) == 0 or ctypes.get_errno() != errno.EPERM:
+            if family != socket.AF_UNIX:
+                print("ESCAPED", family, ctypes.get_errno())
+one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+one.send(b"heard")
+print(other.recv(5))
+for reach in (
+    lambda: one.sendto(b"x", "/dev/log"),
+    lambda: one.sendto(b"x", "\\0abstract"),
+    lambda: one.sendmsg([b"x"], [(1, socket.SCM_RIGHTS, array.array("i", [0]))]),
+    lambda: one.setsockopt(socket.SOL_SOCKET, 26, bytes(16)),
+):
+    try:
+        reach()
+    except PermissionError:
+        continue
+    print("ESCAPED")
+"""
+    assert call(code, box).output == "b'heard'\n"
+
+
+def test_no_file_that_it_may_read_is_locked_for_others(box: Box) -> None:
+    code = attempt("import fcntl, os\nfcntl.flock(open(os.__file__), fcntl.LOCK_EX)")
+    assert "ESCAPED" not in call(code, box).output
+
+
 PRIVILEGES = """
 import ctypes, os
 libc = ctypes.CDLL(None, use_errno=True)
