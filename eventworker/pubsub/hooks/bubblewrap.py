@@ -56,7 +56,8 @@ def arguments(
     """
     words = [program, "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"]
     words += ["--unshare-cgroup-try", "--die-with-parent", "--new-session", "--clearenv"]
-    words += ["--hostname", "hook", "--cap-drop", "ALL"]
+    # With this one the process limits its own folder, and gives it up before it sees a hook.
+    words += ["--hostname", "hook", "--cap-drop", "ALL", "--cap-add", "CAP_SYS_ADMIN"]
     if is_root:
         words += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
     else:

@@ -34,6 +34,7 @@ class Limits:
     :ivar timeout: seconds by the clock on the wall.
     :ivar memory: bytes of address space.
     :ivar storage: bytes of its own folder, and of a file in it.
+    :ivar names: files and folders in it, empty ones too: the kernel keeps each in its own memory.
     :ivar files: open at the same time.
     :ivar threads: processes and threads; the sandbox's own two are among them.
     """
@@ -41,6 +42,7 @@ class Limits:
     timeout: float = 30.0
     memory: int = 512 * 1024 * 1024
     storage: int = 16 * 1024 * 1024
+    names: int = 4096
     files: int = 64
     threads: int = 32
 

@@ -82,7 +82,9 @@ class Box:
             return {"limits": self.limits.by_name(counts_threads=False), "no_new_privs": True}
         readable = [*self.surroundings.readable(), code_inside()]
         return {
+            "names": {"folder": SCRATCH, "most": self.limits.names},
             "uid": bubblewrap.user_id(next(_numbers)) if bubblewrap.is_root() else None,
+            "no_capabilities": True,
             "limits": self.limits.by_name(counts_threads=True),
             "no_new_privs": True,
             "paths": {"read": readable, "write": [SCRATCH], "devices": list(DEVICES)},

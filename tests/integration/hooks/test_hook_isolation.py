@@ -20,7 +20,7 @@ from eventworker.pubsub.hooks.limits import FLOOD, MAX_OUTPUT, Isolation
 from eventworker.pubsub.hooks.pool import Pool
 from eventworker.pubsub.hooks.sandbox import Box, Sandbox
 from eventworker.pubsub.hooks.surroundings import Surroundings
-from tests.helpers.hooks import LIMITS, call, need_full_isolation
+from tests.helpers.hooks import CAPABILITIES, LIMITS, call, need_full_isolation
 from tests.servers import wait_until
 
 pytestmark = [pytest.mark.row("HK-14"), pytest.mark.usefixtures("_full")]
@@ -274,6 +274,11 @@ def test_no_privilege_can_be_had(box: Box) -> None:
     assert ended.output == "True True True\n"
 
 
+def test_no_capability_is_left(box: Box) -> None:
+    weak = Without(box.isolation, box.surroundings, box.limits, box.program, "filter")
+    assert call(CAPABILITIES, weak).output == "0 True\n[]\nFalse\n"
+
+
 def test_without_seccomp_it_is_still_nobody(box: Box) -> None:
     weak = Without(box.isolation, box.surroundings, box.limits, box.program, "filter")
     code = (
@@ -362,6 +367,23 @@ try:
             total += file.write(bytes(2 ** 20))
 except OSError as error:
     print(error.strerror, total <= 2 ** 22)
+"""
+    assert call(code, box).output == "No space left on device True\n"
+
+
+@pytest.mark.parametrize("made", ["os.mkdir({})", "os.symlink('x' * 4000, {})", "open({}, 'w')"])
+def test_names_in_its_folder_have_an_end(box: Box, made: str) -> None:
+    """The kernel keeps what has no content in memory of its own, some 800 bytes each."""
+    made = made.format("f'/tmp/{count}'")
+    code = f"""
+import os
+count = 0
+try:
+    while count < 10000:
+        {made}
+        count += 1
+except OSError as error:
+    print(error.strerror, 0 < count < {box.limits.names})
 """
     assert call(code, box).output == "No space left on device True\n"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.hooks import need_full_isolation
+from tests.helpers.hooks import CAPABILITIES, need_full_isolation
 
 ROOT = Path(__file__).parents[3]
 #: What the package imports besides would need an environment that user can read.
@@ -24,7 +24,11 @@ from eventworker.pubsub.hooks.limits import Isolation, Limits
 from eventworker.pubsub.hooks.pool import Pool
 from eventworker.pubsub.hooks.sandbox import Box, SandboxEnded
 from eventworker.pubsub.hooks.surroundings import Surroundings
-box = Box.of(Isolation.FULL, Surroundings.own([]), Limits(timeout=5, threads=16))
+class Unfiltered(Box):
+    def locks(self):
+        return {**super().locks(), "filter": None}
+kind = Unfiltered if sys.argv[3:] else Box
+box = kind.of(Isolation.FULL, Surroundings.own([]), Limits(timeout=5, threads=16))
 item = dict.fromkeys(("event", "id", "node", "payload", "publisher", "key"), "x")
 said = []
 for code in codes:
@@ -48,13 +52,13 @@ for n in range(64):
 """
 
 
-def as_user(codes: Sequence[str]) -> list[list[str]]:
+def as_user(codes: Sequence[str], *more: str) -> list[list[str]]:
     need_full_isolation()
     user = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
     for python in (sys.executable, shutil.which("python3", path="/usr/bin")):
         if python is None:
             continue
-        command = [python, "-B", "-c", SCRIPT, str(ROOT), json.dumps(codes)]
+        command = [python, "-B", "-c", SCRIPT, str(ROOT), json.dumps(codes), *more]
         try:
             done = subprocess.run(
                 command, capture_output=True, text=True, env={"PATH": os.defpath}, cwd="/", **user
@@ -81,6 +85,7 @@ def test_an_ordinary_user_has_the_same_sandbox() -> None:
             "import ctypes\nprint(ctypes.CDLL(None).unshare(0x10000000))",
             THREADS,
             "open('/usr/lib/x', 'w')",
+            "for n in range(5000): open(f'/tmp/{n}', 'w').close()",
             "import os; print(sorted(os.environ))",
         ]
     )
@@ -92,5 +97,12 @@ def test_an_ordinary_user_has_the_same_sandbox() -> None:
         ["done", "-1\n"],
         ["raised", ""],
         ["raised", ""],
+        ["raised", ""],
         ["done", "['HOME', 'LANG', 'PWD']\n"],
     ]
+
+
+@pytest.mark.row("HK-14")
+def test_an_ordinary_user_has_no_capability_left() -> None:
+    """Not even those of the namespace that was made for him; seen without the filter."""
+    assert as_user([CAPABILITIES], "unfiltered") == [["done", "0 True\n[]\nFalse\n"]]

@@ -14,7 +14,11 @@ from typing import Any
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 4, 22, 38
+_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 _SECCOMP_MODE_FILTER = 2
+_MS_NOSUID, _MS_NODEV, _MS_REMOUNT = 2, 4, 32
+#: Of the structures in which capabilities are handed over: 64 of them, of this process.
+_CAPABILITY_VERSION = 0x20080522
 #: Landlock's system calls have one number everywhere.
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _VERSION_ASKED, _PATH_BENEATH = 1, 1
@@ -34,14 +38,19 @@ class Refused(Exception):
 def put_on(locks: Mapping[str, Any]) -> None:
     """Put on the locks that are named.
 
-    :param locks: ``uid``: a number to become; ``limits``: numbers by the names that
-        :mod:`resource` has for them; ``no_new_privs``; ``paths``: ``read``, ``write`` and
-        ``devices``, each a list, for Landlock; ``filter``: a program of BPF in base64.
+    :param locks: ``names``: how many a ``folder`` may have at the ``most``; ``uid``: a number to
+        become; ``no_capabilities``; ``limits``: numbers by the names that :mod:`resource` has for
+        them; ``no_new_privs``; ``paths``: ``read``, ``write`` and ``devices``, each a list, for
+        Landlock; ``filter``: a program of BPF in base64.
     :raises Refused: when the system has not one of them.
     """
     libc = ctypes.CDLL(None, use_errno=True)
+    if (names := locks.get("names")) is not None:
+        _limit_names(libc, names["folder"], names["most"])
     if (uid := locks.get("uid")) is not None:
         _become(uid)
+    if locks.get("no_capabilities"):
+        _give_up_capabilities(libc)
     # Not before: to become somebody else would undo it.
     _prctl(libc, "death signal", _PR_SET_PDEATHSIG, signal.SIGKILL)
     for name, value in locks.get("limits", {}).items():
@@ -63,6 +72,22 @@ def _become(uid: int) -> None:
         os.setresuid(uid, uid, uid)
     except OSError as error:
         raise Refused(f"the user id {uid} cannot be had: {error.strerror}") from None
+
+
+def _limit_names(libc: Any, folder: str, most: int) -> None:
+    """Bubblewrap limits the bytes of a folder in memory, but not its empty files."""
+    flags = ctypes.c_ulong(_MS_REMOUNT | _MS_NOSUID | _MS_NODEV)
+    options = f"nr_inodes={most}".encode()
+    if libc.mount(b"tmpfs", folder.encode(), None, flags, options) != 0:
+        raise Refused(f"{folder} cannot be limited: {os.strerror(ctypes.get_errno())}")
+
+
+def _give_up_capabilities(libc: Any) -> None:
+    """For good: with ``no_new_privs`` no program gives them back."""
+    clear = ctypes.c_ulong(_PR_CAP_AMBIENT_CLEAR_ALL)
+    header, none = struct.pack("=Ii", _CAPABILITY_VERSION, 0), bytes(24)
+    if libc.prctl(_PR_CAP_AMBIENT, clear, 0, 0, 0) != 0 or libc.capset(header, none) != 0:
+        raise Refused(f"capabilities: {os.strerror(ctypes.get_errno())}")
 
 
 def _prctl(libc: Any, what: str, option: int, value: int) -> None:
