@@ -10,10 +10,10 @@ from enum import StrEnum
 MAX_OUTPUT = 64 * 1024
 #: Bytes after which it is ended, as one who prints for the sake of it.
 FLOOD = 16 * 1024 * 1024
-#: Bytes of one request, or of one answer.
-MAX_LINE = 8 * 1024 * 1024
-#: Requests that one run may make.
-MAX_REQUESTS = 1000
+#: Bytes of one request; read, it may take up twenty times as much.
+MAX_LINE = 1024 * 1024
+#: Requests of one run that are carried out; and those after which it is ended.
+MAX_REQUESTS, MAX_ASKED = 1000, 2000
 #: Seconds in which a sandbox has to be ready.
 START = 30.0
 

@@ -20,7 +20,7 @@ from eventworker.pubsub.desk import Desk
 from eventworker.pubsub.errors import PubSubError
 from eventworker.pubsub.hooks import files, queue
 from eventworker.pubsub.hooks.audit import note
-from eventworker.pubsub.hooks.limits import START
+from eventworker.pubsub.hooks.limits import MAX_ASKED, START
 from eventworker.pubsub.hooks.options import HookSettings
 from eventworker.pubsub.hooks.pool import Pool
 from eventworker.pubsub.hooks.queue import Run
@@ -88,8 +88,9 @@ class HookRunner:
     def run_one(self) -> bool:
         """Claim a run and make it; whether there was one.
 
-        :raises DatabaseUnavailable: when the database is away; what was claimed is free again with
-            the next call.
+        Whatever is raised, what was claimed is free again with the next call.
+
+        :raises DatabaseUnavailable: when the database is away.
         :raises Missing: when no sandbox can be made; the run was given back.
         """
         if self._interrupted:
@@ -102,7 +103,7 @@ class HookRunner:
             return False
         try:
             self._make(run)
-        except DatabaseUnavailable:
+        except Exception:
             self._interrupted = True
             raise
         return True
@@ -197,6 +198,8 @@ class HookRunner:
         try:
             sandbox.begin(self._job(run, source), self._options.limits.timeout)
             while "ended" not in (said := sandbox.receive()):
+                if requests.count >= MAX_ASKED:
+                    raise SandboxEnded(f"it asked more than {MAX_ASKED} times")
                 sandbox.send(requests.answer(said.get("ask"), said.get("arguments")))
         except SandboxEnded as ended:
             return Outcome("failed", ended.reason, output=sandbox.printed())
@@ -204,8 +207,11 @@ class HookRunner:
         if said["ended"] == "done":
             return Outcome("done", output=output)
         how = "load" if said["ended"] == "load" else "failed"
-        error = str(said.get("error") or "it did not say how it ended")
-        return Outcome(how, error, str(said.get("traceback") or ""), output)
+        told = Failure(
+            str(said.get("error") or "it did not say how it ended"),
+            str(said.get("traceback") or ""),
+        )
+        return Outcome(how, told.error, told.traceback, output)
 
     def _job(self, run: Run, source: str | None) -> dict[str, Any]:
         item = {

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 from oslo_config import cfg
+from sqlalchemy.exc import DBAPIError
 
 from eventworker.db import short_transaction
 from eventworker.pubsub.facts import Affiliated
 from eventworker.pubsub.hooks import ending, files, queue
 from eventworker.pubsub.hooks.configuration import readable
+from eventworker.pubsub.hooks.limits import MAX_ASKED, MAX_REQUESTS
 from eventworker.pubsub.hooks.service import look_after
 from eventworker.pubsub.rules import Affiliation
 from tests.helpers.configuration import configuration
@@ -405,6 +407,65 @@ def test_whatever_a_hook_does_is_contained_and_reported(hooks: Hooks) -> None:
     assert hooks.run_all() == len(codes)
     for row in hooks.rows():
         assert (row.state, codes[numbers[row.hook_id]] in row.error) == ("dead", True), row.error
+
+
+@pytest.mark.row("HK-14")
+def test_who_asks_without_end_is_ended(hooks: Hooks) -> None:
+    """Each answer takes time of the process that all workers share, a refusal too."""
+    hooks.with_options(max_attempts=1)
+    code = """
+count = 0
+while True:
+    if "value" in client.pubsub._pipe.ask("get_nodes", {}):
+        count += 1
+        print(count, flush=True)
+"""
+    hooks.give("news", "python_code", code)
+    publish(hooks, "1")
+    hooks.run_all()
+    (row,) = hooks.rows()
+    assert (row.state, row.error) == ("dead", f"it asked more than {MAX_ASKED} times")
+    assert row.output.split()[-1] == str(MAX_REQUESTS)
+
+
+@pytest.mark.row("HK-14")
+@pytest.mark.parametrize("how", ["load", "raised"])
+def test_what_is_told_of_an_end_is_cut_in_the_log_too(
+    hooks: Hooks, caplog: pytest.LogCaptureFixture, how: str
+) -> None:
+    code = f"""
+import json, os
+said = json.dumps({{"ended": "{how}", "error": "x" * 500000, "traceback": "x" * 500000}})
+for n in range(3, 64):
+    try:
+        os.write(n, said.encode() + b"\\n")
+    except OSError:
+        pass
+"""
+    hooks.give("news", "python_code", code)
+    publish(hooks, "1")
+    hooks.run_all()
+    assert hooks.list()[0].error == "x" * 4000
+    assert 4000 < len(caplog.text) < 10000
+
+
+def test_a_run_that_cannot_be_written_down_is_free_at_once(hooks: Hooks) -> None:
+    """Whatever the database's reason: nobody waits for the end of the lease."""
+    hooks.give("news", "python_code", "print(item.id)")
+    publish(hooks, "1")
+    trigger = "BEFORE UPDATE ON eventworker_pubsub_hook_run WHEN NEW.state = 'done'"
+    with hooks.engine.begin() as connection:
+        connection.exec_driver_sql(
+            f"CREATE TRIGGER full {trigger} BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
+        )
+    runner = hooks.runner()
+    with pytest.raises(DBAPIError, match="the disk is full"):
+        runner.run_one()
+    with hooks.engine.begin() as connection:
+        connection.exec_driver_sql("DROP TRIGGER full")
+    assert runner.run_one()
+    (row,) = hooks.rows()
+    assert (row.state, row.attempts) == ("done", 2)
 
 
 @pytest.mark.row("HK-14")
