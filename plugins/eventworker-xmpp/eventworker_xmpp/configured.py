@@ -8,9 +8,7 @@ from oslo_config import cfg
 
 from eventworker.config import unusable
 from eventworker.errors import ConfigError
-from eventworker.pubsub.errors import PubSubError
 from eventworker.pubsub.options import settings_of
-from eventworker_xmpp.addresses import address
 from eventworker_xmpp.options import GROUP, OPTIONS, Options, register
 
 
@@ -31,11 +29,7 @@ def options_of(conf: Any) -> Options:
             "[xmpp] secret is not set; write what the XMPP server has as the component's secret"
         )
     settings = settings_of(conf)
-    try:
-        prepared = address(settings.service)
-    except PubSubError:
-        prepared = ""
-    if prepared != settings.service or "@" in prepared or "/" in prepared:
+    if "@" in settings.service or "/" in settings.service:
         raise ConfigError(
             f"[pubsub] service: {settings.service} is no address of a component, such as "
             "pubsub.example.org"

@@ -16,9 +16,8 @@ from eventworker.db import first_line
 from eventworker.errors import DatabaseUnavailable
 from eventworker.pubsub.errors import PubSubError
 from eventworker.pubsub.facts import Actor
-from eventworker.pubsub.jid import domain
+from eventworker.pubsub.jid import as_given, domain
 from eventworker_xmpp import messages, presence, requests, stanzas
-from eventworker_xmpp.addresses import address
 from eventworker_xmpp.errors import error_element
 from eventworker_xmpp.names import local_of
 from eventworker_xmpp.options import Options
@@ -111,7 +110,7 @@ class Reception:
 
     async def _answer(self, sender: str, one: Element, spoiled: str | None) -> None:
         settings = self._options.settings
-        actor = settings.actor(address(sender))
+        actor = settings.actor(as_given(sender))
         kind = local_of(one.tag)
         if spoiled is not None:
             raise PubSubError("not-acceptable", text=f"the stanza is {spoiled}")

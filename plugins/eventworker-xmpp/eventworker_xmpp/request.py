@@ -8,8 +8,8 @@ from xml.etree.ElementTree import Element
 
 from eventworker.pubsub.errors import PubSubError
 from eventworker.pubsub.facts import Actor
+from eventworker.pubsub.jid import jid as address
 from eventworker.pubsub.service import PubSubService
-from eventworker_xmpp.addresses import address
 from eventworker_xmpp.markup import element
 from eventworker_xmpp.names import local_of, namespace_of
 
@@ -72,7 +72,7 @@ Verb = Callable[[Request], Sequence[Element]]
 
 
 def required_jid(one: Element) -> str:
-    """The attribute ``jid``, prepared.
+    """The attribute ``jid``, in its one form.
 
     :raises PubSubError: when it is missing or no address.
     """

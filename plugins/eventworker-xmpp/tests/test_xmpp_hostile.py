@@ -242,3 +242,20 @@ def test_through_a_server_nobody_else_notices(
 
     done(bob.ask("get", "<ping xmlns='urn:xmpp:ping'/>"))
     assert ids(done(alice.ask("get", generic(tag("items", node))))) == []
+
+
+@pytest.mark.row("S1")
+def test_nobody_acts_for_somebody_whose_name_is_only_alike(connection: Connection) -> None:
+    """RFC 7622 tells ``straße`` from ``strasse``; older tables know only the latter."""
+
+    def ask(key: str, name: str, inside: str) -> str:
+        connection.forget()
+        about = f"type='set' id='{key}' from='{name}@localhost/x' to='pubsub.localhost'"
+        connection.send(f"<iq {about}>{inside}</iq>")
+        return connection.wait_for(f"id='{key}'")
+
+    for_strasse = subscribe("whose", "strasse@localhost")
+    assert "type='result'" in ask("made", "strasse", create("whose"))
+    assert "<invalid-jid " in ask("alike", "straße", for_strasse)
+    assert "<jid-malformed " in ask("unprepared", "STRASSE", for_strasse)
+    assert "type='result'" in ask("same", "strasse", for_strasse)

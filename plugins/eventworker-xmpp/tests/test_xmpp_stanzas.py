@@ -9,7 +9,6 @@ from xml.etree.ElementTree import Element, fromstring
 
 import pytest
 from eventworker_xmpp import forms, messages, paging
-from eventworker_xmpp.addresses import address
 from eventworker_xmpp.bodies import body_of
 from eventworker_xmpp.configured import options_of
 from eventworker_xmpp.errors import error_element
@@ -214,13 +213,6 @@ def test_a_message_is_remembered_for_its_node_and_not_for_ever() -> None:
     for number in range(3):
         remembered.note(f"n-{number}", f"node {number}")
     assert [remembered.node(f"n-{number}") for number in range(3)] == [None, "node 1", "node 2"]
-
-
-def test_addresses_are_prepared() -> None:
-    assert address("Ann@EXAMPLE.org/Desk") == "ann@example.org/Desk"
-    for wrong in ("", "@a", "a@", "a b@c", "a@b/", "a@b@c", "\ud800@b"):
-        with pytest.raises(PubSubError, match="jid-malformed"):
-            address(wrong)
 
 
 def test_the_options_say_what_is_wrong_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
