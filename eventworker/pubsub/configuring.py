@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from xml.sax.saxutils import escape
 
 from eventworker.pubsub.config import COLLECTION, LEAF, NodeConfig
 from eventworker.pubsub.errors import PubSubError
@@ -14,8 +15,8 @@ from eventworker.pubsub.rules import AccessModel
 
 #: Without rosters nobody can be in one of their groups.
 ACCESS_MODELS = tuple(model for model in AccessModel if model is not AccessModel.ROSTER)
-#: Characters of all values together.
-_MOST = 65536
+#: Bytes of all values together, as XML: a configuration is told, and one message has all of it.
+_MOST = 32768
 #: Not said to everybody: children have a list of their own, and the rest concerns owners.
 _UNTOLD = {PREFIX + name for name in ("children", "children_association_whitelist", "collection")}
 #: What XML 1.0 has no way to write.
@@ -73,18 +74,26 @@ def changed_config(settings: Settings, config: NodeConfig, fields: Fields) -> No
         if value < 1 or (most is not None and value > most):
             up_to = "" if most is None else f" to {most}"
             raise PubSubError("not-acceptable", text=f"{PREFIX}{name} is a number from 1{up_to}")
+    size = _size(changed)
+    if size > _MOST and size > _size(config):
+        raise PubSubError("not-acceptable", text=f"a configuration has at most {_MOST} bytes")
     return changed
 
 
 def _require_text(fields: Fields) -> None:
-    size = 0
     for name, texts in fields.items():
-        for text in texts:
-            # What is in a collection may be long, and is shown and sent back whole.
-            size += len(text) if name != PREFIX + "children" else 0
-            if NO_TEXT.search(text):
-                raise PubSubError(
-                    "not-acceptable", text=f"{name[:100]} has characters that no XML can have"
-                )
-    if size > _MOST:
-        raise PubSubError("not-acceptable", text=f"a configuration has at most {_MOST} characters")
+        if any(map(NO_TEXT.search, texts)):
+            raise PubSubError(
+                "not-acceptable", text=f"{name[:100]} has characters that no XML can have"
+            )
+
+
+def _size(config: NodeConfig) -> int:
+    """Bytes of the values as XML; of the whole, since it can grow field by field."""
+    return sum(
+        len(escape(text).encode())
+        for name, texts in texts_of(config).items()
+        # What is in a collection may be long, and is told by a list of its own.
+        if name != PREFIX + "children"
+        for text in texts
+    )

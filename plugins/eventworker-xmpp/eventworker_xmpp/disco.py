@@ -38,6 +38,8 @@ _TYPES = {
     f"{PREFIX}publisher": "jid-multi",
 }
 _COMMAND_NAME = "Pending subscriptions"
+#: Characters of a title in a list: one that fills a whole answer would hide all nodes behind it.
+_LONGEST_NAME = 200
 
 
 def info(request: Request) -> list[Element]:
@@ -73,7 +75,7 @@ def items(request: Request) -> list[Element]:
             about_it = {
                 "jid": _address(request),
                 "node": each.node,
-                "name": each.title or None,
+                "name": each.title[:_LONGEST_NAME] or None,
             }
             made.append(element(DISCO_ITEMS, "item", about_it))
     else:

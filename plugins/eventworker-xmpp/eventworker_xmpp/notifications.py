@@ -143,7 +143,12 @@ class Writer:
     def _configuration(self, delivery: Delivery) -> Iterator[Notification]:
         fields = delivery.content.get("fields")
         inside = [forms.result(fields, _NODE_CONFIG)] if fields else []
+        if self._is_too_long(inside):
+            inside = []  # it can be asked for
         yield self._event(delivery, "configuration", inside)
+
+    def _is_too_long(self, elements: Sequence[Element]) -> bool:
+        return sum(len(written(each).encode()) for each in elements) > self._room
 
     def _collection(self, delivery: Delivery) -> Iterator[Notification]:
         child = element(EVENT, str(delivery.word), {"node": delivery.content["child"]})

@@ -13,15 +13,18 @@ from eventworker.pubsub.service import PubSubService
 from tests.helpers.fake_xmpp_server import Connection, FakeServer
 from tests.helpers.pubsub_xml import (
     attributes,
+    config,
     create,
     done,
     generic,
     ids,
     item,
+    owner,
     publish,
     refused,
     subscribe,
     tag,
+    values,
 )
 from tests.helpers.slixmpp_client import SlixmppClient
 from tests.helpers.xmpp import ComponentProcess
@@ -229,6 +232,38 @@ def test_the_text_of_a_payload_holds_up_nobody(
     done(alice.ask("set", publish(node, item("1", deep))))
 
     assert attributes(bob.message(node), "item", "id") == [("1",)]
+
+
+@pytest.mark.row("T5")
+def test_no_configuration_grows_beyond_what_the_server_takes(
+    component: ComponentProcess, alice: SlixmppClient, bob: SlixmppClient, node: str
+) -> None:
+    done(alice.ask("set", create(node, notify_config="1")))
+    done(bob.ask("set", subscribe(node, bob.bare)))
+    connections = component.connections()
+    names = ("title", "description", "type", "body_xslt", "dataform_xslt")
+
+    answers = [
+        alice.ask("set", owner(tag("configure", node, config(**{name: "&amp;" * 30_000}))))
+        for name in names
+    ]
+
+    assert {refused(each) for each in answers} == {("not-acceptable", None)}
+    done(alice.ask("set", owner(tag("configure", node, config(title="News")))))
+    assert values(bob.message(node))["title"] == ["News"]
+    assert component.connections() == connections
+
+
+@pytest.mark.row("D3")
+def test_no_title_hides_the_nodes_behind_it(alice: SlixmppClient, node: str) -> None:
+    done(alice.ask("set", create(f"{node} 1", title="t" * 30_000)))
+    done(alice.ask("set", create(f"{node} 2")))
+
+    listed = done(alice.ask("get", "<query xmlns='http://jabber.org/protocol/disco#items'/>"))
+
+    named = dict(attributes(listed, "item", "node", "name"))
+    assert named[f"{node} 1"] == "t" * 200
+    assert f"{node} 2" in named
 
 
 @pytest.mark.row("T5")

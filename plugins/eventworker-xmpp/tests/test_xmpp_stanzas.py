@@ -33,6 +33,7 @@ from tests.helpers.pubsub_xml import (
     form,
     ids,
     texts,
+    values,
 )
 
 AT = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
@@ -197,6 +198,16 @@ def test_what_has_no_room_in_one_message_goes_into_several_or_without_payload() 
     assert len({message.get("id") for message in told}) == 3
     large = next(each for each in told[-1].iter() if each.get("id") == "5")
     assert len(large) == 0
+
+
+def test_a_configuration_that_has_no_room_in_a_message_is_told_without_its_values() -> None:
+    fields = {"pubsub#title": ["News"], "pubsub#description": ["&" * 3000]}
+    told = delivery(Word.CONFIGURATION, {"fields": fields})
+
+    assert values(sent(told)[0])["title"] == ["News"]
+    (short,) = sent(told, max_bytes=10_000)
+    assert attributes(short, "configuration", "node") == [("a & b",)]
+    assert [each for each in short.iter() if each.tag.endswith("}x")] == []
 
 
 def test_there_is_a_message_for_every_kind_of_notice() -> None:

@@ -1,11 +1,11 @@
 """Owner use cases that concern the node itself: rows C1 to C4, N1 to N5, X1, X2 and G1."""
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from datetime import datetime
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from eventworker.pubsub.config import NodeConfig
 from eventworker.pubsub.errors import PubSubError
@@ -376,3 +376,21 @@ def test_what_is_refused_has_written_nothing(desk: Desk) -> None:
             service.create("news", OWNER, form(collection="all"))
         names = service.connection.scalars(select(node_table.c.name)).all()
     assert names == ["all"]
+
+
+@pytest.mark.row("N2")
+def test_a_configuration_does_not_grow_field_by_field(desk: Desk) -> None:
+    desk.create("news", OWNER, form(title="&" * 6000))
+    with refused("not-acceptable"):
+        desk.configure("news", OWNER, form(description="&" * 6000))
+    assert desk.configuration("news", OWNER).description == ""
+    desk.configure("news", OWNER, form(title="News", description="&" * 6000))
+
+
+def test_a_configuration_of_before_a_limit_can_still_be_changed(desk: Desk) -> None:
+    desk.create("news", OWNER)
+    large = replace(desk.configuration("news", OWNER), description="d" * 40_000).to_json()
+    with desk.service() as service:
+        service.connection.execute(update(node_table).values(config=large))
+    desk.configure("news", OWNER, form(max_items="7"))
+    assert desk.configuration("news", OWNER).max_items == 7
