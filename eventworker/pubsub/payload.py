@@ -15,6 +15,8 @@ from eventworker.pubsub.errors import PubSubError
 MAX_DEPTH = 64
 #: What XML takes for space. Python takes for it what XML cannot have.
 _SPACE = " \t\r\n"
+#: What the prefix ``xml`` stands for.
+_XML = "http://www.w3.org/XML/1998/namespace"
 
 
 class _Refused(Exception):
@@ -53,8 +55,8 @@ class _Reader:
     def __init__(self) -> None:
         self.namespace = ""
         self._depth = 0
-        # A space parts the namespace from the name, since neither can have one.
-        parser = self.parser = expat.ParserCreate("utf-8", " ")
+        # It parts the namespace from the name, since no XML can have it.
+        parser = self.parser = expat.ParserCreate("utf-8", "\x01")
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
         parser.XmlDeclHandler = self._refuse
@@ -63,8 +65,13 @@ class _Reader:
         parser.ProcessingInstructionHandler = self._refuse
 
     def _start(self, name: str, _attributes: Any) -> None:
+        namespace = name.rpartition("\x01")[0]
+        if namespace == _XML:
+            # XML allows it. But Prosody, for one, writes it in a way that is none, which ends the
+            # connection of whoever is sent it.
+            raise _Refused("an element has the prefix xml")
         if not self._depth:
-            self.namespace = name.rpartition(" ")[0]
+            self.namespace = namespace
         self._depth += 1
         if self._depth > MAX_DEPTH:
             raise _Refused(f"elements are more than {MAX_DEPTH} deep")

@@ -65,6 +65,8 @@ def _write(one: Element, outer: str, parts: list[str], left: int | None) -> int 
     """Returns how many characters are left."""
     start = len(parts)
     local, namespace = local_of(one.tag), namespace_of(one.tag)
+    if namespace == XML:  # which cannot be declared
+        local, namespace = f"xml:{local}", outer
     parts.append(f"<{local}")
     if namespace != outer:
         parts.append(f" xmlns='{attribute(namespace)}'")

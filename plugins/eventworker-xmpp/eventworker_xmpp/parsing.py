@@ -8,12 +8,13 @@ is passed over, not built: the stream goes on, and who sent it can be told.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import Any, NoReturn
 from xml.etree.ElementTree import Element
 from xml.parsers import expat
 
 from eventworker_xmpp.markup import attribute
 from eventworker_xmpp.names import local_of, name, namespace_of
+from eventworker_xmpp.skipping import RESERVED, Skipper
 
 #: Elements within elements, of a stanza.
 MAX_DEPTH = 64
@@ -82,6 +83,7 @@ class StreamParser:
         self._spoiled: str | None = None
         self._declared: dict[str | None, str | None] = {}
         self._root = "stream"
+        self._skipper: Skipper | None = None
         self._begin()
 
     def _begin(self) -> None:
@@ -96,24 +98,31 @@ class StreamParser:
         parser.EndElementHandler = self._end
         parser.CharacterDataHandler = self._text.append
         parser.StartNamespaceDeclHandler = self._declare
-        parser.StartDoctypeDeclHandler = _no_doctype
-        if not self._comments:
-            parser.CommentHandler = _no_comment
-        parser.ProcessingInstructionHandler = _no_instruction
+        self._forbid(parser)
         self._parser = parser
         self._fed = 0
         self._stanza_at = 0
         self._since_stanza = 0
+        # What came after the last stanza, and where its parser has that.
+        self._recent = bytearray()
+        self._recent_at = self._settled_at = 0
+
+    def _forbid(self, parser: Any) -> None:
+        parser.StartDoctypeDeclHandler = _no_doctype
+        if not self._comments:
+            parser.CommentHandler = _no_comment
+        parser.ProcessingInstructionHandler = _no_instruction
 
     def feed(self, data: bytes) -> list[Event]:
         """What these bytes complete.
 
         :raises Unreadable: when the stream cannot go on.
         """
-        self._fed += len(data)
         self._since_stanza += len(data)
+        rest = data
         try:
-            self._parser.Parse(data, False)
+            while rest:
+                rest = self._read(rest) if self._skipper is None else self._pass_over(rest)
         except expat.ExpatError as error:
             raise Unreadable("not-well-formed", f"not well-formed: {error}") from None
         if self._since_stanza > self._max_bytes * _HOPELESS:
@@ -123,6 +132,37 @@ class StreamParser:
             self._renew()
         return events
 
+    def _read(self, data: bytes) -> bytes:
+        """Returns what has to be passed over, and what comes after it."""
+        self._fed += len(data)
+        self._recent += data
+        try:
+            self._parser.Parse(data, False)
+        except expat.ExpatError as error:
+            if error.code not in RESERVED or self._depth < 1:
+                raise
+            start = self._stanza_at if self._depth > 1 else self._parser.ErrorByteIndex
+            self._skipper = Skipper(self._forbid)
+            return bytes(self._recent[start - self._recent_at :])
+        del self._recent[: self._settled_at - self._recent_at]
+        self._recent_at = self._settled_at
+        return b""
+
+    def _pass_over(self, data: bytes) -> bytes:
+        """Returns what comes after the stanza."""
+        assert self._skipper is not None
+        rest = self._skipper.feed(data)
+        if rest is None:
+            return b""
+        self._skipper = None
+        if self._stack:
+            self._empty_stanza()
+            first = self._stack.pop()
+            self._events.append(Stanza(first, "written in a way that is no XML"))
+        self._text.clear()
+        self._renew()
+        return rest
+
     def _renew(self) -> None:
         """Go on with a fresh parser, between two stanzas."""
         self._begin()
@@ -131,9 +171,10 @@ class StreamParser:
             for prefix, uri in self._declared.items()
         )
         self._depth = -1  # the element below is none of the stream's
-        self._parser.Parse(f"<{self._root}{names}>".encode(), False)
+        root = f"<{self._root}{names}>".encode()
+        self._parser.Parse(root, False)
         self._depth = 1
-        self._fed = self._since_stanza = 0
+        self._recent_at = self._settled_at = len(root)
 
     def _declare(self, prefix: str | None, uri: str | None) -> None:
         if self._depth == 0:
@@ -180,6 +221,7 @@ class StreamParser:
             self._stack.clear()
             self._events.append(Stanza(first, self._spoiled))
             self._since_stanza = 0
+            self._settled_at = self._parser.CurrentByteIndex
         elif self._spoiled is None:
             self._settle_text()
             self._stack.pop()
@@ -193,10 +235,11 @@ class StreamParser:
         elif self._parser.CurrentByteIndex - self._stanza_at > self._max_bytes:
             self._spoiled = f"larger than {self._max_bytes} bytes"
         if self._spoiled is not None:
-            first = self._stack[0]
-            for child in list(first):
-                first.remove(child)
-            del self._stack[1:]
+            self._empty_stanza()
+
+    def _empty_stanza(self) -> None:
+        del self._stack[0][:]
+        del self._stack[1:]
 
     def _settle_text(self) -> None:
         if not self._text:

@@ -235,6 +235,19 @@ def test_the_text_of_a_payload_holds_up_nobody(
 
 
 @pytest.mark.row("T5")
+def test_what_a_server_writes_wrong_ends_no_connection(
+    component: ComponentProcess, alice: SlixmppClient, node: str
+) -> None:
+    done(alice.ask("set", create(node)))
+    connections = component.connections()
+
+    answer = alice.ask("set", publish(node, item("1", "<a xmlns='urn:a'><xml:b/></a>")))
+
+    assert refused(answer) == ("not-acceptable", None)
+    assert component.connections() == connections
+
+
+@pytest.mark.row("T5")
 def test_no_configuration_grows_beyond_what_the_server_takes(
     component: ComponentProcess, alice: SlixmppClient, bob: SlixmppClient, node: str
 ) -> None:

@@ -169,3 +169,65 @@ def test_elements_are_written_without_what_is_not_there() -> None:
     one = element("urn:a", "b", {"c": "d", "e": None}, [element("urn:f", "g")], "text")
     assert written(one, "urn:a") == "<b c='d'>text<g xmlns='urn:f'/></b>"
     assert canonicalize(written(one)) == '<b xmlns="urn:a" c="d">text<g xmlns="urn:f"></g></b>'
+
+
+def test_an_element_with_the_reserved_prefix_is_written_with_it() -> None:
+    said = "<a xmlns='urn:a'><xml:b c='1'><d/></xml:b></a>"
+    assert written(parsed(said)) == said
+
+
+RESERVED = "http://www.w3.org/XML/1998/namespace"
+
+
+@pytest.mark.row("T5")
+@pytest.mark.parametrize(
+    "bad",
+    [
+        f"<iq id='bad' xmlns='urn:d'><x a='>'><b xmlns='{RESERVED}'>&lt;iq/></b></x>t</iq>",
+        f"<iq id='bad'><b xmlns:c='{RESERVED}'/></iq >",
+        "<iq id='bad'><b xmlns:xml='urn:x'/><b xmlns:xmlns='urn:x'/></iq>",
+    ],
+)
+@pytest.mark.parametrize("step", [1, 7, 10_000])
+def test_a_reserved_namespace_costs_only_the_stanza_that_has_it(bad: str, step: int) -> None:
+    text = f"<iq id='1'/>{bad}<iq id='2'>t</iq>{bad}{bad}<iq id='3'><a/></iq>".encode()
+    reader = StreamParser(1000)
+    reader.feed(HEADER)
+    events = [
+        event for at in range(0, len(text), step) for event in reader.feed(text[at : at + step])
+    ]
+
+    stanzas = [each for each in events if isinstance(each, Stanza)]
+    assert [each.element.get("id") for each in stanzas] == ["1", "bad", "2", "bad", "bad", "3"]
+    assert {each.element.tag for each in stanzas} == {"{urn:d}iq"}
+    assert [each.spoiled is None for each in stanzas] == [True, False, True, False, False, True]
+    assert [len(each.element) for each in stanzas] == [0, 0, 0, 0, 0, 1]
+    assert reader.feed(b"</s:stream>") == [Closed()]
+
+
+@pytest.mark.row("T5")
+def test_a_stanza_that_is_itself_of_a_reserved_namespace_is_nobodys() -> None:
+    reader = StreamParser(1000)
+    reader.feed(HEADER)
+    bad = f"<iq a='>' xmlns='{RESERVED}'/><iq xmlns='{RESERVED}'><iq/></iq>".encode()
+    (stanza,) = reader.feed(bad + b"<iq id='1'/>")
+    assert isinstance(stanza, Stanza)
+    assert (stanza.element.get("id"), stanza.spoiled) == ("1", None)
+
+
+@pytest.mark.row("T5")
+@pytest.mark.parametrize("after", ["<!-- c -->", "</x>", "<?p i?>"])
+def test_what_ends_a_stream_does_so_also_beside_a_reserved_namespace(after: str) -> None:
+    reader = StreamParser(1000)
+    reader.feed(HEADER)
+    with pytest.raises(Unreadable):
+        reader.feed(f"<iq><b xmlns='{RESERVED}'/>{after}</iq>".encode())
+
+
+@pytest.mark.row("T5")
+def test_a_stanza_without_end_is_one_also_when_it_is_passed_over() -> None:
+    reader = StreamParser(1000)
+    reader.feed(HEADER)
+    reader.feed(f"<iq><b xmlns='{RESERVED}'/>".encode())
+    with pytest.raises(Unreadable, match="without end"):
+        reader.feed(b"x" * 16_000)

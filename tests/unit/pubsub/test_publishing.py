@@ -361,3 +361,18 @@ def test_where_all_publish_each_retracts_his_own(desk: Desk) -> None:
     with refused("forbidden"):
         desk.retract("news", BEN, ["a"])
     desk.retract("news", ANN, ["a"])
+
+
+@pytest.mark.row("P8", "T5")
+@pytest.mark.parametrize("payload", ["<xml:a/>", "<a><b><xml:c/></b></a>"])
+def test_no_element_has_the_prefix_that_is_reserved(desk: Desk, payload: str) -> None:
+    desk.create("news", OWNER)
+    with refused("bad-request", "invalid-payload"):
+        desk.publish("news", OWNER, [NewItem("1", payload)])
+    desk.publish("news", OWNER, [NewItem("1", "<a xml:lang='en'/>")])
+
+
+@pytest.mark.row("P8")
+def test_a_namespace_may_have_any_character(desk: Desk) -> None:
+    desk.create("news", OWNER, form(type="a b"))
+    desk.publish("news", OWNER, [NewItem("1", "<x xmlns='a b'/>")])
