@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from eventworker.db import among, clock
+from eventworker.pubsub.config import NodeConfig
 from eventworker.pubsub.desk import Desk, Node
 from eventworker.pubsub.names import can_be_name
 from eventworker.pubsub.tables import item_table, node_table
@@ -57,10 +58,10 @@ def fresh() -> ColumnElement[bool]:
     return or_(_item.expires_at.is_(None), _item.expires_at > clock())
 
 
-def capacity(desk: Desk, node: Node) -> int:
-    """Items that the node keeps at the most."""
+def capacity(desk: Desk, config: NodeConfig) -> int:
+    """Items that a node of that configuration keeps at the most."""
     most = desk.settings.max_items
-    return most if node.config.max_items is None else min(most, node.config.max_items)
+    return most if config.max_items is None else min(most, config.max_items)
 
 
 def store(desk: Desk, node: Node, publisher: str, items: Sequence[Mapping[str, Any]]) -> None:
@@ -103,7 +104,7 @@ _GIVEN = ("node_id", "item_id", "position", "publisher", "payload")
 
 def room_for(desk: Desk, node: Node, ids: Sequence[str]) -> bool:
     """Whether items of these ids can be published without removing another one."""
-    most = capacity(desk, node)
+    most = capacity(desk, node.config)
     if node.position + len(ids) <= most:
         return True  # as many as were ever published
     kept = desk.connection.scalar(
@@ -121,7 +122,7 @@ def trim(desk: Desk, node: Node, published: int = 0) -> list[str]:
 
     :param published: items that were stored since the node was read.
     """
-    most = capacity(desk, node)
+    most = capacity(desk, node.config)
     if node.position + published <= most:
         return []
     last = desk.connection.scalar(_TOO_MANY, {"node": node.id, "most": most})

@@ -37,7 +37,7 @@ from eventworker.pubsub.tables import (
     subscription_table,
 )
 
-_node, _child, _affiliation = node_table.c, child_table.c, affiliation_table.c
+_node, _child = node_table.c, child_table.c
 #: Characters of the place where a deleted node has gone.
 _LONGEST_URI = 2048
 
@@ -51,7 +51,7 @@ class Nodes(Collections):
         :param node: None: the service makes a name.
         :param fields: what its configuration has beside the defaults.
         :raises PubSubError: ``conflict`` where there is one, ``forbidden`` for those who may not
-            create, ``not-allowed`` with ``max-nodes-exceeded`` for those who own too many.
+            create, ``not-allowed`` with ``max-nodes-exceeded`` for those who have made too many.
         """
         name = new_name() if node is None else node_name(node)
         self._require_creator(actor)
@@ -143,7 +143,11 @@ class Nodes(Collections):
         gone = {"name": None, "deleted_at": clock()}
         self.connection.execute(update(node_table).where(_node.id == found.id).values(gone))
         if redirect_uri is not None:
-            to: dict[str, Any] = {"uri": redirect_uri, "created_at": clock()}
+            to: dict[str, Any] = {
+                "uri": redirect_uri,
+                "creator": found.creator,
+                "created_at": clock(),
+            }
             row = {"name": found.name, **to}
             self.connection.execute(insert_or_update(self.dialect, redirect_table, row, to))
 
@@ -164,16 +168,11 @@ class Nodes(Collections):
             raise PubSubError("forbidden", text="creating nodes is not for everyone here")
         if not self.settings.max_nodes:
             return
-        owned = self.connection.scalar(
-            select(func.count())
-            .join_from(affiliation_table, node_table, _node.id == _affiliation.node_id)
-            .where(
-                _affiliation.jid == actor.bare,
-                _affiliation.affiliation == Affiliation.OWNER,
-                _node.name.is_not(None),
-            )
-        )
-        if int(owned or 0) >= self.settings.max_nodes:
+        # Not those that he owns: others can make him an owner, and he can leave his to others.
+        made = select(func.count()).where(_node.creator == actor.bare, _node.name.is_not(None))
+        left = select(func.count()).where(redirect_table.c.creator == actor.bare)
+        there = sum(int(self.connection.scalar(each) or 0) for each in (made, left))
+        if there >= self.settings.max_nodes:
             raise PubSubError("not-allowed", "max-nodes-exceeded")
 
     def _insert(self, name: str, actor: Actor, config: NodeConfig) -> Node:

@@ -72,7 +72,8 @@ OPTIONS: list[cfg.Opt] = [
         "max_nodes",
         default=1000,
         min=0,
-        help="Nodes that one address may own at the most, admins excepted; 0 for no limit.",
+        help="Nodes that one address may have made at the most, as long as they are there or lead "
+        "somewhere else; admins excepted; 0 for no limit.",
     ),
     cfg.IntOpt(
         "max_subscriptions",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from eventworker.pubsub import items as kept
 from eventworker.pubsub.config import COLLECTION, NodeConfig
+from eventworker.pubsub.configuring import new_config
 from eventworker.pubsub.desk import Node
 from eventworker.pubsub.errors import PubSubError, unsupported
 from eventworker.pubsub.facts import Actor, Fields, NewItem
@@ -37,11 +38,9 @@ class Publishing(Nodes):
         """
         self._check_batch(items)
         namespaces = [self._namespace(each) for each in items]
-        found = self._published_to(node, actor, options)
+        found = self._published_to(node, actor, items, namespaces, options)
         config = found.config
         self._fits(config, items, namespaces)
-        if len(items) > kept.capacity(self, found):
-            raise PubSubError("not-allowed", "max-items-exceeded")
         ids = [each.id or new_name() for each in items]
         removed = self._keep(found, actor, items, ids) if config.persist_items else []
         if config.deliver_notifications:
@@ -108,13 +107,20 @@ class Publishing(Nodes):
                 text=f"a payload has at most {most} bytes",
             )
 
-    def _published_to(self, name: str, actor: Actor, options: Fields | None) -> Node:
+    def _published_to(
+        self,
+        name: str,
+        actor: Actor,
+        items: Sequence[NewItem],
+        namespaces: Sequence[str | None],
+        options: Fields | None,
+    ) -> Node:
         try:
             found = self.node(name, lock=True)
         except PubSubError as error:
             if error.condition != "item-not-found" or not self.settings.auto_create:
                 raise
-            found = self._made(name, actor, options)
+            found = self._made(name, actor, items, namespaces, options)
         self.require(found, actor, Action.PUBLISH)
         if found.kind == COLLECTION:
             raise unsupported("publish")
@@ -122,9 +128,21 @@ class Publishing(Nodes):
             _require_precondition(found.config, options)
         return found
 
-    def _made(self, name: str, actor: Actor, options: Fields | None) -> Node:
+    def _made(
+        self,
+        name: str,
+        actor: Actor,
+        items: Sequence[NewItem],
+        namespaces: Sequence[str | None],
+        options: Fields | None,
+    ) -> Node:
+        """A new node, if the items could be published to it: otherwise none is left behind."""
         if options:
             _require_precondition(None, options)
+        config = new_config(self.settings, options or {})
+        if config.node_type == COLLECTION:
+            raise unsupported("publish")
+        self._fits(config, items, namespaces)
         try:
             self.create(name, actor, options)
         except PubSubError as error:
@@ -155,6 +173,8 @@ class Publishing(Nodes):
                     "invalid-payload",
                     text=f"the namespace of the payload is not {config.type}",
                 )
+        if len(items) > kept.capacity(self, config):
+            raise PubSubError("not-allowed", "max-items-exceeded")
 
     def _keep(
         self, node: Node, actor: Actor, items: Sequence[NewItem], ids: Sequence[str]

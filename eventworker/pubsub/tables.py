@@ -64,7 +64,7 @@ node_table = Table(
     # All fields of the configuration, as JSON; beside it what is asked in SQL.
     Column("config", Long, nullable=False),
     Column("purge_offline", Boolean, nullable=False, default=False, index=True),
-    Column("creator", Jid, nullable=False),
+    Column("creator", Jid, nullable=False, index=True),
     # Counts publications, which gives items their order; to count is also to lock the node.
     Column("position", BigInteger, nullable=False),
     Column("created_at", UTCDateTime, nullable=False),
@@ -78,6 +78,8 @@ redirect_table = Table(
     metadata,
     Column("name", Name, primary_key=True),
     Column("uri", Text, nullable=False),
+    # Of the node: what is left of it is still his.
+    Column("creator", Jid, nullable=False, index=True),
     Column("created_at", UTCDateTime, nullable=False),
 )
 

@@ -1,6 +1,7 @@
 """The plugin pubsub-publish amid the parts of the daemon: events become items, once."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 from xml.etree import ElementTree
@@ -14,11 +15,13 @@ from eventworker.erasure import Erasure
 from eventworker.errors import ConfigError
 from eventworker.event import Event
 from eventworker.inbox.claims import Outcome
+from eventworker.pubsub import options as pubsub
 from eventworker.pubsub.deliveries import register
-from eventworker.pubsub.facts import Actor, Item
+from eventworker.pubsub.facts import Actor, Affiliated, Item
 from eventworker.pubsub.hooks import options as hook_options
 from eventworker.pubsub.hooks.table import hook_table, run_table
 from eventworker.pubsub.options import Settings
+from eventworker.pubsub.rules import Affiliation
 from eventworker.pubsub.service import PubSubService
 from eventworker.pubsub.sweeping import sweep
 from eventworker.pubsub.tables import (
@@ -194,6 +197,59 @@ def test_a_node_that_has_gone_elsewhere_is_left_alone(embedded: Harness) -> None
         service.delete("story/1", service.settings.itself, "xmpp:elsewhere.example?;node=x")
     assert embedded.deliver(story(1)).done
     assert count(embedded.engine, item_table) == 0
+
+
+EVE = Actor("eve@example.org")
+
+
+@contextmanager
+def open_service(harness: Harness) -> Iterator[PubSubService]:
+    """A service where everyone may create nodes."""
+    with short_transaction(harness.engine) as connection:
+        yield PubSubService(connection, Settings(creators="everyone"))
+
+
+def test_a_node_that_a_stranger_has_made_beforehand_is_given_no_event(embedded: Harness) -> None:
+    with open_service(embedded) as service:
+        service.create("story/1", EVE)
+        service.create("story/2", EVE)
+        service.delete("story/2", EVE, "xmpp:elsewhere.example?;node=x")
+        service.change_node_affiliations(
+            "story/1", EVE, [Affiliated("story/1", service.settings.service, Affiliation.OWNER)]
+        )
+
+    ending = embedded.deliver(story(1))
+
+    assert ending.outcome is Outcome.DEAD
+    assert "node story/1: forbidden: it was made by eve@example.org" in (ending.error or "")
+    assert embedded.deliver(story(2)).done
+    assert len(items(embedded, "story/2")) == 1
+
+
+@pytest.mark.parametrize("kind", ["leaf", "collection"])
+def test_nobody_keeps_events_away_by_the_name_of_a_collection(
+    embedded: Harness, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with open_service(embedded) as service:
+        fields = {"pubsub#node_type": [kind], "pubsub#children_max": ["1"]}
+        service.create("story", EVE, fields)
+
+    assert embedded.deliver(story(1)).done
+    assert all(each.done for each in embedded.deliver_together(story(1), story(2), story(3)))
+
+    assert count(embedded.engine, child_table) == 0
+    assert "story/1 is in no collection, since story was made by eve@example.org" in caplog.text
+
+
+def test_nodes_that_an_admin_has_made_are_published_to(embedded: Harness) -> None:
+    with open_service(embedded) as service:
+        service.create("story/1", Actor("tracker@pubsub.localhost"))
+        service.create("story/2", EVE)
+    assert embedded.deliver(story(1)).done
+    with publishing(embedded.engine.url.render_as_string(hide_password=False)) as other:
+        pubsub.register(other.conf)
+        other.conf.set_override("admins", ["eve@example.org"], group="pubsub")
+        assert other.deliver(story(2)).done
 
 
 def test_a_node_that_was_deleted_is_made_again_by_the_next_event(embedded: Harness) -> None:

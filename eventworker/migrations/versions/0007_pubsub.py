@@ -42,6 +42,12 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index(
+        "ix_eventworker_pubsub_node_creator",
+        "eventworker_pubsub_node",
+        ["creator"],
+        if_not_exists=may_be_there(),
+    )
+    op.create_index(
         "ix_eventworker_pubsub_node_deleted_at",
         "eventworker_pubsub_node",
         ["deleted_at"],
@@ -57,8 +63,15 @@ def upgrade() -> None:
         "eventworker_pubsub_redirect",
         sa.Column("name", _NAME, nullable=False),
         sa.Column("uri", sa.Text(), nullable=False),
+        sa.Column("creator", _JID, nullable=False),
         sa.Column("created_at", UTCDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_eventworker_pubsub_redirect"),
+    )
+    op.create_index(
+        "ix_eventworker_pubsub_redirect_creator",
+        "eventworker_pubsub_redirect",
+        ["creator"],
+        if_not_exists=may_be_there(),
     )
     create_table(
         "eventworker_pubsub_child",

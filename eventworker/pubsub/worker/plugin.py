@@ -25,6 +25,7 @@ from eventworker.pubsub.tables import node_table
 from eventworker.pubsub.worker.erasing import erase
 from eventworker.pubsub.worker.naming import Template
 from eventworker.pubsub.worker.options import GROUP, OPTIONS
+from eventworker.pubsub.worker.publisher import Publisher
 from eventworker.pubsub.worker.rendering import FORMATS, with_images
 
 log = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ class PubSubPublishWorker(WorkerTaskBase):
         Missing nodes come first, and all nodes in the order of their names, so that two
         transactions do not wait for each other crosswise.
         """
-        service = PubSubService(session, self._settings)
+        service = Publisher(session, self._settings)
         by_node: dict[str, list[Event]] = {}
         for event in events:
             by_node.setdefault(self._node.name(event), []).append(event)
@@ -79,11 +80,11 @@ class PubSubPublishWorker(WorkerTaskBase):
             with _refusals(node):
                 self._publish(service, node, by_node[node])
 
-    def _known(self, service: PubSubService, names: Iterable[str]) -> set[str]:
+    def _known(self, service: Publisher, names: Iterable[str]) -> set[str]:
         look = select(node_table.c.name).where(node_table.c.name.in_(list(names)))
         return set(service.connection.scalars(look))
 
-    def _publish(self, service: PubSubService, node: str, events: Sequence[Event]) -> None:
+    def _publish(self, service: Publisher, node: str, events: Sequence[Event]) -> None:
         items = [NewItem(str(event.id), self._payload(event)) for event in events]
         most = self._settings.max_batch
         for start in range(0, len(items), most):
@@ -91,28 +92,28 @@ class PubSubPublishWorker(WorkerTaskBase):
             try:
                 _publish_each(service, node, part)
             except PubSubError as error:
-                if error.condition == "gone":
+                if error.condition == "gone" and service.has_moved_ours(node):
                     log.warning("not published, since node %s has gone to %s", node, error.uri)
                     return
-                if error.condition != "item-not-found":
+                if error.condition not in ("item-not-found", "gone"):
                     raise
                 self._make(service, node, events[0])
                 _publish_each(service, node, part)
 
-    def _make(self, service: PubSubService, node: str, event: Event) -> None:
+    def _make(self, service: Publisher, node: str, event: Event) -> None:
         fields = dict(self._config)
         if collection := self._collection.name(event):
             kind = {f"{PREFIX}node_type": [COLLECTION]}
-            self._create(service, collection, {**self._config, **kind})
-            fields[f"{PREFIX}collection"] = [collection]
-        self._create(service, node, fields)
-
-    def _create(self, service: PubSubService, node: str, fields: dict[str, list[str]]) -> None:
-        try:
-            service.create(node, self._settings.itself, fields)
-        except PubSubError as error:
-            if error.condition != "conflict":  # another one was first
-                raise
+            if service.make(collection, {**self._config, **kind}):
+                fields[f"{PREFIX}collection"] = [collection]
+            else:
+                log.warning(
+                    "node %s is in no collection, since %s was made by %s",
+                    node,
+                    collection,
+                    service.node(collection).creator,
+                )
+        service.make(node, fields)
 
     def _payload(self, event: Event) -> str:
         common = self.config.notifications
@@ -160,7 +161,7 @@ class PubSubPublishWorker(WorkerTaskBase):
         return fields
 
 
-def _publish_each(service: PubSubService, node: str, items: Sequence[NewItem]) -> None:
+def _publish_each(service: Publisher, node: str, items: Sequence[NewItem]) -> None:
     """All at once, or one by one where the node does not keep as many as that."""
     itself = service.settings.itself
     try:

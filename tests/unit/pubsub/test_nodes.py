@@ -120,6 +120,32 @@ def test_whoever_creates_a_node_owns_it_and_may_delete_it(desk_with: Callable[..
     desk.create("d", ANN)
 
 
+@pytest.mark.row("C4")
+def test_the_limit_is_of_nodes_that_one_has_made_whoever_owns_them(
+    desk_with: Callable[..., Desk],
+) -> None:
+    desk = desk_with(creators="everyone", max_nodes=2)
+    for name in ("a", "b"):
+        desk.create(name, ANN)
+        desk.change_node_affiliations(name, ANN, [Affiliated(name, BEN.bare, Affiliation.OWNER)])
+        desk.change_node_affiliations(name, ANN, [Affiliated(name, ANN.bare, Affiliation.NONE)])
+    with refused("not-allowed", "max-nodes-exceeded"):
+        desk.create("c", ANN)
+    desk.create("d", BEN)
+
+
+@pytest.mark.row("X2", "C4")
+def test_a_place_that_leads_elsewhere_counts_as_a_node(desk_with: Callable[..., Desk]) -> None:
+    desk = desk_with(creators="everyone", max_nodes=2)
+    for name in ("a", "b"):
+        desk.create(name, ANN)
+        desk.delete(name, ANN, "xmpp:elsewhere.example?;node=x")
+    with refused("not-allowed", "max-nodes-exceeded"):
+        desk.create("c", ANN)
+    desk.create("a", BEN)
+    desk.create("c", ANN)
+
+
 @pytest.mark.row("C2", "T1")
 def test_a_node_without_a_name_is_given_one(desk: Desk) -> None:
     first, second = desk.create(None, OWNER), desk.create(None, OWNER)

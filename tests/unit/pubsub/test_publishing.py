@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from eventworker.pubsub.errors import PubSubError
 from eventworker.pubsub.facts import Actor, Affiliated, NewItem
 from eventworker.pubsub.rules import Affiliation
 from tests.helpers.pubsub import ADMIN, ANN, BEN, OWNER, Desk, entry, form, item, refused
@@ -51,6 +52,27 @@ def test_publishing_makes_the_node_where_the_service_is_set_up_for_that(
     assert desk.configuration("news", OWNER).title == "News"
     with refused("forbidden"):
         desk.publish("other", ANN, [item("a")])
+
+
+@pytest.mark.row("P11")
+@pytest.mark.parametrize(
+    ("items", "options"),
+    [
+        ([NewItem("1")], None),
+        ([], None),
+        ([item("1"), item("2")], form(max_items="1")),
+        ([item("1")], form(type="urn:other")),
+        ([item("1")], form(node_type="collection")),
+    ],
+)
+def test_what_cannot_be_published_leaves_no_node_behind(
+    desk_with: Callable[..., Desk], items: list[NewItem], options: dict[str, list[str]] | None
+) -> None:
+    desk = desk_with(auto_create=True)
+    with desk.service() as service, pytest.raises(PubSubError):
+        service.publish("news", OWNER, items, options)
+    with refused("item-not-found"):
+        desk.items("news", OWNER)
 
 
 @pytest.mark.row("R1", "R2", "R3")
