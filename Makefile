@@ -21,7 +21,7 @@ $(VENV)/.complete: $(REQUIREMENTS) tools/find-python.sh tools/make-venv.sh
 	@python=$$(PYTHON='$(PYTHON)' sh tools/find-python.sh) && sh tools/make-venv.sh "$$python" $(VENV)
 	@touch $@
 
-servers: ## find or get the server programs that the tests start (RabbitMQ, Prosody, the databases)
+servers: ## find or get the server programs that the tests start (RabbitMQ, XMPP, the databases)
 	@python=$$(PYTHON='$(PYTHON)' sh tools/find-python.sh) && "$$python" -m tools.servers $(SERVERS)
 
 run: venv ## run the example tracker (ONCE=1: one round, then stop)

@@ -13,7 +13,7 @@ import aioxmpp.pubsub.xso
 from aioxmpp import xso
 
 from tests.helpers.xmpp import PATIENCE, Loop
-from tests.servers import ProsodyServer, wait_until
+from tests.servers import XmppServer, wait_until
 
 
 @aioxmpp.pubsub.xso.as_payload_class
@@ -40,7 +40,7 @@ class Fired:
 class AioxmppClient:
     """A client that is connected."""
 
-    def __init__(self, loop: Loop, server: ProsodyServer, account: str, service: str) -> None:
+    def __init__(self, loop: Loop, server: XmppServer, account: str, service: str) -> None:
         self.loop = loop
         self.server = server
         self.jid = aioxmpp.JID.fromstr(server.address(account))

@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element, fromstring
 from slixmpp import ClientXMPP
 
 from tests.helpers.xmpp import PATIENCE, Loop
-from tests.servers import ProsodyServer, wait_until
+from tests.servers import XmppServer, wait_until
 
 CLIENT = "{jabber:client}"
 
@@ -24,7 +24,7 @@ class SlixmppClient:
     :param service: whom :meth:`ask` asks.
     """
 
-    def __init__(self, loop: Loop, server: ProsodyServer, jid: str, service: str) -> None:
+    def __init__(self, loop: Loop, server: XmppServer, jid: str, service: str) -> None:
         self.loop = loop
         self.jid = jid
         self.bare = jid.partition("/")[0]
@@ -116,6 +116,10 @@ class SlixmppClient:
         async def end() -> None:
             await self.client.disconnect()
             self.client.abort()
+            # Slixmpp leaves this one to the garbage collector, which complains of it on the
+            # standard error of whatever test is under way then.
+            if (sending := self.client._run_out_filters) is not None:
+                sending.cancel()
 
         self.loop(end())
 

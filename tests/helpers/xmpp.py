@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from tests.servers import ProsodyServer, wait_until
+from tests.servers import XmppServer, wait_until
 
 T = TypeVar("T")
 
@@ -73,8 +73,8 @@ class ComponentProcess:
         self,
         folder: Path,
         url: str,
-        server: ProsodyServer | None,
-        jid: str = ProsodyServer.component,
+        server: XmppServer | None,
+        jid: str = XmppServer.component,
         pubsub: Mapping[str, object] | None = None,
         xmpp: Mapping[str, object] | None = None,
         daemon: bool = False,

@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from tests.servers import (
+    EjabberdServer,
     MariaServer,
     PostgresServer,
     ProsodyServer,
@@ -73,9 +74,10 @@ def test_no_server_runs_as_root(
     postgres_server: PostgresServer,
     maria_server: MariaServer,
     prosody_server: ProsodyServer,
+    ejabberd_server: EjabberdServer,
 ) -> None:
     processes = [rabbit_server.process, rabbit_server.epmd, postgres_server.process]
-    processes += [maria_server.process, prosody_server.process]
+    processes += [maria_server.process, prosody_server.process, ejabberd_server.process]
     assert all(owner(process.pid) != 0 for process in processes)
 
 
@@ -84,15 +86,17 @@ def test_the_servers_listen_on_loopback_only(
     own_postgres_server: Callable[..., PostgresServer],
     own_maria_server: Callable[..., MariaServer],
     own_prosody_server: Callable[..., ProsodyServer],
+    own_ejabberd_server: Callable[..., EjabberdServer],
 ) -> None:
     rabbit, postgres, maria = own_rabbit_server(), own_postgres_server(), own_maria_server()
-    prosody = own_prosody_server()
+    prosody, ejabberd = own_prosody_server(), own_ejabberd_server()
     for process in (
         rabbit.process,
         rabbit.epmd,
         postgres.process,
         maria.process,
         prosody.process,
+        ejabberd.process,
     ):
         addresses = listening_addresses(process.pid)
         assert addresses
@@ -184,12 +188,19 @@ def test_nothing_is_left_of_a_closed_database_server() -> None:
     assert not accepts_connections(server.port)
 
 
+def test_an_ejabberd_is_no_erlang_node(ejabberd_server: EjabberdServer) -> None:
+    """It listens to clients, components and the tests: so it needs no port mapper."""
+    assert len(listening_addresses(ejabberd_server.process.pid)) == 3
+
+
 def test_a_killed_test_run_leaves_no_server_behind() -> None:
     script = (
-        "from tests.servers import MariaServer, RabbitServer, PostgresServer\n"
-        "with RabbitServer() as rabbit, PostgresServer() as postgres, MariaServer() as maria:\n"
-        "    print(rabbit.process.pid, rabbit.epmd.pid, postgres.process.pid, maria.process.pid)\n"
-        "    print(rabbit.home, postgres.home, maria.home, flush=True)\n"
+        "from tests.servers import EjabberdServer, MariaServer, PostgresServer, RabbitServer\n"
+        "with RabbitServer() as rabbit, PostgresServer() as postgres, MariaServer() as maria,"
+        " EjabberdServer() as ejabberd:\n"
+        "    print(rabbit.process.pid, rabbit.epmd.pid, postgres.process.pid, maria.process.pid,"
+        " ejabberd.process.pid)\n"
+        "    print(rabbit.home, postgres.home, maria.home, ejabberd.home, flush=True)\n"
         "    input()\n"
     )
     pipe = subprocess.PIPE
@@ -201,7 +212,7 @@ def test_a_killed_test_run_leaves_no_server_behind() -> None:
         homes = run.stdout.readline().split()
         family = [*pids, *descendants(run.pid)]
         run.kill()
-    assert len(pids) == 4
+    assert len(pids) == 5
     wait_until(lambda: not any(is_running(pid) for pid in family), 30, f"some of {family} stay")
     for home in homes:
         shutil.rmtree(home)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.servers.certificates import Certificates, make_certificates
+from tests.servers.ejabberd import EjabberdServer
 from tests.servers.mariadb import MariaServer
 from tests.servers.postgres import PostgresServer
 from tests.servers.prosody import ProsodyServer
@@ -47,6 +48,13 @@ def maria_server() -> Iterator[MariaServer]:
 def prosody_server() -> Iterator[ProsodyServer]:
     """The session's XMPP server. Tests that stop one use `own_prosody_server`."""
     with ProsodyServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def ejabberd_server() -> Iterator[EjabberdServer]:
+    """The session's other XMPP server. Tests that stop one use `own_ejabberd_server`."""
+    with EjabberdServer() as server:
         yield server
 
 
@@ -100,6 +108,13 @@ def own_prosody_server() -> Iterator[Callable[..., ProsodyServer]]:
     """Starts XMPP servers for this test alone, with the arguments of ProsodyServer."""
     with ExitStack() as servers:
         yield lambda *args, **kwargs: servers.enter_context(ProsodyServer(*args, **kwargs))
+
+
+@pytest.fixture
+def own_ejabberd_server() -> Iterator[Callable[..., EjabberdServer]]:
+    """Starts XMPP servers for this test alone, with the arguments of EjabberdServer."""
+    with ExitStack() as servers:
+        yield lambda *args, **kwargs: servers.enter_context(EjabberdServer(*args, **kwargs))
 
 
 @pytest.fixture(scope="session")

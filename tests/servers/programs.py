@@ -22,4 +22,6 @@ def programs_of(server: str) -> Programs:
         found = json.loads(RECORD.read_text())[server]
     except FileNotFoundError:
         raise FileNotFoundError(f"{RECORD.name} is not there: run `make servers` first") from None
+    except KeyError:
+        raise KeyError(f"{RECORD.name} does not have {server}: run `make servers` again") from None
     return Programs(found["paths"], found["env"])

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from urllib.parse import quote
 
 from tests.servers.ports import HOST, accepts_connections, free_ports
 from tests.servers.process import ServerProcess
-from tests.servers.server import Server
 from tests.servers.waiting import wait_until
+from tests.servers.xmpp import DOMAIN, XmppServer
 
 START_SECONDS = 30.0
-DOMAIN = "localhost"
+#: The lines of the page that are there for each component.
+COMPONENT = 'Component "pubsub.example.org"\n    component_secret = "the secret"\n'
 CONFIGURATION = """
 daemonize = false
 pidfile = "{home}/prosody.pid"
@@ -23,58 +23,40 @@ use_libevent = false
 network_backend = "epoll"
 interfaces = {{ "{host}" }}
 local_interfaces = {{ "{host}" }}
-component_interfaces = {{ "{host}" }}
 c2s_ports = {{ {port} }}
 c2s_direct_tls_ports = {{ }}
-component_ports = {{ {component_port} }}
 modules_enabled = {{ "roster", "saslauth", "disco", "ping" }}
 modules_disabled = {{ "s2s" }}
 authentication = "internal_plain"
 storage = "internal"
 c2s_require_encryption = false
 allow_unencrypted_plain_auth = true
-VirtualHost "{domain}"
 {components}
+VirtualHost "{domain}"
 Component "{own}" "pubsub"
     admins = {{ "{owner}" }}
 """
 
 
-class ProsodyServer(Server):
-    """A private Prosody with these accounts, whose password is :attr:`password`.
+class ProsodyServer(XmppServer):
+    """See :class:`~tests.servers.xmpp.XmppServer`.
 
-    It takes the components :attr:`components`, all with :attr:`secret`, and has a publish-subscribe
-    service of its own, :attr:`own_service`, where the first account may create nodes.
-
-    :param accounts: local parts of addresses.
+    It has a publish-subscribe service of its own, :attr:`own_service`, where the first account may
+    create nodes.
     """
 
     title = "Prosody"
-    domain = DOMAIN
-    component = f"pubsub.{DOMAIN}"
-    components = (component, f"several.{DOMAIN}", f"other.{DOMAIN}")
     own_service = f"own.{DOMAIN}"
-    password = "opensesame"
 
     def __init__(self, accounts: Sequence[str] = ("alice", "bob", "carol", "dave")) -> None:
-        self._accounts = accounts
-        self.secret = secrets.token_hex(10)
         self.port, self.component_port = free_ports(2)
-        super().__init__("prosody")
-
-    def address(self, account: str) -> str:
-        """The JID of an account."""
-        return f"{account}@{self.domain}"
+        super().__init__("prosody", accounts)
 
     def add_accounts(self, names: Sequence[str]) -> None:
         """Make accounts; also while it is running, for those that it has not been asked for."""
         for name in names:
             path = f"data/{_encoded(self.domain)}/accounts/{_encoded(name)}.dat"
             self._home.file(path, f'return {{ ["password"] = "{self.password}"; }};\n')
-
-    def log(self) -> str:
-        """What it has logged."""
-        return self.process.log.read_text(errors="replace")
 
     def _prepare(self) -> None:
         for folder in ("data", f"data/{_encoded(self.domain)}"):
@@ -85,12 +67,8 @@ class ProsodyServer(Server):
             home=self.home,
             host=HOST,
             port=self.port,
-            component_port=self.component_port,
             domain=self.domain,
-            components="".join(
-                f'Component "{name}"\n    component_secret = "{self.secret}"\n'
-                for name in self.components
-            ),
+            components=self.as_the_page_says("prosody.cfg.lua", COMPONENT),
             own=self.own_service,
             owner=self.address(self._accounts[0]),
         )

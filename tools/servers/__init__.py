@@ -1,4 +1,4 @@
-"""Makes the RabbitMQ, PostgreSQL, MariaDB and Prosody programs that the tests start available.
+"""Makes the servers that the tests start, and three programs more, available.
 
 Standard library only: it runs before there is a virtual environment.
 """

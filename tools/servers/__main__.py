@@ -2,8 +2,8 @@
 
     python3 -m tools.servers [--ignore-installed] [--output .servers.json]
 
-In this order: programs that are installed; as root, the distribution's packages; without root,
-the same packages unpacked into the user's cache folder. A server that cannot be had is a failure.
+In this order: programs that are installed; as root, the distribution's packages, but for ejabberd;
+otherwise, the same packages unpacked into a cache folder. A server that cannot be had is a failure.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from .programs import (
     MissingError,
     Programs,
     find_bubblewrap,
+    find_ejabberd,
     find_libfaketime,
     find_mariadb,
     find_postgresql,
@@ -36,12 +37,17 @@ SERVERS: dict[str, tuple[str, Finder]] = {
     # The package of the programs alone: it brings no service that could be started.
     "mariadb": ("mariadb-server-core", find_mariadb),
     "prosody": ("prosody", find_prosody),
+    "ejabberd": ("ejabberd", find_ejabberd),
     # No servers: the first lies to a process about the time, the second tells what a process asks
     # of the kernel, the third keeps a process from asking much.
     "libfaketime": ("libfaketime", find_libfaketime),
     "strace": ("strace", find_strace),
     "bubblewrap": ("bubblewrap", find_bubblewrap),
 }
+
+# Installing this one asks questions, makes certificates and enables a port mapper; unpacking it
+# takes five seconds.
+NEVER_INSTALLED = {"ejabberd"}
 
 
 def main() -> None:
@@ -57,41 +63,48 @@ def main() -> None:
 
 
 def find_or_get(ignore_installed: bool) -> dict[str, Programs]:
-    if ignore_installed:
-        return _unpacked()
-    if missing := _missing(SYSTEM):
-        if shutil.which("apt-get") is None:
-            raise MissingError(
-                f"{' and '.join(missing)} missing: install with your package manager"
-            )
-        if os.geteuid() != 0:
-            return _unpacked()
-        install(missing)
-    return {name: finder(SYSTEM) for name, (_, finder) in SERVERS.items()}
+    missing = set(SERVERS) if ignore_installed else _missing(SYSTEM)
+    if missing and shutil.which("apt-get") is None:
+        packages = [SERVERS[name][0] for name in SERVERS if name in missing]
+        raise MissingError(f"{' and '.join(packages)} missing: install with your package manager")
+    to_unpack = missing
+    if os.geteuid() == 0 and not ignore_installed:
+        to_unpack = missing & NEVER_INSTALLED
+        if to_install := missing - to_unpack:
+            install([SERVERS[name][0] for name in SERVERS if name in to_install])
+    return {
+        name: _unpacked(name) if name in to_unpack else finder(SYSTEM)
+        for name, (_, finder) in SERVERS.items()
+    }
 
 
-def _unpacked() -> dict[str, Programs]:
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    found = {}
-    for name, (package, finder) in SERVERS.items():
-        tree = Path(cache).absolute() / "eventworker/servers" / name
-        try:
-            found[name] = finder(tree)
-        except MissingError:
-            tree.parent.mkdir(parents=True, exist_ok=True)
-            unpack([package], tree)
-            found[name] = finder(tree)
-    return found
+def _unpacked(name: str) -> Programs:
+    package, finder = SERVERS[name]
+    tree = _cache() / "eventworker/servers" / name
+    try:
+        return finder(tree)
+    except MissingError:
+        tree.parent.mkdir(parents=True, exist_ok=True)
+        unpack([package], tree)
+        return finder(tree)
 
 
-def _missing(root: Path) -> list[str]:
-    """The packages of the servers that do not run."""
-    missing = []
-    for package, finder in SERVERS.values():
+def _cache() -> Path:
+    """Where whoever runs the servers may read: for root that is somebody else, who may not look
+    into root's home."""
+    if chosen := os.environ.get("XDG_CACHE_HOME"):
+        return Path(chosen).absolute()
+    return Path("/var/cache") if os.geteuid() == 0 else Path.home() / ".cache"
+
+
+def _missing(root: Path) -> set[str]:
+    """The servers that do not run."""
+    missing = set()
+    for name, (_, finder) in SERVERS.items():
         try:
             finder(root)
         except MissingError:
-            missing.append(package)
+            missing.add(name)
     return missing
 
 

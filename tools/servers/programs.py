@@ -101,6 +101,27 @@ def find_prosody(root: Path = SYSTEM) -> Programs:
     return programs.checked("lua", "-e", "require 'lxp' require 'socket' require 'lfs'")
 
 
+def find_ejabberd(root: Path = SYSTEM) -> Programs:
+    """The XMPP server in Erlang, without its start script, which insists on root or its own user.
+
+    The Erlang is the tree's own one: a machine's may lack what ejabberd needs of it.
+    """
+    erl = _first_executable(root, "erl")
+    if erl is None:
+        raise MissingError("no erl (Erlang) found, which ejabberd needs")
+    folders = ("usr/lib/*-linux-gnu", "usr/lib/erlang/lib", "usr/lib64/erlang/lib")
+    found = (each for parent in folders for each in root.glob(f"{parent}/ejabberd-*/ebin"))
+    ebin = next((each for each in found if (each / "ejabberd.app").exists()), None)
+    if ebin is None:
+        raise MissingError("no ejabberd found")
+    env = {"ERL_LIBS": str(ebin.parents[1]), **_library_path(root)}
+    programs = Programs({"ejabberd": str(ebin.parent), "erl": str(erl)}, env)
+    # Parts of it are written in C and stand in packages of their own.
+    loads = "[{module, _} = code:ensure_loaded(M) || M <- [ejabberd_app, fxml_stream, fast_tls]]"
+    ends = f'halt(try {loads} of _ -> 0 catch _:Why -> io:format("~p", [Why]), 1 end).'
+    return programs.checked("erl", "-noinput", "-eval", ends)
+
+
 def _interpreter(script: Path) -> str:
     """The name of the program that runs a script, from its first line."""
     with script.open() as lines:

@@ -19,7 +19,7 @@ from .programs import MissingError
 DPKG_STATUS = Path("/var/lib/dpkg/status")
 # A server that is installed must still come with the tree, so the resolver is not told of it.
 FORGOTTEN = re.compile(
-    r"Package: (rabbitmq-server|erlang-.*|postgresql.*|mariadb-.*|mysql-.*|prosody|lua.*"
+    r"Package: (rabbitmq-server|ejabberd|erlang-.*|postgresql.*|mariadb-.*|mysql-.*|prosody|lua.*"
     r"|python3-pip-whl)$",
     re.M,
 )

@@ -35,9 +35,11 @@ _PATIENCE = 30.0
 _STEADY = 5.0
 #: Seconds between two looks whether the server is still there.
 _QUIET = 60.0
-#: What the server answers to a component that it does not want.
+#: What the server answers to a component that it does not want. Ejabberd says of one that it does
+#: not know that its secret is wrong.
 _REFUSALS = {
-    "not-authorized": "the secret is wrong: [xmpp] secret has to be what the server has for {jid}",
+    "not-authorized": "the secret is wrong: [xmpp] secret has to be what the server has for {jid}, "
+    "if it has that component at all",
     "host-unknown": "it has no component {jid}: make one in its configuration",
     "conflict": "a component {jid} is connected already",
 }

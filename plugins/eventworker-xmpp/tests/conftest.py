@@ -1,4 +1,4 @@
-"""A Prosody, the component in its process, and clients."""
+"""An XMPP server, the component in its process, and clients."""
 
 from __future__ import annotations
 
@@ -13,9 +13,32 @@ from eventworker import migrations
 from eventworker.db import build_engine
 from tests.helpers.slixmpp_client import SlixmppClient
 from tests.helpers.xmpp import ComponentProcess, Loop
-from tests.servers import ProsodyServer
+from tests.servers import XmppServer
 
 MakeComponent = Callable[..., ComponentProcess]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """What needs an XMPP server is tried with Prosody, and with ejabberd among the long tests,
+    those marked ``ejabberd`` each time."""
+    if "xmpp_kind" in metafunc.fixturenames:
+        marks = [] if metafunc.definition.get_closest_marker("ejabberd") else [pytest.mark.long]
+        kinds = ["prosody", pytest.param("ejabberd", marks=marks)]
+        metafunc.parametrize("xmpp_kind", kinds, scope="session")
+
+
+@pytest.fixture(scope="session")
+def xmpp_server(request: pytest.FixtureRequest, xmpp_kind: str) -> XmppServer:
+    """The session's XMPP server of a kind. Tests that stop one use `own_xmpp_server`."""
+    server: XmppServer = request.getfixturevalue(f"{xmpp_kind}_server")
+    return server
+
+
+@pytest.fixture
+def own_xmpp_server(request: pytest.FixtureRequest, xmpp_kind: str) -> Callable[..., XmppServer]:
+    """Starts one for this test alone."""
+    start: Callable[..., XmppServer] = request.getfixturevalue(f"own_{xmpp_kind}_server")
+    return start
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +55,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def new_component(tmp_path_factory: pytest.TempPathFactory, template: Path) -> MakeComponent:
     """Makes a component, with the arguments of ComponentProcess; who asks for it starts it."""
 
-    def make(server: ProsodyServer, **options: object) -> ComponentProcess:
+    def make(server: XmppServer, **options: object) -> ComponentProcess:
         folder = tmp_path_factory.mktemp("component")
         url = f"sqlite:///{shutil.copy(template, folder)}"
         return ComponentProcess(folder, url, server, **options)  # type: ignore[arg-type]
@@ -41,12 +64,10 @@ def new_component(tmp_path_factory: pytest.TempPathFactory, template: Path) -> M
 
 
 @pytest.fixture(scope="session")
-def component(
-    prosody_server: ProsodyServer, new_component: MakeComponent
-) -> Iterator[ComponentProcess]:
+def component(xmpp_server: XmppServer, new_component: MakeComponent) -> Iterator[ComponentProcess]:
     """The session's component. Its admin is dave."""
-    admins = {"admins": prosody_server.address("dave")}
-    with new_component(prosody_server, pubsub=admins) as process:
+    admins = {"admins": xmpp_server.address("dave")}
+    with new_component(xmpp_server, pubsub=admins) as process:
         yield process
 
 
@@ -55,7 +76,7 @@ def make_component(new_component: MakeComponent) -> Iterator[MakeComponent]:
     """The same for this test alone, after which it is ended."""
     made: list[ComponentProcess] = []
 
-    def make(server: ProsodyServer, **options: object) -> ComponentProcess:
+    def make(server: XmppServer, **options: object) -> ComponentProcess:
         made.append(new_component(server, **options))
         return made[-1]
 
@@ -73,15 +94,15 @@ def loop() -> Iterator[Loop]:
 
 @pytest.fixture(scope="session")
 def slixmpp_clients(
-    loop: Loop, prosody_server: ProsodyServer, component: ComponentProcess
+    loop: Loop, xmpp_server: XmppServer, component: ComponentProcess
 ) -> Iterator[Callable[[str], SlixmppClient]]:
     """The session's clients, by account; each connects when it is first asked for."""
     made: dict[str, SlixmppClient] = {}
 
     def client(account: str) -> SlixmppClient:
         if account not in made:
-            jid = f"{prosody_server.address(account)}/tests"
-            made[account] = SlixmppClient(loop, prosody_server, jid, component.jid)
+            jid = f"{xmpp_server.address(account)}/tests"
+            made[account] = SlixmppClient(loop, xmpp_server, jid, component.jid)
         return made[account]
 
     yield client

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.helpers.xmpp import ComponentProcess, Loop
-from tests.servers import ProsodyServer
+from tests.servers import XmppServer
 
 if sys.version_info >= (3, 13):
     pytest.skip("aioxmpp does not run on Python 3.13", allow_module_level=True)
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 @pytest.fixture(scope="module")
 def clients(
-    loop: Loop, prosody_server: ProsodyServer, component: ComponentProcess
+    loop: Loop, xmpp_server: XmppServer, component: ComponentProcess
 ) -> Iterator[Callable[[str], AioxmppClient]]:
     from tests.helpers.aioxmpp_client import AioxmppClient
 
@@ -30,7 +30,7 @@ def clients(
 
     def client(account: str) -> AioxmppClient:
         if account not in made:
-            made[account] = AioxmppClient(loop, prosody_server, account, component.jid)
+            made[account] = AioxmppClient(loop, xmpp_server, account, component.jid)
         return made[account]
 
     yield client
@@ -163,6 +163,7 @@ def test_the_configuration_of_a_subscription(
 
 
 @pytest.mark.row("P3", "R1")
+@pytest.mark.ejabberd
 def test_subscribers_hear_of_items_published_and_retracted(
     owner: AioxmppClient, reader: AioxmppClient, node: str
 ) -> None:

@@ -37,6 +37,7 @@ def items(node: str | None = None, inside: str = "") -> str:
 
 
 @pytest.mark.row("D1", "D2")
+@pytest.mark.ejabberd
 def test_the_service_says_that_it_is_one_and_what_it_can_do(alice: SlixmppClient) -> None:
     answer = done(alice.ask("get", info()))
 

@@ -27,7 +27,7 @@ from tests.helpers.pubsub_xml import (
 )
 from tests.helpers.slixmpp_client import SlixmppClient
 from tests.helpers.xmpp import ComponentProcess, Loop
-from tests.servers import ProsodyServer, wait_until
+from tests.servers import XmppServer, wait_until
 
 ATOM = "http://www.w3.org/2005/Atom"
 STANZAS = "urn:ietf:params:xml:ns:xmpp-stanzas"
@@ -261,7 +261,7 @@ def subscribed(client: SlixmppClient, node: str) -> bool:
 
 @pytest.fixture(scope="module")
 def strict(
-    prosody_server: ProsodyServer, new_component: Callable[..., ComponentProcess], loop: Loop
+    xmpp_server: XmppServer, new_component: Callable[..., ComponentProcess], loop: Loop
 ) -> Iterator[SlixmppClient]:
     """A client of a component that forgets who answers twice with an error, and that sends changes
     of subscriptions in one form only."""
@@ -270,8 +270,8 @@ def strict(
         "xmpp": {"legacy_subscription_messages": False},
     }
     with (
-        new_component(prosody_server, jid="other.localhost", **options) as process,
-        SlixmppClient(loop, prosody_server, "dave@localhost/strict", process.jid) as client,
+        new_component(xmpp_server, jid="other.localhost", **options) as process,
+        SlixmppClient(loop, xmpp_server, "dave@localhost/strict", process.jid) as client,
     ):
         yield client
 
@@ -291,6 +291,7 @@ def test_who_answers_with_errors_is_told_no_more_after_some(
 
 
 @pytest.mark.row("W5")
+@pytest.mark.ejabberd
 def test_who_is_gone_is_told_no_more_at_once(strict: SlixmppClient, node: str) -> None:
     done(strict.ask("set", create(node)))
     done(strict.ask("set", subscribe(node, strict.jid)))
@@ -340,6 +341,7 @@ def test_the_second_form_can_be_left_out_and_the_first_may_come_back(
 
 
 @pytest.mark.row("S3", "T6", "I1")
+@pytest.mark.ejabberd
 def test_who_shares_presence_may_see_a_node_of_that_model_until_he_stops(
     alice: SlixmppClient, bob: SlixmppClient, node: str
 ) -> None:
@@ -372,7 +374,7 @@ def test_who_shares_presence_may_see_a_node_of_that_model_until_he_stops(
 
 @pytest.mark.row("T6")
 def test_a_subscription_for_the_time_of_presence_ends_with_it(
-    alice: SlixmppClient, prosody_server: ProsodyServer, loop: Loop, node: str
+    alice: SlixmppClient, xmpp_server: XmppServer, loop: Loop, node: str
 ) -> None:
     def subscribers() -> list[tuple[str | None, ...]]:
         listed = done(alice.ask("get", owner(tag("subscriptions", node))))
@@ -380,7 +382,7 @@ def test_a_subscription_for_the_time_of_presence_ends_with_it(
 
     done(alice.ask("set", create(node)))
     brief = "carol@localhost/brief"
-    with SlixmppClient(loop, prosody_server, brief, alice.service) as carol:
+    with SlixmppClient(loop, xmpp_server, brief, alice.service) as carol:
         carol.send(f"<presence to='{carol.service}'/>")
         beside = tag("options", None, options(expire="presence"))
         done(carol.ask("set", subscribe(node, brief, beside)))

@@ -94,6 +94,7 @@ def test_a_subscription_from_its_beginning_to_its_end(
 
 
 @pytest.mark.row("P3", "R1", "G1", "X1", "N4")
+@pytest.mark.ejabberd
 def test_its_events_of_a_node(alice: SlixmppClient, bob: SlixmppClient, node: str) -> None:
     names = ("publish", "retract", "purge", "delete", "config")
     fired = {name: events(bob, f"pubsub_{name}") for name in names}

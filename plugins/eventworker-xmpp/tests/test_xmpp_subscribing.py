@@ -28,28 +28,28 @@ from tests.helpers.pubsub_xml import (
 )
 from tests.helpers.slixmpp_client import SlixmppClient
 from tests.helpers.xmpp import ComponentProcess, Loop
-from tests.servers import ProsodyServer
+from tests.servers import XmppServer
 
 RSM = "http://jabber.org/protocol/rsm"
 
 
 @pytest.fixture(scope="module")
 def several(
-    prosody_server: ProsodyServer,
+    xmpp_server: XmppServer,
     new_component: Callable[..., ComponentProcess],
 ) -> Iterator[ComponentProcess]:
     """A component that lets an address subscribe to a node more than once."""
     settings = {"multi_subscribe": True, "max_subscriptions": 3}
-    with new_component(prosody_server, jid="several.localhost", pubsub=settings) as process:
+    with new_component(xmpp_server, jid="several.localhost", pubsub=settings) as process:
         yield process
 
 
 @pytest.fixture(scope="module")
 def reader(
-    several: ComponentProcess, prosody_server: ProsodyServer, loop: Loop
+    several: ComponentProcess, xmpp_server: XmppServer, loop: Loop
 ) -> Iterator[SlixmppClient]:
     """A client that speaks to it."""
-    with SlixmppClient(loop, prosody_server, "carol@localhost/several", several.jid) as client:
+    with SlixmppClient(loop, xmpp_server, "carol@localhost/several", several.jid) as client:
         yield client
 
 

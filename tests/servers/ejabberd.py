@@ -1,0 +1,104 @@
+"""A private ejabberd, which is no Erlang node: nobody's port mapper hears of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from http import HTTPStatus
+from http.client import HTTPConnection
+
+from tests.servers.ports import HOST, accepts_connections, free_ports
+from tests.servers.process import ServerError, ServerProcess
+from tests.servers.waiting import wait_until
+from tests.servers.xmpp import XmppServer
+
+START_SECONDS = 60.0
+#: The lines of the page that are there for each component.
+COMPONENT = '      "pubsub.example.org":\n        password: "the secret"\n'
+CONFIGURATION = """
+{components}
+  -
+    port: {port}
+    ip: "{host}"
+    module: ejabberd_c2s
+  -
+    port: {api_port}
+    ip: "{host}"
+    module: ejabberd_http
+    request_handlers:
+      /api: mod_http_api
+loglevel: info
+hosts:
+  - "{domain}"
+auth_password_format: plain
+api_permissions:
+  "the tests":
+    who: all
+    what: [register]
+modules:
+  mod_disco: {{}}
+  mod_http_api: {{}}
+  mod_ping: {{}}
+  mod_roster: {{}}
+"""
+
+
+class EjabberdServer(XmppServer):
+    """See :class:`~tests.servers.xmpp.XmppServer`."""
+
+    title = "ejabberd"
+
+    def __init__(self, accounts: Sequence[str] = ("alice", "bob", "carol", "dave")) -> None:
+        self.port, self.component_port, self._api_port = free_ports(3)
+        super().__init__("ejabberd", accounts)
+
+    def add_accounts(self, names: Sequence[str]) -> None:
+        """Make those that are not there yet."""
+        connection = HTTPConnection(HOST, self._api_port, timeout=30)
+        try:
+            for name in names:
+                account = {"user": name, "host": self.domain, "password": self.password}
+                connection.request("POST", "/api/register", json.dumps(account))
+                answer = connection.getresponse()
+                said = answer.read()
+                if answer.status not in (HTTPStatus.OK, HTTPStatus.CONFLICT):
+                    raise ServerError(f"ejabberd does not make {name}: {said!r}")
+        finally:
+            connection.close()
+
+    def _prepare(self) -> None:
+        text = CONFIGURATION.format(
+            components=self.as_the_page_says("ejabberd.yml", COMPONENT).rstrip("\n"),
+            port=self.port,
+            api_port=self._api_port,
+            host=HOST,
+            domain=self.domain,
+        )
+        self._home.file("ejabberd.yml", text)
+        self._home.folder("data")
+
+    def _launch(self) -> ServerProcess:
+        # Without a name, Erlang opens no port to other nodes, and starts no port mapper.
+        command = [self._programs["erl"], "-noinput", "-start_epmd", "false"]
+        command += ["+S", "2:2", "+sbwt", "none", "-mnesia", "dir", f'"{self.home}/data"']
+        return ServerProcess(
+            [*command, "-s", "ejabberd"],
+            home=self.home,
+            env={
+                "PATH": "/usr/bin:/bin",
+                **self._programs.env,
+                "EJABBERD_CONFIG_PATH": str(self.home / "ejabberd.yml"),
+                "EJABBERD_LOG_PATH": str(self.home / "ejabberd.log"),
+            },
+            log=self.home / "output.log",
+        )
+
+    def _wait_until_ready(self) -> None:
+        wait_until(self._is_ready, START_SECONDS, "ejabberd takes no connections")
+        # Each time, as what it has not yet written to the disk is lost when it is killed.
+        self.add_accounts(self._accounts)
+
+    def _is_ready(self) -> bool:
+        self._must_run()
+        ports = (self.port, self.component_port, self._api_port)
+        return all(accepts_connections(port) for port in ports)
