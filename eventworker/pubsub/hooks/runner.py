@@ -148,13 +148,15 @@ class HookRunner:
 
     def _objection(self, run: Run) -> str | None:
         """Why the owner may not hear of this; access may have changed since it was written."""
-        requests = self._requests(run)
-        if requests.actor.is_admin:
+        actor = self._requests(run).actor
+        if not self._options.may_manage(actor, self._settings.service):
+            return f"{run.owner} is not among [hooks] admins (any more)"
+        if actor.is_admin:
             return None
         with short_transaction(self._engine) as connection:
             desk = Desk(connection, self._settings)
             try:
-                desk.require(desk.node(run.node), requests.actor, Action.RETRIEVE)
+                desk.require(desk.node(run.node), actor, Action.RETRIEVE)
             except PubSubError as error:
                 if run.event == "delete" and error.condition in ("item-not-found", "gone"):
                     return None

@@ -366,6 +366,19 @@ def test_who_may_no_longer_read_a_node_hears_no_more(hooks: Hooks) -> None:
     assert "ann@example.org may not read the node news" in row.error
 
 
+@pytest.mark.row("HK-14")
+def test_the_hooks_of_who_is_no_admin_any_more_run_no_more(hooks: Hooks) -> None:
+    hooks.give("news", "python_code", SHOW, ANN)
+    hooks.give("news", "python_code", SHOW)
+    publish(hooks, "1")
+    hooks.with_options(admins=frozenset())
+    hooks.run_all()
+    anns, of_the_service = hooks.rows()
+    assert (anns.state, anns.output) == ("dead", "")
+    assert anns.error == "ann@example.org is not among [hooks] admins (any more)"
+    assert of_the_service.state == "done"
+
+
 def test_hooks_that_cause_one_another_come_to_an_end(hooks: Hooks) -> None:
     hooks.give("news", "python_code", "client.pubsub.publish('news', item.payload)")
     publish(hooks, "1")
