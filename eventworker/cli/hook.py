@@ -15,8 +15,9 @@ from eventworker.errors import EventworkerError
 from eventworker.pubsub.errors import PubSubError
 from eventworker.pubsub.hooks.bubblewrap import Missing
 from eventworker.pubsub.hooks.limits import Isolation
+from eventworker.pubsub.hooks.listing import EVENTS
 from eventworker.pubsub.hooks.options import hook_settings_of
-from eventworker.pubsub.hooks.registry import EVENTS, MAX_CODE, TYPES, NewHook, Registry
+from eventworker.pubsub.hooks.registry import MAX_CODE, TYPES, NewHook, Registry
 from eventworker.pubsub.jid import jid
 from eventworker.pubsub.options import settings_of
 

@@ -48,6 +48,7 @@ class RowClaim:
     Kept where it is made often: to build the statement takes longer than to run it.
 
     :param where: which rows may be taken, by columns of ``table`` alone.
+    :param order_by: one expression, or several.
     :param answer: the columns wanted of these rows, as they are after the update; in no order.
     :param among: a join that has ``table`` in it, where only its rows may be taken.
     """
@@ -56,7 +57,7 @@ class RowClaim:
         self,
         table: Table,
         where: ColumnElement[bool],
-        order_by: ColumnElement[Any],
+        order_by: ColumnElement[Any] | Sequence[ColumnElement[Any]],
         values: Mapping[str, Any],
         answer: Sequence[ColumnElement[Any]],
         *,
@@ -68,7 +69,8 @@ class RowClaim:
         self._answer = answer
         (self._key,) = table.primary_key.columns
         source = table if among is None else among
-        self._chosen = select(self._key).select_from(source).where(where).order_by(order_by)
+        order = [order_by] if isinstance(order_by, ColumnElement) else order_by
+        self._chosen = select(self._key).select_from(source).where(where).order_by(*order)
 
     def rows(
         self, connection: Connection, limit: int, parameters: Mapping[str, Any] | None = None
@@ -91,8 +93,13 @@ class RowClaim:
         candidates = connection.scalars(first, parameters).all()
         if not candidates:
             return []
-        lock = _by_key(self._table, candidates).where(self._where).limit(limit)
-        keys = connection.scalars(lock.with_for_update(skip_locked=True), parameters).all()
+        # They are locked in the order of their keys. Where but one is wanted, that is the first.
+        keys: Sequence[Any] = []
+        for some in [[each] for each in candidates] if limit == 1 else [candidates]:
+            lock = _by_key(self._table, some).where(self._where).limit(limit)
+            keys = connection.scalars(lock.with_for_update(skip_locked=True), parameters).all()
+            if keys:
+                break
         return _update_locked(connection, self._table, keys, self._values, self._answer, parameters)
 
     @cached_property
@@ -107,7 +114,7 @@ def claim_rows(
     connection: Connection,
     table: Table,
     where: ColumnElement[bool],
-    order_by: ColumnElement[Any],
+    order_by: ColumnElement[Any] | Sequence[ColumnElement[Any]],
     limit: int,
     values: Mapping[str, Any],
     answer: Sequence[ColumnElement[Any]],

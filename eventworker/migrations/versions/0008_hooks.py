@@ -56,6 +56,7 @@ def upgrade() -> None:
         sa.Column("failures", sa.BigInteger(), nullable=False),
         sa.Column("free_at", UTCDateTime(), nullable=False),
         sa.Column("holder", sa.String(120)),
+        sa.Column("taken_at", UTCDateTime(), nullable=False),
         sa.Column("created_at", UTCDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_eventworker_pubsub_hook"),
         sa.UniqueConstraint("same", name="uq_eventworker_pubsub_hook_same"),
@@ -67,6 +68,12 @@ def upgrade() -> None:
             [column],
             if_not_exists=may_be_there(),
         )
+    op.create_index(
+        "ix_eventworker_pubsub_hook_taken",
+        "eventworker_pubsub_hook",
+        ["owner", "taken_at"],
+        if_not_exists=may_be_there(),
+    )
     create_table(
         "eventworker_pubsub_hook_run",
         sa.Column("id", _ID, autoincrement=True, nullable=False),

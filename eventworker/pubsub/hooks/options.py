@@ -57,6 +57,19 @@ OPTIONS: list[cfg.Opt] = [
     cfg.IntOpt("storage", default=16, min=1, help="MiB of a run's own folder, which is in memory."),
     cfg.IntOpt("workers", default=2, min=1, max=64, help="Hooks that run at the same time."),
     cfg.IntOpt(
+        "max_hooks",
+        default=100,
+        min=0,
+        help="Hooks that one account may have; 0 for any number. The service itself has no bound.",
+    ),
+    cfg.IntOpt(
+        "runs_per_minute",
+        default=0,
+        min=0,
+        help="Runs in a minute of the hooks of one account, in each daemon; the others wait. 0 for "
+        "any number. The service itself has no bound.",
+    ),
+    cfg.IntOpt(
         "warm",
         default=1,
         min=0,
@@ -115,6 +128,8 @@ class HookSettings:
     isolation: Isolation = Isolation.FULL
     limits: Limits = field(default_factory=Limits)
     workers: int = 2
+    max_hooks: int = 100
+    runs_per_minute: int = 0
     warm: int = 1
     max_attempts: int = 5
     retry_delay: float = 5.0
@@ -147,6 +162,8 @@ def hook_settings_of(conf: cfg.ConfigOpts) -> HookSettings:
         isolation=Isolation(values.isolation),
         limits=Limits(values.timeout, values.memory * _MIB, values.storage * _MIB),
         workers=values.workers,
+        max_hooks=values.max_hooks,
+        runs_per_minute=values.runs_per_minute,
         warm=values.warm,
         max_attempts=values.max_attempts,
         retry_delay=values.retry_delay,

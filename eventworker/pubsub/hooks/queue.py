@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, update
 
 from eventworker.db import Failure, claim_rows, clock, failed
 from eventworker.pubsub.hooks.table import BROKEN, DONE, IS_OPEN, OK, hook_table, run_table
@@ -57,6 +57,14 @@ class Run:
         return f"{self.publication}/{self.n}/{self.hook_id}"
 
 
+def _turn() -> list[ColumnElement[Any]]:
+    """First the owner who has waited longest, then that hook of his: who has a thousand hooks keeps
+    nobody waiting who has one."""
+    another = hook_table.alias()
+    last = select(func.max(another.c.taken_at)).where(another.c.owner == _hook.owner)
+    return [last.scalar_subquery(), _hook.free_at]
+
+
 def _can_run(connection: Connection) -> ColumnElement[bool]:
     now: Any = clock()
     if connection.dialect.name == "postgresql":
@@ -76,18 +84,25 @@ def is_due(connection: Connection) -> bool:
     return connection.execute(due).first() is not None
 
 
-def claim(connection: Connection, lease: float, owner: str) -> Run | None:
+def claim(
+    connection: Connection, lease: float, owner: str, without: Collection[str] = ()
+) -> Run | None:
     """Claim the next run of the hook whose turn it is.
 
     :param lease: seconds until it is due again if this process says no more about it.
+    :param owner: who claims.
+    :param without: those whose hooks are not to be run now.
     """
+    where = _can_run(connection)
+    if without:
+        where = and_(where, _hook.owner.not_in(without))
     hooks = claim_rows(
         connection,
         hook_table,
-        _can_run(connection),
-        _hook.free_at,
+        where,
+        _turn(),
         1,
-        {"free_at": clock(lease), "holder": owner},
+        {"free_at": clock(lease), "holder": owner, "taken_at": clock()},
         _HOOK,
     )
     if not hooks:

@@ -7,10 +7,9 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, insert, select, update
+from sqlalchemy import ColumnElement, Row, and_, func, insert, select, update
 
 from eventworker.db import clock
 from eventworker.errors import EventworkerError
@@ -20,19 +19,19 @@ from eventworker.pubsub.facts import Actor
 from eventworker.pubsub.hooks import files, sessions
 from eventworker.pubsub.hooks.audit import note
 from eventworker.pubsub.hooks.ending import is_alive, remove
+from eventworker.pubsub.hooks.listing import EVENTS, Listed, listed
 from eventworker.pubsub.hooks.options import HookSettings
-from eventworker.pubsub.hooks.table import IS_OPEN, OK, hook_table, run_table
+from eventworker.pubsub.hooks.table import OK, hook_table
 from eventworker.pubsub.jid import bare, jid
 from eventworker.pubsub.names import node_name
 from eventworker.pubsub.rules import Action
 
 TYPES = ("python", "python_file", "python_code")
-EVENTS = ("items", "retract", "delete")
 #: Characters of code.
 MAX_CODE = files.MAX_SOURCE
 _MODULE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 
-_hook, _run = hook_table.c, run_table.c
+_hook = hook_table.c
 
 
 class HookRefused(EventworkerError):
@@ -58,28 +57,6 @@ class NewHook:
     persistent: bool = False
     lease: float | None = None
     events: Sequence[str] = ("items",)
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A hook in a list; ``error`` and ``output`` are those of its last run."""
-
-    service: str
-    node: str
-    type: str
-    arg: str
-    persistent: bool
-    state: str
-    runs: int
-    failures: int
-    waiting: int
-    error: str | None
-    output: str | None
-    owner: str
-    events: list[str]
-    lease_until: datetime | None
-    sha256: str | None
-    created_at: datetime
 
 
 class Registry(Desk):
@@ -114,6 +91,7 @@ class Registry(Desk):
         there = self.connection.execute(select(hook_table).where(_hook.same == same)).first()
         if there is not None:
             return self._approve(actor, there, sha256)
+        self._require_room(actor, options)
         made = self.connection.execute(
             insert(hook_table).values(
                 **values,
@@ -125,6 +103,7 @@ class Registry(Desk):
                 runs=0,
                 failures=0,
                 free_at=clock(),
+                taken_at=clock(),
                 created_at=clock(),
             )
         )
@@ -180,41 +159,18 @@ class Registry(Desk):
             chosen.append(_hook.service == bare(jid(service)))
         if actor.jid != self.settings.service:
             chosen.append(_hook.owner == actor.bare)
-        look = select(hook_table).where(*chosen).order_by(_hook.id)
-        return [self._listed(row) for row in self.connection.execute(look).all()]
-
-    def _listed(self, row: Row[Any]) -> Listed:
-        last = self.connection.execute(
-            select(_run.output, _run.error)
-            .where(_run.hook_id == row.id, _run.ended_at.is_not(None))
-            .order_by(_run.ended_at.desc(), _run.id.desc())
-            .limit(1)
-        ).first()
-        waiting = self.connection.execute(
-            select(_run.id).where(_run.hook_id == row.id, IS_OPEN)
-        ).all()
-        return Listed(
-            service=row.service,
-            node=row.node,
-            type=row.type,
-            arg=row.arg,
-            persistent=row.persistent,
-            state=row.state,
-            runs=row.runs,
-            failures=row.failures,
-            waiting=len(waiting),
-            error=row.error if row.error is not None else (last.error if last else None),
-            output=last.output if last else None,
-            owner=row.owner,
-            events=[each for each in EVENTS if getattr(row, f"hears_{each}")],
-            lease_until=row.lease_until,
-            sha256=row.sha256,
-            created_at=row.created_at,
-        )
+        return listed(self.connection, and_(*chosen))
 
     def _require_manager(self, actor: Actor, options: HookSettings) -> None:
         if not options.may_manage(actor, self.settings.service):
             raise HookRefused(f"{actor.bare} is not among [hooks] admins")
+
+    def _require_room(self, actor: Actor, options: HookSettings) -> None:
+        if actor.jid == self.settings.service or not options.max_hooks:
+            return
+        mine = select(func.count()).where(_hook.owner == actor.bare, is_alive())
+        if (self.connection.scalar(mine) or 0) >= options.max_hooks:
+            raise HookRefused(f"{actor.bare} has {options.max_hooks} hooks, which is the most")
 
     def _own(self, service: str | None) -> str:
         if service is None:

@@ -26,6 +26,7 @@ from eventworker.pubsub.hooks.pool import Pool
 from eventworker.pubsub.hooks.queue import Run
 from eventworker.pubsub.hooks.requests import Requests
 from eventworker.pubsub.hooks.sandbox import Sandbox, SandboxEnded
+from eventworker.pubsub.hooks.shares import Shares
 from eventworker.pubsub.hooks.table import hook_table
 from eventworker.pubsub.options import Settings
 from eventworker.pubsub.rules import Action
@@ -66,6 +67,7 @@ class HookRunner:
 
     :param config: what hooks may read of the configuration.
     :param owner: name under which runs are claimed; each runner has its own.
+    :param shares: of all the runners of this process; None for one by itself.
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class HookRunner:
         config: Mapping[str, Any],
         pool: Pool,
         owner: str,
+        shares: Shares | None = None,
     ) -> None:
         self._engine = engine
         self._settings = settings
@@ -83,6 +86,7 @@ class HookRunner:
         self._config = config
         self._pool = pool
         self._owner = owner
+        self._shares = shares or Shares(settings.service, 1, options.runs_per_minute)
         self._interrupted = False
 
     def run_one(self) -> bool:
@@ -106,14 +110,20 @@ class HookRunner:
         except Exception:
             self._interrupted = True
             raise
+        finally:
+            self._shares.end(run.owner)
         return True
 
     def _claim(self) -> Run | None:
         lease = self._options.limits.timeout + START + _MARGIN
         if self._engine.dialect.name == "sqlite" and not self._is_due():
             return None
-        with short_transaction(self._engine) as connection:
-            return queue.claim(connection, lease, self._owner)
+        with self._shares.claiming() as exhausted:
+            with short_transaction(self._engine) as connection:
+                run = queue.claim(connection, lease, self._owner, exhausted)
+            if run is not None:
+                self._shares.begin(run.owner)
+        return run
 
     def _is_due(self) -> bool:
         # SQLite has one write lock for the whole application.

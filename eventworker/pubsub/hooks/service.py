@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,14 +22,15 @@ from eventworker.pubsub.hooks.options import HookSettings, hook_settings_of
 from eventworker.pubsub.hooks.pool import Pool
 from eventworker.pubsub.hooks.runner import HookRunner
 from eventworker.pubsub.hooks.sandbox import Box
+from eventworker.pubsub.hooks.shares import Shares
 from eventworker.pubsub.hooks.surroundings import Surroundings
 from eventworker.pubsub.options import Settings, settings_of
 from eventworker.service import Child
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two rounds of what is done beside running.
-_ROUND = 5.0
+#: Seconds between two rounds of what is done beside running, and of what takes more time.
+_ROUND, _TIDY = 5.0, 60.0
 #: Seconds until it is tried again to make a sandbox, or to reach the database.
 _MISSING_PAUSE, _AWAY_PAUSE = 60.0, 1.0
 
@@ -65,6 +67,8 @@ class Runners:
         self._settings = settings_of(conf)
         self._options = hook_settings_of(conf)
         self._config = readable(conf)
+        workers, per_minute = self._options.workers, self._options.runs_per_minute
+        self._shares = Shares(self._settings.service, workers, per_minute)
         self._box = box
         self._note_work = note_work
         self._stop = threading.Event()
@@ -88,7 +92,13 @@ class Runners:
         pool = Pool(self._box, self._options.warm)
         try:
             runner = HookRunner(
-                self._engine, self._settings, self._options, self._config, pool, owner
+                self._engine,
+                self._settings,
+                self._options,
+                self._config,
+                pool,
+                owner,
+                self._shares,
             )
             while not self._stop.is_set():
                 self._stop.wait(self._round(runner))
@@ -124,10 +134,17 @@ def look_after(engine: Engine, settings: Settings, options: HookSettings, here: 
         ending.end_overdue(connection, settings.service)
         queue.mend(connection, files.mark)
         queue.give_up(connection, options.give_up_after)
-        ending.prune(connection, options.keep_runs)
         for holder in queue.holders(connection):
             if holder.startswith(f"{here}/") and not _is_there(holder.removeprefix(f"{here}/")):
                 queue.release_of(connection, holder)
+
+
+def tidy(engine: Engine, options: HookSettings) -> None:
+    """Delete runs of long ago. It looks at all that have ended, so it is not done in each round."""
+    count = 1
+    while count:
+        with short_transaction(engine) as connection:
+            count = ending.prune(connection, options.keep_runs)
 
 
 def _is_there(rest: str) -> bool:
@@ -167,6 +184,7 @@ def run(conf: Any, child: Child) -> None:
     here = child.name.rpartition("/")[0]
     runners = Runners(conf, engine, box, child.name, child.slot.note_work)
     session: int | None = None
+    tidy_at = 0.0
     runners.start()
     try:
         while not child.stopping:
@@ -174,6 +192,9 @@ def run(conf: Any, child: Child) -> None:
                 with short_transaction(engine) as connection:
                     session = sessions.begin(connection, _daemon(here))
                 look_after(engine, settings, options, here)
+                if time.monotonic() >= tidy_at:
+                    tidy(engine, options)
+                    tidy_at = time.monotonic() + _TIDY
             except DatabaseUnavailable as error:
                 log.warning("%s", error)
             child.wait(_ROUND)

@@ -58,12 +58,16 @@ hook_table = Table(
     Column("broken_mark", String(120)),
     Column("runs", BigInteger, nullable=False),
     Column("failures", BigInteger, nullable=False),
-    # It does one run at a time: until then it is in somebody's hands. In this order hooks take
-    # turns.
+    # It does one run at a time: until then it is in somebody's hands. In this order the hooks of an
+    # owner take turns.
     Column("free_at", UTCDateTime, nullable=False),
     Column("holder", String(120)),
+    # When it was claimed last; first comes the owner for whose hooks that is longest ago.
+    Column("taken_at", UTCDateTime, nullable=False),
     Column("created_at", UTCDateTime, nullable=False),
 )
+
+Index("ix_eventworker_pubsub_hook_taken", hook_table.c.owner, hook_table.c.taken_at)
 
 run_table = Table(
     "eventworker_pubsub_hook_run",

@@ -14,13 +14,14 @@ from eventworker.pubsub.hooks import ending, queue, sessions
 from eventworker.pubsub.hooks.queue import Run
 from eventworker.pubsub.hooks.table import audit_table, hook_table, run_table
 from tests.helpers.hooks import Hooks
-from tests.helpers.pubsub import entry, item
+from tests.helpers.pubsub import ANN, BEN, entry, item
 
 
 @pytest.fixture
 def hooks(engine: Engine, tmp_path: Path) -> Iterator[Hooks]:
     made = Hooks(engine, tmp_path)
     made.desk.create("news", made.settings.itself)
+    made.with_options(admins=frozenset({ANN.bare, BEN.bare}))
     yield made
     made.close()
 
@@ -64,6 +65,32 @@ def test_each_hook_gets_each_item_in_order_and_one_at_a_time(hooks: Hooks) -> No
     for number in numbers:
         assert [name for hook, name in taken if hook == number] == ["1", "2", "3"]
     assert hooks.hook(numbers[0]).runs == 3
+
+
+def test_owners_take_turns_whatever_number_of_hooks_they_have(hooks: Hooks) -> None:
+    """Who has given many hooks keeps nobody waiting who has given one."""
+    for n in range(40):
+        hooks.give("news", "python_code", f"a = {n}", ANN)
+    hooks.give("news", "python_code", "pass", BEN)
+    hooks.desk.publish("news", hooks.settings.itself, [item("1"), item("2")])
+    owners: list[str] = []
+    for _ in range(6):
+        run = claim(hooks)
+        assert run is not None
+        owners.append(run.owner)
+        done(hooks, run)
+    assert sorted(owners[:2]) == sorted(owners[2:4]) == [ANN.bare, BEN.bare]
+    assert owners[4:] == [ANN.bare] * 2
+
+
+def test_a_claim_passes_over_those_that_it_is_told_to(hooks: Hooks) -> None:
+    for actor in (ANN, BEN):
+        hooks.give("news", "python_code", "pass", actor)
+    hooks.desk.publish("news", hooks.settings.itself, [item("1")])
+    run = change(hooks, queue.claim, 60, "host/1/1", [ANN.bare])
+    assert run.owner == BEN.bare
+    assert change(hooks, queue.claim, 60, "host/1/1", [ANN.bare, "x@y"]) is None
+    assert change(hooks, queue.claim, 60, "host/1/1", ["x@y"]).owner == ANN.bare
 
 
 def test_many_claim_and_nothing_is_taken_twice(hooks: Hooks) -> None:
@@ -163,6 +190,7 @@ def test_the_end_of_a_run_is_kept_and_old_ones_go(hooks: Hooks) -> None:
     change(hooks, queue.fail, run, "host/1/1", Failure("bad\x00", "trace"), "o" * 69999 + "\x00")
     (listed,) = hooks.list()
     assert (listed.error, len(listed.output), listed.runs, listed.failures) == ("bad", 70000, 3, 1)
-    change(hooks, ending.prune, 1)
+    assert change(hooks, ending.prune, 1) == 2
+    assert change(hooks, ending.prune, 1) == 0
     assert [row.state for row in hooks.rows()] == ["dead"]
     assert change(hooks, queue.give_up, 1) == 0

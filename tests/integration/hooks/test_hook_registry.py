@@ -120,6 +120,19 @@ def test_the_same_hook_is_given_once(hooks: Hooks) -> None:
     assert len(hooks.list()) == 3
 
 
+def test_an_account_has_so_many_hooks_and_the_service_any_number(hooks: Hooks) -> None:
+    hooks.with_options(max_hooks=2)
+    for n in range(4):
+        hooks.give("news", "python_code", f"a = {n}")
+    hooks.give("news", "python_code", "a = 0", ANN)
+    hooks.give("news", "python_code", "a = 1", ANN, lease=0.001)
+    hooks.give("other", "python_code", "a = 2", ANN)
+    with pytest.raises(HookRefused, match="has 2 hooks, which is the most"):
+        hooks.give("news", "python_code", "a = 3", ANN)
+    hooks.take("news", ANN)
+    hooks.give("news", "python_code", "a = 3", ANN)
+
+
 @pytest.mark.row("HK-7")
 def test_delete_by_type_and_argument_or_all_of_a_node(hooks: Hooks, folder: Path) -> None:
     (folder / "neat.py").write_text(SOURCE)
