@@ -58,7 +58,7 @@ class Dispatcher:
         self._intake = Intake(engine, max_event_bytes)
         self._groups = GroupCaller(engine, caller, largest_group)
         self._pace = Pace(largest_group)
-        self._shares = True
+        self._shares = registry.may_share
         self._patience = patience
 
     @property

@@ -100,6 +100,13 @@ class RegistryView:
         self._debts = Debts()
         self._paused: dict[str, Registered] | None = None
 
+    @property
+    def may_share(self) -> bool:
+        """Whether a plugin of this lane may share its transactions: what is known before the
+        registry has been read."""
+        here = (each for each in self._loaded.values() if each.lane == self._lane)
+        return any(each.shares_transactions for each in here)
+
     def debts(self) -> Debts:
         """The current debts.
 

@@ -165,6 +165,7 @@ def test_a_plugin_that_does_not_say_so_has_each_event_alone(
 ) -> None:
     plugin = Plugin("alone", **declared)
     shop = Workshop(engine, loaded(plugin), refresh=60.0)
+    assert shop.dispatcher.appetite == 1
     commits.clear()
     shop.dispatch_together(*events(4))
     assert len(commits) >= 4
