@@ -116,8 +116,9 @@ class Supervisor:
             self._order = _Order.DRAIN
             limit = self._conf.graceful_shutdown_timeout
             self._kill_at = time.monotonic() + limit if limit else float("inf")
-            log.info("%s: finishing what is in hand", signal.Signals(number).name)
+            # Told first and said then: who has read it may count on nothing more being begun.
             self._signal_all(signal.SIGTERM)
+            log.info("%s: finishing what is in hand", signal.Signals(number).name)
         else:
             self._order = _Order.FORCE
             log.warning("%s again: ending at once", signal.Signals(number).name)
