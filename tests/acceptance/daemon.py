@@ -13,7 +13,7 @@ from tests.acceptance.installation import clean_environment
 from tests.servers import wait_until
 from tests.servers.process import birth, descendants, is_child, is_running, tail
 
-STOP_SECONDS = 15.0
+STOP_SECONDS = 30.0
 _CHILD = re.compile(r"(consumer|lane|effects|service) (\S+.*) is process (\d+)$", re.MULTILINE)
 
 
@@ -45,7 +45,7 @@ class Daemon:
     def output(self) -> str:
         return self.log.read_text(errors="replace")
 
-    def says(self, text: str, times: int = 1, timeout: float = 15) -> None:
+    def says(self, text: str, times: int = 1, timeout: float = 30) -> None:
         """Wait until the log has a text so many times."""
         wait_until(
             lambda: self.output().count(text) >= times or self._ended_early(text),
@@ -81,7 +81,7 @@ class Daemon:
             code = self._popen.wait(timeout)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"the daemon did not end within {timeout:g} s") from None
-        wait_until(lambda: not self.survivors(), 2, lambda: f"it left {self.survivors()} behind")
+        wait_until(lambda: not self.survivors(), 10, lambda: f"it left {self.survivors()} behind")
         self._seen.clear()  # the numbers may be given to strangers now
         self.ended = True
         return code

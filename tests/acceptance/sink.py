@@ -60,7 +60,7 @@ class Sink:
         """The processes that the requests came from."""
         return {body["pid"] for _, body in list(self._requests)}
 
-    def wait_for(self, keys: set[str], timeout: float = 20) -> None:
+    def wait_for(self, keys: set[str], timeout: float = 40) -> None:
         """Wait until each of these keys has come."""
         wait_until(
             lambda: keys <= set(self.keys()),

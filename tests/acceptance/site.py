@@ -113,7 +113,7 @@ class Site:
             return self.vhost.messages(QUEUE) == 0
         return self.probe.number("SELECT count(*) FROM eventworker_outbox WHERE state = 0") == 0
 
-    def wait_for(self, events: Iterable[Event], *plugins: str, timeout: float = 20) -> None:
+    def wait_for(self, events: Iterable[Event], *plugins: str, timeout: float = 40) -> None:
         """Wait until each plugin's effect of each event is there; more is an error, at any time."""
         wanted = once(events, *plugins)
         wait_until(

@@ -53,7 +53,7 @@ def test_an_alarm_of_the_broker_holds_up_nothing_but_publishing(
     site.start()
     site.wait_for([*first, *second], "alpha", "beta", timeout=30)
     # What had been sent when the broker said so comes twice, at the end of the alarm.
-    wait_until(site.queue_is_empty, 10, "the queue does not run empty")
+    wait_until(site.queue_is_empty, 20, "the queue does not run empty")
     site.stop_all()
     assert probe.effects() == once([*first, *second], "alpha", "beta")
     assert probe.dead() == []

@@ -68,7 +68,7 @@ def test_each_effect_is_performed_once_in_good_times_and_soon(
     site.wait_for([late], "mailer")
     began = time.monotonic()
     sink.wait_for(keys_of([late]))
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 3.0
     all_is_done(site)
     assert set(sink.keys().values()) == {1}
 
@@ -81,7 +81,7 @@ def test_a_process_killed_while_it_performs_leaves_the_effect_to_its_successor(
     sink.held.set()
     daemon = site.start()
     events = site.send(make_event(), make_event(), make_event())
-    wait_until(lambda: sink.keys(), 15, "nothing is performed")
+    wait_until(lambda: sink.keys(), 30, "nothing is performed")
     (victim,) = daemon.children("effects")
     (key,) = sink.keys()
     os.kill(victim, signal.SIGKILL)
@@ -100,9 +100,9 @@ def test_a_daemon_killed_with_all_its_children_loses_none(mailing: Site, sink: S
     first = mailing.start()
     events = mailing.send(*(make_event() for _ in range(20)))
     mailing.wait_for(events, "mailer")
-    wait_until(lambda: sink.keys(), 15, "nothing is performed")
+    wait_until(lambda: sink.keys(), 30, "nothing is performed")
     first.kill()
-    wait_until(lambda: not first.survivors(), 2, lambda: f"children {first.survivors()} live on")
+    wait_until(lambda: not first.survivors(), 10, lambda: f"children {first.survivors()} live on")
     sink.held.clear()
     mailing.start()
     sink.wait_for(keys_of(events))
@@ -121,7 +121,7 @@ def test_many_effects_survive_a_series_of_kills(mailing: Site, sink: Sink) -> No
         sink.wait_for(keys_of(sent[: 60 * round_ + 10]), timeout=30)
         victims = daemon.children("effects")
         os.kill(victims[round_ % len(victims)], signal.SIGKILL)
-        wait_until(lambda: len(daemon.children("effects")) == 2, 10, "it is not replaced")
+        wait_until(lambda: len(daemon.children("effects")) == 2, 20, "it is not replaced")
     sink.wait_for(keys_of(sent), timeout=60)
     all_is_done(mailing)
     assert set(sink.keys()) == keys_of(sent)
@@ -131,8 +131,8 @@ def test_many_effects_survive_a_series_of_kills(mailing: Site, sink: Sink) -> No
 
 
 BAD = {
-    "hang": "the call took longer than its limit of 0.5 s",
-    "stubborn": "killed: the call did not end at its limit of 0.5 s",
+    "hang": "the call took longer than its limit of 2 s",
+    "stubborn": "killed: the call did not end at its limit of 2 s",
     "segfault": "killed by signal SIGSEGV during the call",
     "leave": "the process ended with exit code 3 during the call",
 }
@@ -142,9 +142,7 @@ BAD = {
 def test_effects_that_hang_or_crash_are_given_up_on_and_their_neighbours_go_on(
     mailing: Site, sink: Sink
 ) -> None:
-    prepare(
-        mailing, sink, performs=", ".join(BAD), effect_timeout=0.5, effect_max_attempts=2
-    ).start()
+    prepare(mailing, sink, performs=", ".join(BAD), effect_timeout=2, effect_max_attempts=2).start()
     bad = {name: make_event(resource=name) for name in BAD}
     good: list[Event] = []
     for event in bad.values():

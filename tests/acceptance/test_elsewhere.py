@@ -42,7 +42,7 @@ def died_between_the_commits(site: Site, other: Probe) -> None:
 
     daemon.says("killed by signal SIGKILL")
     assert other.effects()[str(event.id), "ledger"] == 1, "it died before the commit over there"
-    wait_until(lambda: site.probe.calls()[str(event.id), "ledger"] == 2, 15, "no second call")
+    wait_until(lambda: site.probe.calls()[str(event.id), "ledger"] == 2, 30, "no second call")
     site.wait_for([event, *innocent], "alpha", "ledger")
     site.stop_all()
     assert other.effects() == once([event, *innocent], "ledger")

@@ -12,7 +12,7 @@ def test_a_condition_that_crashes_or_hangs_is_given_up_on_and_nobody_else_is_hur
     site.configure(
         plugins={"only": "alpha, choosy"},
         plugin_alpha={"condition": "resource != spam"},
-        plugin_choosy={"obeys": "killed, hang", "max_attempts": 2, "handler_timeout": 0.5},
+        plugin_choosy={"obeys": "killed, hang", "max_attempts": 2, "handler_timeout": 2},
     )
     site.start(workers=2)
     bad = [make_event(resource="killed"), make_event(resource="hang")]

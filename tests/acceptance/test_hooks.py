@@ -125,7 +125,7 @@ client.pubsub.publish('out', item.payload, id='done')
     os.kill(runner, signal.SIGKILL)
     wait_until(lambda: "done" in hook_site.out(), 30, "the run was not made again")
     assert len(hook_site.out()) == 3
-    wait_until(lambda: not any(map(is_running, family)), 10, "a sandbox has outlived its runner")
+    wait_until(lambda: not any(map(is_running, family)), 20, "a sandbox has outlived its runner")
     daemon.stop()
 
 

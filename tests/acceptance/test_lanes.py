@@ -11,9 +11,9 @@ from tests.servers import wait_until
 def test_a_slow_plugin_in_its_lane_does_not_hold_up_the_others(site: Site, probe: Probe) -> None:
     site.configure(plugin_beta={"obeys": "hold", "lane": "slow"})
     daemon = site.start(workers=1)
-    wait_until(lambda: daemon.children("lane"), 5, "the lane has no process")
+    wait_until(lambda: daemon.children("lane"), 20, "the lane has no process")
     (held,) = site.send(make_event(resource="hold"))
-    wait_until(lambda: (str(held.id), "beta") in probe.calls(), 15, "the slow call does not begin")
+    wait_until(lambda: (str(held.id), "beta") in probe.calls(), 30, "the slow call does not begin")
 
     latencies = []
     events = []

@@ -55,7 +55,7 @@ def kill_storm(site: Site) -> None:
     kill_some(site, first, events)
     (daemon,) = site.daemons
     daemon.kill()
-    wait_until(lambda: not daemon.survivors(), 5, "children live on")
+    wait_until(lambda: not daemon.survivors(), 20, "children live on")
     kill_some(site, site.start(workers=2), events)
     all_once(site, events)
 
@@ -69,7 +69,7 @@ def kill_some(site: Site, daemon: Daemon, events: list[Event]) -> None:
         wait_until(lambda least=before + 10: site.probe.effect_count() >= least, 30, "none is done")
         victims = daemon.children("consumer")
         os.kill(victims[number % len(victims)], signal.SIGKILL)
-        wait_until(lambda: len(daemon.children("consumer")) == 2, 10, "it is not replaced")
+        wait_until(lambda: len(daemon.children("consumer")) == 2, 20, "it is not replaced")
 
 
 def test_the_order_survives_a_series_of_kills(site: Site) -> None:

@@ -26,7 +26,7 @@ def test_a_plugin_is_paused_under_load_and_over_a_kill_and_gets_all_of_it_once(
 
     sent += marks + site.send(*(make_event(resource_id=number) for number in range(100)))
     site.wait_for(sent, "alpha", timeout=30)
-    wait_until(site.queue_is_empty, 10, "paused events are not acked")
+    wait_until(site.queue_is_empty, 20, "paused events are not acked")
     assert {pair for pair in probe.calls() if pair[1] == "beta"} == calls
     (row,) = [each for each in site.json("plugins", "list") if each["name"] == "beta"]
     assert (row["state"], row["pause_reason"]) == ("paused", "the disk is full")
@@ -35,14 +35,14 @@ def test_a_plugin_is_paused_under_load_and_over_a_kill_and_gets_all_of_it_once(
     for pid in first.family():
         os.kill(pid, signal.SIGKILL)
     first.kill()
-    wait_until(lambda: not first.survivors(), 2, "children live on")
+    wait_until(lambda: not first.survivors(), 20, "children live on")
 
     second = site.start(workers=2)
     second.says("plugin beta is paused, its events wait")
     sent += site.send(make_event())
     site.wait_for(sent, "alpha")
     waiting = {pair for pair in once(sent, "beta") if pair not in probe.effects()}
-    wait_until(lambda: probe.deliveries().keys() == waiting, 10, "not all of it is parked")
+    wait_until(lambda: probe.deliveries().keys() == waiting, 20, "not all of it is parked")
     assert {pair for pair in probe.calls() if pair[1] == "beta"} == calls
 
     site.command("plugins", "resume", "beta")

@@ -27,7 +27,7 @@ def send_poison(site: Site) -> None:
 
 def all_are_kept(site: Site) -> None:
     count = "SELECT count(*) FROM eventworker_quarantine"
-    wait_until(lambda: site.probe.number(count) >= len(BODIES), 10, "not all are in quarantine")
+    wait_until(lambda: site.probe.number(count) >= len(BODIES), 20, "not all are in quarantine")
 
 
 def test_events_under_strange_headers_are_handled_once(site: Site, probe: Probe) -> None:
@@ -41,7 +41,7 @@ def test_events_under_strange_headers_are_handled_once(site: Site, probe: Probe)
             properties = pika.BasicProperties(message_id=str(ids[-1]), headers=headers)
             channel.basic_publish(EXCHANGE, "story", sound(number), properties, mandatory=True)
     handled = "SELECT count(*) FROM probe_effect WHERE plugin = 'alpha'"
-    wait_until(lambda: probe.number(handled) == len(ids), 15, "not all are handled")
+    wait_until(lambda: probe.number(handled) == len(ids), 30, "not all are handled")
     site.stop_all()
     assert probe.number("SELECT count(*) FROM probe_effect") == 2 * len(ids)
     assert probe.number("SELECT count(*) FROM eventworker_quarantine") == 0
@@ -80,7 +80,7 @@ def test_what_the_json_of_a_good_event_may_hold_arrives_intact(site: Site, probe
     site.start()
     title = "\x00 ž 漢字 \U0001f600 \u2028"
     (event,) = site.send(make_event(resource="boom", resource_after={"title": title}))
-    wait_until(lambda: probe.dead(), 15, "it is no dead letter")
+    wait_until(lambda: probe.dead(), 30, "it is no dead letter")
     (listed,) = site.json("deliveries", "list")
     shown = site.json("deliveries", "show", str(listed["id"]))
     assert shown["event"]["resource_after"] == {"title": title}

@@ -17,12 +17,13 @@ def test_a_plugin_that_leaks_costs_no_event_and_its_process_never_grows_beyond_t
         plugin_alpha={"obeys": "leak"},
     )
     daemon = site.start(workers=2)
-    # Some 1,000 MiB in all, for two processes of 300.
-    events = site.send(*(make_event(resource="leak") for _ in range(100)))
+    # Some 2,000 MiB in all, for two processes of 300, which look every quarter of a second: on a
+    # quick machine each has had dozens of events until then.
+    events = site.send(*(make_event(resource="leak") for _ in range(200)))
     site.wait_for(events, "alpha", "beta", timeout=60)
     daemon.says(ENDS, 2)
     assert "MiB of memory, and max_consumer_rss is 300 MiB" in daemon.output()
-    wait_until(lambda: len(daemon.children("consumer")) == 2, 10, "a consumer is missing")
+    wait_until(lambda: len(daemon.children("consumer")) == 2, 20, "a consumer is missing")
     site.stop_all()
     assert probe.effects() == once(events, "alpha", "beta")
     assert probe.calls() == once(events, "alpha", "beta"), "a finished call was made again"

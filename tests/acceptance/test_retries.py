@@ -14,7 +14,7 @@ def test_a_failing_plugin_is_retried_alone_and_replayed_by_an_operator(
     (event,) = site.send(make_event(resource="boom"))
     pair = (str(event.id), "beta")
 
-    wait_until(lambda: probe.dead() == [pair], 15, lambda: str(probe.deliveries()))
+    wait_until(lambda: probe.dead() == [pair], 30, lambda: str(probe.deliveries()))
     assert probe.effects() == once([event], "alpha")
     assert probe.calls() == {(str(event.id), "alpha"): 1, pair: 3}
     (listed,) = site.json("deliveries", "list", "--state", "dead")
@@ -41,7 +41,7 @@ def test_a_plugin_that_fails_at_first_succeeds_by_itself_later(
     events = sql_site.send(make_event(resource="boom"), make_event(), make_event())
 
     sql_site.wait_for(events[1:], "alpha", "beta")
-    wait_until(lambda: probe.calls()[str(events[0].id), "beta"] >= 2, 15, "it is not retried")
+    wait_until(lambda: probe.calls()[str(events[0].id), "beta"] >= 2, 30, "it is not retried")
     probe.give_sign("repaired")
     sql_site.wait_for(events, "alpha", "beta")
     sql_site.stop_all()

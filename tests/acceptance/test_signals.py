@@ -18,7 +18,7 @@ def test_the_event_in_hand_is_finished_and_acked(
     daemon = site.start(workers=1)
     (event,) = site.send(make_event(resource="hold"))
     waiting = site.send(make_event())
-    wait_until(lambda: probe.calls(), 15, "the call does not begin")
+    wait_until(lambda: probe.calls(), 30, "the call does not begin")
 
     daemon.signal(number)
     daemon.says("finishing what is in hand")

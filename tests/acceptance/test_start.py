@@ -139,7 +139,7 @@ def test_events_of_a_plugin_that_cannot_be_imported_wait_for_its_repair(
     second.says("ImportError: unimportable lacks a library")
     meanwhile = site.send(make_event(), make_event())
     site.wait_for([*before, *meanwhile], "alpha")
-    wait_until(lambda: len(probe.deliveries()) == 2, 10, "its share is not written down")
+    wait_until(lambda: len(probe.deliveries()) == 2, 20, "its share is not written down")
     assert {state for state, _, _ in probe.deliveries().values()} == {"pending"}
     second.stop()
     assert site.queue_is_empty()
@@ -163,7 +163,7 @@ def test_events_of_a_plugin_whose_enabled_raises_wait_for_its_repair(
     second.says("LookupError: unsure cannot say whether it is enabled")
     events = site.send(make_event(), make_event())
     site.wait_for(events, "alpha")
-    wait_until(lambda: len(probe.deliveries()) == 2, 10, "its share is not written down")
+    wait_until(lambda: len(probe.deliveries()) == 2, 20, "its share is not written down")
     second.stop()
 
     probe.give_sign("repaired")

@@ -151,7 +151,7 @@ def test_the_plugin_of_the_manual_tells_every_subscriber_of_a_published_event(
     daemon.says("plugin my-worker-plugin (my-storyboard-plugin) is on")
     publish_as_storyboard(vhost, payload_of(known["event"], known["author"]))
     rows = "SELECT subscriber_id, author_id, event_type, event_info FROM subscription_events"
-    wait_until(lambda: len(site.probe.rows(rows)) >= 2, 15, "the subscribers are not told")
+    wait_until(lambda: len(site.probe.rows(rows)) >= 2, 30, "the subscribers are not told")
     site.stop_all()
 
     info = json.dumps({"title": "Das Dach hat ein Löch"})
@@ -226,7 +226,7 @@ def test_storyboards_own_subscriptions_are_told_once_though_a_consumer_is_killed
     # With ids: without, an event whose consumer dies just before its ack may be told again.
     payloads = (payload_of(number, author) for number in numbers)
     publish_as_storyboard(vhost, *payloads, with_ids=True)
-    wait_until(lambda: site.probe.rows(TOLD), 15, "the subscribers are not told")
+    wait_until(lambda: site.probe.rows(TOLD), 30, "the subscribers are not told")
     os.kill(daemon.children("consumer")[0], signal.SIGKILL)
     daemon.says("killed by signal SIGKILL")
     expected = once_each(known, numbers)
@@ -234,7 +234,7 @@ def test_storyboards_own_subscriptions_are_told_once_though_a_consumer_is_killed
     deletion = payload_of(1, author) | {"method": "DELETE", "resource": "story"}
     publish_as_storyboard(vhost, deletion)
     followed = "SELECT count(*) FROM subscriptions"
-    wait_until(lambda: site.probe.number(followed) == 0, 15, "its subscriptions are still there")
+    wait_until(lambda: site.probe.number(followed) == 0, 30, "its subscriptions are still there")
     site.stop_all()
 
     assert sorted(site.probe.rows(TOLD)) == expected
@@ -248,11 +248,11 @@ def test_an_entry_that_is_published_before_it_is_committed_is_told_all_the_same(
     number = range(1000, 1001)
     site.start(workers=1)
     publish_as_storyboard(vhost, payload_of(number.start, known["author"]))
-    wait_until(lambda: site.probe.deliveries(), 15, "the event is not put off")
+    wait_until(lambda: site.probe.deliveries(), 30, "the event is not put off")
     assert site.probe.rows(TOLD) == []
 
     add_entries(site, known["author"], number)
-    wait_until(lambda: len(site.probe.rows(TOLD)) >= 2, 15, "the subscribers are not told")
+    wait_until(lambda: len(site.probe.rows(TOLD)) >= 2, 30, "the subscribers are not told")
     site.stop_all()
     assert sorted(site.probe.rows(TOLD)) == once_each(known, number)
     assert site.probe.deliveries() == {}

@@ -98,15 +98,15 @@ def test_a_commit_wakes_the_consumers_on_postgresql(
     site.start(workers=1)
     probe = site.probe
     first = site.send(make_event())
-    site.wait_for(first, "alpha", "beta", timeout=5)
+    site.wait_for(first, "alpha", "beta", timeout=15)
     listening = "SELECT count(*) FROM pg_stat_activity WHERE query = 'LISTEN eventworker_outbox'"
-    wait_until(lambda: probe.number(listening) == 1, 5, "nobody listens")
+    wait_until(lambda: probe.number(listening) == 1, 20, "nobody listens")
 
     latencies = []
     events = first
     for _ in range(20):
         events = [*events, *site.send(make_event())]
-        site.wait_for(events, "alpha", "beta", timeout=5)
+        site.wait_for(events, "alpha", "beta", timeout=15)
         ((at,),) = probe.rows(
             "SELECT at FROM probe_effect WHERE plugin = 'alpha' AND event_id = :id",
             id=str(events[-1].id),

@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -129,7 +129,7 @@ def test_an_alarm_stops_publishing_with_its_reason_and_lets_consumers_go_on(
         for _ in range(3):
             (error,) = transport.publish([make_message(resource_id=9)], timeout=1.0)
             assert isinstance(error, TransportUnavailable)
-        assert time.monotonic() - started < 4
+        assert time.monotonic() - started < 10
         assert "blocks" in str(error)
         assert "low on" in str(error)
         for expected in range(5):
@@ -189,7 +189,7 @@ def test_a_delivery_that_is_held_too_long_costs_the_channel_and_not_the_events(
         assert [number_of(each.body) for each in again] == [0, 1, 2]
         assert all(each.redelivered for each in again)
         again[0].ack()
-        wait_until(lambda: total(broker, place) == 2, 5, "the one ack did not arrive")
+        wait_until(lambda: total(broker, place) == 2, 20, "the one ack did not arrive")
         subscription.close()
     assert depth(place) == 2
 
@@ -201,6 +201,15 @@ def total(broker: RabbitServer, place: Vhost) -> int:
         "{messages, V} <- rabbit_amqqueue:info(Q, [messages])]"
     )
     return int(listed.strip("[]") or 0)
+
+
+def policy(broker: RabbitServer, place: Vhost) -> str:
+    """The policy that the queue itself knows of; it hears of one a while after the command."""
+    listed = broker.evaluate(
+        f'[V || Q <- rabbit_amqqueue:list(<<"{place.vhost}">>), '
+        "{policy, V} <- rabbit_amqqueue:info(Q, [policy])]"
+    )
+    return listed.strip('[]<>"')
 
 
 def test_a_message_that_is_too_large_for_the_broker_is_refused_alone(
@@ -249,9 +258,7 @@ def test_a_broker_that_is_full_refuses_and_keeps_nothing_of_it(
     assert transport.publish(numbered(1)) == [None]
     limits = '{"max-length": 3, "overflow": "reject-publish"}'
     broker.ctl("set_policy", "--vhost", place.vhost, "full", QUEUE, limits)
-    results: list[Any] = []
-    with suppress(AssertionError):
-        wait_until(lambda: results.append(1) or total(broker, place) > 3, 1)  # the policy is there
+    wait_until(lambda: policy(broker, place) == "full", message="the queue is under no policy")
     results = transport.publish(numbered(6), timeout=5)
     refused = [each for each in results if each is not None]
     assert refused

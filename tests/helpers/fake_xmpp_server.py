@@ -43,12 +43,12 @@ class Connection:
 
     def wait_for(self, text: str) -> str:
         """What it has sent, once this is a part of it."""
-        wait_until(lambda: text in self.text(), 10, lambda: self.text()[-2000:])
+        wait_until(lambda: text in self.text(), 30, lambda: self.text()[-2000:])
         return self.text()
 
     def wait_end(self) -> str:
         """What it has sent, once it has ended the connection."""
-        wait_until(lambda: self.ended, 10, "the connection is still there")
+        wait_until(lambda: self.ended, 30, "the connection is still there")
         return self.text()
 
     def serve(self) -> None:
@@ -86,9 +86,9 @@ class FakeServer:
 
     def connection(self, number: int = 1) -> Connection:
         """The so-manieth connection that has shaken hands."""
-        wait_until(lambda: len(self.connections) >= number, 20, "nobody connects")
+        wait_until(lambda: len(self.connections) >= number, 30, "nobody connects")
         found = self.connections[number - 1]
-        wait_until(lambda: found.shaken, 10, "it does not shake hands")
+        wait_until(lambda: found.shaken, 30, "it does not shake hands")
         return found
 
     def _accept(self) -> None:

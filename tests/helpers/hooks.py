@@ -89,7 +89,7 @@ def call(
     code: str,
     box: Box,
     *,
-    timeout: float = 10,
+    timeout: float = 30,
     seen: Callable[[Sandbox], None] = lambda sandbox: None,
 ) -> Ended:
     """Run code of the type python_code in a sandbox of its own.

@@ -50,8 +50,9 @@ class SlixmppClient:
         )
         client.connect(self._server.host, self._server.port)
         await asyncio.wait_for(started, PATIENCE)
-        await client.get_roster()
         client.send_presence()
+        # Its answer comes after the presence was heard: what is sent to the account arrives now.
+        await client.get_roster()
         return client
 
     def _keep(self, stanza: Any) -> Any:

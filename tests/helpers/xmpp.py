@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 COMMANDS = Path(sys.executable).parent
 #: Seconds that an answer may take.
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 class Loop:
@@ -121,7 +121,7 @@ class ComponentProcess:
     def wait_connected(self, times: int) -> None:
         """Return when it has been connected so often."""
         wait_until(
-            lambda: self.connections() >= times or self._has_ended(), 20, lambda: self.text()
+            lambda: self.connections() >= times or self._has_ended(), 30, lambda: self.text()
         )
         assert self.connections() >= times, self.text()
 

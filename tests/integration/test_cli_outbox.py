@@ -163,7 +163,7 @@ def test_one_that_was_dead_for_long_has_its_whole_time_in_the_outbox(
     assert command("outbox", "retry", str(event.id)).code == 0
     line.publish()
     row = line.rows()[event.id]
-    assert row.sent_at - row.settled_at < timedelta(seconds=1)
+    assert row.sent_at - row.settled_at < timedelta(minutes=1)
 
 
 def test_retry_needs_to_be_told_what(line: Line, command: Commands) -> None:

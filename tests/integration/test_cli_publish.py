@@ -180,7 +180,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_the_next_one_does(
     engine: Engine, command: Commands, tmp_path: Path
 ) -> None:
     path = tmp_path / "events.jsonl"
-    path.write_bytes(lines(*({"resource_id": number} for number in range(1, 61))))
+    path.write_bytes(lines(*({"resource_id": number} for number in range(1, 201))))
 
     with publishing(command, str(path), "--rate", "20") as process:
         wait_until(lambda: len(rows(engine, outbox_table)) >= 4, 30, "nothing is published")
@@ -189,18 +189,18 @@ def test_an_interrupted_run_says_how_to_go_on_and_the_next_one_does(
 
     assert process.returncode == 130
     done = len(rows(engine, outbox_table))
-    assert 4 <= done < 60
+    assert 4 <= done < 200
     assert out == f"published {done} events\n"
     assert err == f"eventworker: interrupted after line {done}; to go on, add: --skip {done}\n"
 
     result = command("publish", str(path), "--skip", str(done), "-O", "json")
     assert result.json == {
-        "published": 60 - done,
+        "published": 200 - done,
         "failed": 0,
-        "last_line": 60,
+        "last_line": 200,
         "interrupted": False,
     }
-    assert numbers(engine) == list(range(1, 61))
+    assert numbers(engine) == list(range(1, 201))
 
 
 def test_a_stream_that_is_interrupted_says_how_far_it_was(

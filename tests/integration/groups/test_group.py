@@ -226,8 +226,8 @@ def test_what_does_not_fit_into_the_time_is_left_to_the_backlog(
     engine: Engine, longest: Callable[[float], None]
 ) -> None:
     longest(0.1)
-    plugin = writer(lambda *_: time.sleep(0.11))
-    shop = Workshop(engine, loaded(plugin, handler_timeout=1.0), patience=1.15)
+    plugin = writer(lambda *_: time.sleep(0.4))
+    shop = Workshop(engine, loaded(plugin, handler_timeout=1.0), patience=1.6)
     some = events(5)
     shop.dispatch_together(*some)
     known = ends(engine, some)
@@ -240,7 +240,7 @@ def test_what_does_not_fit_into_the_time_is_left_to_the_backlog(
 
 def test_a_call_that_hangs_has_its_time_limit_and_its_neighbours_are_done(engine: Engine) -> None:
     plugin = writer(on(2, lambda _: time.sleep(60)))
-    shop = Workshop(engine, loaded(plugin, handler_timeout=0.2))
+    shop = Workshop(engine, loaded(plugin, handler_timeout=1.0))
     some = events(4)
     shop.dispatch_together(*some)
     assert all_done_once(engine, [each for each in some if each.resource_id != 2])

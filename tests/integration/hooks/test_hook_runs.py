@@ -485,7 +485,7 @@ def test_a_run_that_cannot_be_written_down_is_free_at_once(hooks: Hooks) -> None
 def test_a_run_that_takes_too_long_is_ended(hooks: Hooks) -> None:
     from dataclasses import replace
 
-    hooks.with_options(limits=replace(hooks.options.limits, timeout=0.5), max_attempts=1)
+    hooks.with_options(limits=replace(hooks.options.limits, timeout=2), max_attempts=1)
     hooks.give("news", "python_code", "print('begun', flush=True)\nwhile True: pass")
     publish(hooks, "1")
     hooks.run_all()
