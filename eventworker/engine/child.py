@@ -68,17 +68,22 @@ class Child:
     def __init__(self, slot: Slot) -> None:
         self.name = f"{host_name()}/{os.getpid()}"
         self.slot = slot
-        self._stop = threading.Event()
+        self._stopping = False
+        # Closed until it is told to stop. No Event, which has a lock around its flag: the handler
+        # that sets it may interrupt a wait that has that lock, and would wait for itself.
+        self._gate = threading.Lock()
+        self._gate.acquire()
         self._at_stop: Callable[[], None] | None = None
 
     @property
     def stopping(self) -> bool:
         """Whether this child has been told to finish what it has in hand and end."""
-        return self._stop.is_set()
+        return self._stopping
 
     def wait(self, seconds: float) -> None:
         """Wait, at most until told to stop."""
-        self._stop.wait(seconds)
+        if self._gate.acquire(timeout=max(seconds, 0.0)):
+            self._gate.release()
 
     def at_stop(self, function: Callable[[], None]) -> None:
         """Have it called when this child is told to stop, by the signal handler: it must be short,
@@ -87,7 +92,9 @@ class Child:
 
     def stop(self) -> None:
         """Called from the signal handler."""
-        self._stop.set()
+        if not self._stopping:
+            self._stopping = True
+            self._gate.release()
         if self._at_stop is not None:
             self._at_stop()
 
