@@ -175,12 +175,16 @@ def _payload(arguments: argparse.Namespace) -> Payload | None:
     if text is None or text.lstrip().startswith("<"):
         return text  # type: ignore[no-any-return]
     try:
-        value = json.loads(text)
-    except ValueError:
+        value = json.loads(text, parse_constant=_no_number)
+    except (ValueError, RecursionError):  # the latter for lists in lists without end
         value = None
     if not isinstance(value, dict | list):
         raise EventworkerError("the payload is neither an XML element nor a JSON object or array")
     return value
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is not in JSON")
 
 
 def _retract(arguments: argparse.Namespace) -> int:

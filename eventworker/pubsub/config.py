@@ -14,6 +14,7 @@ from eventworker.pubsub.forms import (
     LANGUAGE,
     MOMENT,
     NUMBER,
+    PREFIX,
     TEXT,
     TEXTS,
     field,
@@ -97,6 +98,25 @@ class NodeConfig:
     def from_json(cls, text: str) -> NodeConfig:
         """As it was stored; fields of an older version that are gone are passed over."""
         return filled_in(cls(), json.loads(text))
+
+
+def wrong_number(
+    config: NodeConfig, max_items: int, max_payload_size: int, before: NodeConfig | None = None
+) -> str | None:
+    """What is wrong with a number of the configuration; None if nothing is.
+
+    :param max_items: and ``max_payload_size``, as much as the service allows.
+    :param before: numbers that are as they were here are left alone.
+    """
+    limits = {"max_items": max_items, "max_payload_size": max_payload_size, "item_expire": None}
+    for name, most in limits.items():
+        value = getattr(config, name)
+        if value is None or (before is not None and value == getattr(before, name)):
+            continue
+        if value < 1 or (most is not None and value > most):
+            up_to = "" if most is None else f" to {most}"
+            return f"{PREFIX}{name} is a number from 1{up_to}"
+    return None
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from xml.sax.saxutils import escape
 
-from eventworker.pubsub.config import COLLECTION, LEAF, NodeConfig
+from eventworker.pubsub.config import COLLECTION, LEAF, NodeConfig, wrong_number
 from eventworker.pubsub.errors import PubSubError
 from eventworker.pubsub.facts import Fields
 from eventworker.pubsub.forms import PREFIX, filled_in, texts_of
@@ -63,17 +63,9 @@ def changed_config(settings: Settings, config: NodeConfig, fields: Fields) -> No
     if changed.node_type == LEAF and changed.children:
         raise PubSubError("not-allowed", "invalid-options", text="a leaf has no children")
     # Only what is changed: a form is sent back whole, and what it says may be older than a limit.
-    for name, most in (
-        ("max_items", settings.max_items),
-        ("max_payload_size", settings.max_payload_size),
-        ("item_expire", None),
-    ):
-        value = getattr(changed, name)
-        if value is None or value == getattr(config, name):
-            continue
-        if value < 1 or (most is not None and value > most):
-            up_to = "" if most is None else f" to {most}"
-            raise PubSubError("not-acceptable", text=f"{PREFIX}{name} is a number from 1{up_to}")
+    wrong = wrong_number(changed, settings.max_items, settings.max_payload_size, before=config)
+    if wrong is not None:
+        raise PubSubError("not-acceptable", text=wrong)
     size = _size(changed)
     if size > _MOST and size > _size(config):
         raise PubSubError("not-acceptable", text=f"a configuration has at most {_MOST} bytes")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import replace
@@ -40,6 +41,7 @@ from eventworker.pubsub.tables import (
 _node, _child = node_table.c, child_table.c
 #: Characters of the place where a deleted node has gone.
 _LONGEST_URI = 2048
+_NO_URI = re.compile(rf"\s|{NO_TEXT.pattern}")
 
 
 class Nodes(Collections):
@@ -125,7 +127,7 @@ class Nodes(Collections):
         :param redirect_uri: where those who ask for it later are sent.
         """
         if redirect_uri is not None and (
-            not 0 < len(redirect_uri) <= _LONGEST_URI or NO_TEXT.search(redirect_uri)
+            not 0 < len(redirect_uri) <= _LONGEST_URI or _NO_URI.search(redirect_uri)
         ):
             raise PubSubError("not-acceptable", text="that is no URI")
         found = self.node(node, lock=True)

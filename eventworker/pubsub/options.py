@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -10,7 +11,7 @@ from oslo_config import cfg
 
 from eventworker.config import unusable
 from eventworker.errors import ConfigError
-from eventworker.pubsub.config import NodeConfig
+from eventworker.pubsub.config import NodeConfig, wrong_number
 from eventworker.pubsub.errors import PubSubError
 from eventworker.pubsub.facts import Actor
 from eventworker.pubsub.forms import PREFIX, filled_in
@@ -161,13 +162,19 @@ def settings_of(conf: cfg.ConfigOpts) -> Settings:
             values[opt.dest] = conf[GROUP][opt.dest]
         except (cfg.Error, ValueError) as error:
             raise unusable(GROUP, opt, error) from None
-    try:
-        values["service"] = jid(values["service"])
-        values["admins"] = frozenset(bare(jid(each)) for each in values["admins"])
-        values["node_defaults"] = _defaults(values["node_defaults"])
-        return Settings(hooks=hook_options.is_on(conf), **values)
-    except (PubSubError, ValueError) as error:
-        raise ConfigError(f"[{GROUP}] {error}") from None
+    readers: dict[str, Callable[[Any], Any]] = {
+        "service": jid,
+        "admins": lambda addresses: frozenset(bare(jid(each)) for each in addresses),
+        "node_defaults": lambda fields: _defaults(
+            fields, values["max_items"], values["max_payload_size"]
+        ),
+    }
+    for name, read in readers.items():
+        try:
+            values[name] = read(values[name])
+        except (PubSubError, ValueError) as error:
+            raise ConfigError(f"[{GROUP}] {name}: {error}") from None
+    return Settings(hooks=hook_options.is_on(conf), **values)
 
 
 def named_fields(values: dict[str, str]) -> dict[str, list[str]]:
@@ -175,11 +182,10 @@ def named_fields(values: dict[str, str]) -> dict[str, list[str]]:
     return {PREFIX + name.removeprefix(PREFIX): [value] for name, value in values.items()}
 
 
-def _defaults(values: dict[str, str]) -> NodeConfig:
-    try:
-        made = filled_in(NodeConfig(), named_fields(values), strict=True)
-        if made.access_model == AccessModel.ROSTER:
-            raise ValueError("the service has no rosters")
-        return made
-    except ValueError as error:
-        raise ValueError(f"node_defaults: {error}") from None
+def _defaults(values: dict[str, str], max_items: int, max_payload_size: int) -> NodeConfig:
+    made = filled_in(NodeConfig(), named_fields(values), strict=True)
+    if made.access_model == AccessModel.ROSTER:
+        raise ValueError("the service has no rosters")
+    if wrong := wrong_number(made, max_items, max_payload_size):
+        raise ValueError(wrong)
+    return made

@@ -153,6 +153,8 @@ def test_subscribers_are_told_without_an_item(command: Commands, news: str) -> N
     [
         ("plain", "neither an XML element nor a JSON object or array"),
         ("3", "neither an XML element nor a JSON object or array"),
+        ('{"a": NaN}', "neither an XML element nor a JSON object or array"),
+        ("[" * 50_000, "neither an XML element nor a JSON object or array"),
         ("<p>", "bad-request invalid-payload"),
     ],
 )

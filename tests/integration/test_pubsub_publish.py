@@ -181,6 +181,7 @@ def test_names_and_format_follow_the_templates() -> None:
         ({"collection": "{"}, "collection"),
         ({"node_config": {"access_model": "closed"}}, "node_config: pubsub#access_model"),
         ({"node_config": {"colour": "red"}}, "no field pubsub#colour"),
+        ({"node_config": {"max_items": "0"}}, "node_config: not-acceptable: pubsub#max_items"),
     ],
 )
 def test_options_that_cannot_be_used_are_named_at_the_start(

@@ -16,6 +16,7 @@ from eventworker.errors import ConfigError, Reject, Retry
 from eventworker.event import Event
 from eventworker.plugin import WorkerTaskBase
 from eventworker.pubsub.config import COLLECTION
+from eventworker.pubsub.configuring import new_config
 from eventworker.pubsub.errors import PubSubError
 from eventworker.pubsub.facts import NewItem
 from eventworker.pubsub.forms import PREFIX, filled_in
@@ -156,7 +157,8 @@ class PubSubPublishWorker(WorkerTaskBase):
         fields = named_fields(self._options.node_config)
         try:
             filled_in(self._settings.node_defaults, fields, strict=True)
-        except ValueError as error:
+            new_config(self._settings, fields)
+        except (PubSubError, ValueError) as error:
             raise ConfigError(f"[{GROUP}] node_config: {error}") from None
         return fields
 

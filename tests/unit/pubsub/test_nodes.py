@@ -363,6 +363,8 @@ def test_a_deleted_node_says_where_it_has_gone_until_there_is_a_new_one(desk: De
     desk.listen_to("news")
     with refused("not-acceptable"):
         desk.delete("news", OWNER, redirect_uri="")
+    with refused("not-acceptable"):
+        desk.delete("news", OWNER, redirect_uri="xmpp:a?;node=b\nc")
     desk.delete("news", OWNER, redirect_uri="xmpp:pubsub.example.org?;node=old")
     with pytest.raises(PubSubError, match="news is at xmpp:pubsub"):
         desk.node_info("news", ANN)
