@@ -152,6 +152,6 @@ def remove(connection: Connection, node: Node, ids: Sequence[str]) -> None:
     )
 
 
-def remove_all(connection: Connection, node: Node) -> None:
-    """Remove the node's items."""
-    connection.execute(delete(item_table).where(_item.node_id == node.id))
+def remove_all(connection: Connection, node: Node) -> int:
+    """Remove the node's items; returns their number."""
+    return connection.execute(delete(item_table).where(_item.node_id == node.id)).rowcount

@@ -78,8 +78,8 @@ class Nodes(Collections):
     def configure(self, node: str, actor: Actor, fields: Fields) -> None:
         """Change the configuration of a node (section 8.2).
 
-        A shorter ``max_items`` removes the oldest items at once; ``item_expire`` begins anew for
-        the items that are there.
+        A shorter ``max_items`` removes the oldest items at once, and the end of ``persist_items``
+        all of them; ``item_expire`` begins anew for the items that are there.
 
         :param fields: what is left out stays as it is.
         :raises PubSubError: ``not-acceptable``, and nothing has changed.
@@ -239,6 +239,10 @@ class Nodes(Collections):
     def _apply(self, node: Node, before: NodeConfig) -> None:
         """Have the items and subscriptions that are there obey the configuration."""
         config = node.config
+        if before.persist_items and not config.persist_items:
+            if kept.remove_all(self.connection, node) and config.deliver_notifications:
+                tell_subscribers(self, node, Word.PURGE, {})
+            return
         if config.item_expire != before.item_expire:
             end = None if config.item_expire is None else clock(config.item_expire)
             self.connection.execute(

@@ -217,7 +217,10 @@ class Model:
 
     def configure(self, name: str, config: dict[str, Any]) -> None:
         node = self.nodes[name]
+        kept = node.config["persist_items"]
         node.config.update(config)
+        if kept and node.items and not node.config["persist_items"]:
+            self.purge(name)
         gone = self._trim(node)
         if gone and node.config["notify_retract"] and node.config["deliver_notifications"]:
             self._tell_subscribers(name, "retract", gone)

@@ -1,5 +1,6 @@
 """The plugin pubsub-publish amid the parts of the daemon: events become items, once."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -7,7 +8,7 @@ from uuid import UUID
 from xml.etree import ElementTree
 
 import pytest
-from sqlalchemy import Engine, func, insert, select
+from sqlalchemy import Engine, func, insert, select, update
 
 from eventworker import cloudevents
 from eventworker.db import clock, short_transaction
@@ -16,8 +17,10 @@ from eventworker.errors import ConfigError
 from eventworker.event import Event
 from eventworker.inbox.claims import Outcome
 from eventworker.pubsub import options as pubsub
+from eventworker.pubsub.config import NodeConfig
 from eventworker.pubsub.deliveries import register
 from eventworker.pubsub.facts import Actor, Affiliated, Item
+from eventworker.pubsub.forms import filled_in
 from eventworker.pubsub.hooks import options as hook_options
 from eventworker.pubsub.hooks.table import hook_table, run_table
 from eventworker.pubsub.options import Settings
@@ -306,6 +309,41 @@ def test_what_waits_to_be_told_and_what_hooks_were_given_is_erased_too() -> None
         with harness.engine.connect() as connection:
             # That it is retracted is still told.
             assert connection.scalars(select(notice_table.c.kind)).all() == ["retract"]
+
+
+@pytest.mark.parametrize("change", [{"item_expire": "1"}, {"persist_items": "0"}])
+def test_items_that_nobody_can_see_any_more_are_erased_too(
+    embedded: Harness, change: dict[str, str]
+) -> None:
+    embedded.deliver(story(1, author_id=7))
+    with short_transaction(embedded.engine) as connection:
+        # As another version may have left it.
+        connection.execute(update(item_table).values(expires_at=clock(-1)))
+        fields = {f"pubsub#{name}": [value] for name, value in change.items()}
+        config = filled_in(NodeConfig(), fields)
+        connection.execute(update(node_table).values(config=config.to_json()))
+        assert embedded.plugin.erase(connection, Erasure(author="7")) == 1
+    assert count(embedded.engine, item_table) == 0
+
+
+def test_what_waits_to_be_told_beside_what_is_erased_is_still_told(embedded: Harness) -> None:
+    embedded.deliver(story(1))
+    with short_transaction(embedded.engine) as connection:
+        register(connection, "xmpp")
+        service = PubSubService(connection, Settings())
+        service.subscribe("story/1", service.settings.itself, "ann@example.org")
+    kept, gone = story(1, author_id=77), story(1, author_id=7)
+    embedded.deliver_together(kept, gone)
+
+    with short_transaction(embedded.engine) as connection:
+        assert embedded.plugin.erase(connection, Erasure(author="7")) == 2
+
+    with embedded.engine.connect() as connection:
+        contents = connection.scalars(
+            select(notice_table.c.content).where(notice_table.c.kind == "items")
+        ).all()
+    told = [item["id"] for content in contents for item in json.loads(content)["items"]]
+    assert told == [str(kept.id)]
 
 
 def a_hook(node: str) -> dict[str, Any]:

@@ -10,11 +10,13 @@ import json
 from itertools import groupby
 from xml.sax.saxutils import unescape
 
-from sqlalchemy import Connection, delete, or_, select
+from sqlalchemy import Connection, delete, or_, select, update
 
 from eventworker.erasure import Erasure
+from eventworker.pubsub import items as kept
+from eventworker.pubsub.errors import PubSubError
 from eventworker.pubsub.hooks.table import run_table
-from eventworker.pubsub.notices import Word
+from eventworker.pubsub.notices import Word, tell_subscribers
 from eventworker.pubsub.service import PubSubService
 from eventworker.pubsub.tables import delivery_table, item_table, node_table, notice_table
 
@@ -34,9 +36,20 @@ def erase(service: PubSubService, erasure: Erasure) -> int:
     for node, group in groupby(found, key=lambda pair: pair[0]):
         ids = [item for _, item in group]
         for start in range(0, len(ids), most):
-            part = ids[start : start + most]
-            service.retract(node, service.settings.itself, part, notify=True)
+            _retract(service, node, ids[start : start + most])
     return len(found) + others
+
+
+def _retract(service: PubSubService, node: str, ids: list[str]) -> None:
+    """As the service's verb, but whatever the node's configuration is, and also items that nobody
+    sees any more, since their time is over."""
+    try:
+        found = service.node(node, lock=True)
+    except PubSubError:  # gone meanwhile, with its items
+        return
+    kept.remove(service.connection, found, ids)
+    if found.config.deliver_notifications:
+        tell_subscribers(service, found, Word.RETRACT, {"ids": ids})
 
 
 def _items_about(service: PubSubService, erasure: Erasure) -> list[tuple[str, str]]:
@@ -54,15 +67,21 @@ def _forget_notices(connection: Connection, erasure: Erasure) -> int:
         select(_notice.id, _notice.content).where(_notice.kind == Word.ITEMS),
         execution_options={"yield_per": _BITE},
     )
-    ids = [
-        row.id
-        for row in rows
-        if any(_is_about(item["payload"], erasure) for item in json.loads(row.content)["items"])
-    ]
-    for number in ids:
+    found = []
+    for row in rows:
+        content = json.loads(row.content)
+        left = [item for item in content["items"] if not _is_about(item["payload"], erasure)]
+        if len(left) < len(content["items"]):
+            found.append((row.id, {**content, "items": left}))
+    for number, content in found:
+        this = _notice.id == number
+        if content["items"]:  # of other events, which are still to be told
+            text = json.dumps(content, ensure_ascii=False)
+            connection.execute(update(notice_table).where(this).values(content=text))
+            continue
         connection.execute(delete(delivery_table).where(delivery_table.c.notice_id == number))
-        connection.execute(delete(notice_table).where(_notice.id == number))
-    return len(ids)
+        connection.execute(delete(notice_table).where(this))
+    return len(found)
 
 
 def _forget_runs(connection: Connection, erasure: Erasure) -> int:

@@ -406,6 +406,17 @@ def test_what_is_refused_has_written_nothing(desk: Desk) -> None:
     assert names == ["all"]
 
 
+@pytest.mark.row("N2", "G1")
+def test_a_node_that_is_to_keep_no_items_keeps_none(desk: Desk) -> None:
+    desk.create("news", OWNER)
+    desk.publish("news", OWNER, [item("1")])
+    desk.listen_to("news")
+    desk.configure("news", OWNER, form(persist_items="0"))
+    assert [word for word, _ in desk.heard()] == ["purge"]
+    desk.configure("news", OWNER, form(persist_items="1"))
+    assert desk.items("news", OWNER).entries == []
+
+
 @pytest.mark.row("N2")
 def test_a_configuration_does_not_grow_field_by_field(desk: Desk) -> None:
     desk.create("news", OWNER, form(title="&" * 6000))
