@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from eventworker.pubsub import items as kept
 from eventworker.pubsub.config import COLLECTION, NodeConfig
@@ -17,6 +17,9 @@ from eventworker.pubsub.notices import Word, tell_subscribers
 from eventworker.pubsub.payload import namespace_of, size_of
 from eventworker.pubsub.replies import told_of_items
 from eventworker.pubsub.rules import CAPABILITIES, Action, Affiliation, Standing
+
+#: Characters of the payloads in a notice of several items.
+_LARGE = 128 * 1024
 
 
 class Publishing(Nodes):
@@ -45,8 +48,9 @@ class Publishing(Nodes):
         removed = self._keep(found, actor, items, ids) if config.persist_items else []
         if config.deliver_notifications:
             payloads = [each.payload if config.deliver_payloads else None for each in items]
-            told = told_of_items(self, found, actor.bare, zip(ids, payloads, strict=True))
-            tell_subscribers(self, found, Word.ITEMS, told)
+            for part in _parts(list(zip(ids, payloads, strict=True))):
+                told = told_of_items(self, found, actor.bare, part)
+                tell_subscribers(self, found, Word.ITEMS, told)
             if removed and config.notify_retract and config.publish_node_full == "retract-oldest":
                 tell_subscribers(self, found, Word.RETRACT, {"ids": removed})
         return ids
@@ -188,6 +192,18 @@ class Publishing(Nodes):
         ]
         kept.store(self, node, actor.bare, rows)
         return kept.trim(self, node, len(items))
+
+
+def _parts(items: list[tuple[str, str | None]]) -> Iterator[list[tuple[str, str | None]]]:
+    """As notices of a moderate size, since whoever tells them has many in memory. No items at all
+    are one, too."""
+    start, size = 0, 0
+    for place, (_, payload) in enumerate(items):
+        size += len(payload or "")
+        if size > _LARGE and place > start:
+            yield items[start:place]
+            start, size = place, len(payload or "")
+    yield items[start:]
 
 
 def _may_delete_any(standing: Standing) -> bool:

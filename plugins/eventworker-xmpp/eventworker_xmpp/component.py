@@ -222,7 +222,7 @@ class Component:
         await self._connected.wait()
         return self
 
-    def _take(self, one: Element, spoiled: str | None) -> None:
+    def _take(self, one: Element, spoiled: str | None, size: int) -> None:
         jid = self._options.jid
         if one.get("from") == jid and one.get("to") == jid:
             back = self._barriers.get(one.get("id", ""))
@@ -233,7 +233,7 @@ class Component:
             return
         if local_of(one.tag) == "presence" and one.get("type") is None:
             self._roll.hear(one.get("from", ""))
-        self._reception.take(one, spoiled)
+        self._reception.take(one, spoiled, size)
 
     def _send(self, data: bytes) -> None:
         with suppress(ConnectionError):

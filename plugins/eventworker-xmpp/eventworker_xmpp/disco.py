@@ -85,8 +85,9 @@ def items(request: Request) -> list[Element]:
         for each_name in found.entries:
             names.append(each_name)
             made.append(element(DISCO_ITEMS, "item", {"jid": _address(request), "name": each_name}))
-    fits = fitting(made, request.room)
-    query = element(DISCO_ITEMS, "query", about, made[:fits])
+    made = fitting(made, request.room)
+    fits = len(made)
+    query = element(DISCO_ITEMS, "query", about, made)
     if asked is not None or fits < total:
         query.append(answer(first, total, names[:fits]))
     return [query]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 from xml.etree.ElementTree import Element
 
@@ -60,17 +60,19 @@ def part_of(entries: Sequence[T], page: Page | None, key: Callable[[T], str]) ->
     return Part(entries[start : min(end, start + limit)], start, len(entries))
 
 
-def fitting(elements: Sequence[Element], max_bytes: int) -> int:
-    """How many of these, from the first, have room in so many bytes."""
+def fitting(elements: Iterable[Element], max_bytes: int) -> list[Element]:
+    """Those of these, from the first, that have room in so many bytes."""
     left = max_bytes
-    for count, one in enumerate(elements):
+    found: list[Element] = []
+    for one in elements:
         try:
             left -= len(written(one, most=left).encode())
         except TooLong:
-            return count
+            break
         if left < 0:
-            return count
-    return len(elements)
+            break
+        found.append(one)
+    return found
 
 
 def answer(first: int, total: int, names: Sequence[str]) -> Element:

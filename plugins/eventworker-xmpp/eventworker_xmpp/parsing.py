@@ -7,17 +7,19 @@ is passed over, not built: the stream goes on, and who sent it can be told.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, NoReturn
 from xml.etree.ElementTree import Element
 from xml.parsers import expat
 
+from eventworker_xmpp.events import Closed, Event, Opened, Stanza
 from eventworker_xmpp.markup import attribute
 from eventworker_xmpp.names import local_of, name, namespace_of
 from eventworker_xmpp.skipping import RESERVED, Skipper
 
 #: Elements within elements, of a stanza.
 MAX_DEPTH = 64
+#: Elements of a stanza. Each costs memory, and time, as much as forty of the bytes it may have.
+MAX_ELEMENTS = 20_000
 #: A stanza that has so many times the size that is allowed ends the stream: it would have to be
 #: read to its end.
 _HOPELESS = 16
@@ -39,32 +41,6 @@ class Unreadable(Exception):
         self.condition = condition
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """The other side's stream has begun."""
-
-    element: Element
-
-
-@dataclass(frozen=True, slots=True)
-class Stanza:
-    """An element of the stream.
-
-    :ivar spoiled: why its content was not read; None if it was.
-    """
-
-    element: Element
-    spoiled: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """The other side's stream has ended."""
-
-
-Event = Opened | Stanza | Closed
-
-
 class StreamParser:
     """Reads one stream.
 
@@ -77,6 +53,7 @@ class StreamParser:
         self._comments = comments
         self._max_depth = max_depth
         self._depth = 0
+        self._elements = 0
         self._events: list[Event] = []
         self._stack: list[Element] = []
         self._text: list[str] = []
@@ -190,8 +167,10 @@ class StreamParser:
         if self._depth < 0:
             return
         self._depth += 1
+        self._elements += 1
         if self._depth == 2:
             self._spoiled = None
+            self._elements = 0
             self._stanza_at = self._parser.CurrentByteIndex
         elif self._spoiled is None and self._depth > 2:
             self._look_at_size()
@@ -219,7 +198,8 @@ class StreamParser:
                 self._settle_text()
             first = self._stack[0]
             self._stack.clear()
-            self._events.append(Stanza(first, self._spoiled))
+            size = self._parser.CurrentByteIndex - self._stanza_at
+            self._events.append(Stanza(first, self._spoiled, size))
             self._since_stanza = 0
             self._settled_at = self._parser.CurrentByteIndex
         elif self._spoiled is None:
@@ -232,6 +212,8 @@ class StreamParser:
             return
         if self._depth - 1 > self._max_depth:
             self._spoiled = f"deeper than {self._max_depth} elements"
+        elif self._elements > MAX_ELEMENTS:
+            self._spoiled = f"of more than {MAX_ELEMENTS} elements"
         elif self._parser.CurrentByteIndex - self._stanza_at > self._max_bytes:
             self._spoiled = f"larger than {self._max_bytes} bytes"
         if self._spoiled is not None:
@@ -290,3 +272,6 @@ def _no_comment(_text: str) -> None:
 
 def _no_instruction(*_rest: object) -> None:
     _refuse("a processing instruction")
+
+
+__all__ = ["Closed", "Opened", "Stanza", "StreamParser", "Unreadable", "parsed"]

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from xml.etree.ElementTree import Element
 
 from eventworker.db import first_line
@@ -29,10 +30,20 @@ log = logging.getLogger(__name__)
 _OF_ONE = 200
 #: Stanzas of all that may wait; then no more are read from the server.
 _OF_ALL = 2000
+#: The same in bytes, as so many of the largest stanzas.
+_LARGE_OF_ONE, _LARGE_OF_ALL = 16, 64
 #: Bytes of an answer beside its entries.
 _FRAME = 4096
 
 Send = Callable[[bytes], None]
+
+
+@dataclass(slots=True)
+class _Line:
+    """Stanzas of one sender that wait, each with why it was not read, and its size."""
+
+    stanzas: deque[tuple[Element, str | None, int]] = field(default_factory=deque)
+    bytes: int = 0
 
 
 class Reception:
@@ -57,14 +68,19 @@ class Reception:
         self._send = send
         self._hold = hold
         self._changed = changed
-        self._waiting: dict[str, deque[tuple[Element, str | None]]] = {}
+        self._waiting: dict[str, _Line] = {}
         self._count = 0
+        self._bytes = 0
         self._held = False
         self._tasks: set[asyncio.Task[None]] = set()
         self.sent = messages.Sent()
 
-    def take(self, one: Element, spoiled: str | None) -> None:
-        """A stanza has arrived; ``spoiled`` says why its content was not read."""
+    def take(self, one: Element, spoiled: str | None, size: int) -> None:
+        """A stanza has arrived.
+
+        :param spoiled: why its content was not read, or None.
+        :param size: bytes of it, if it was.
+        """
         sender = one.get("from")
         if not sender or local_of(one.tag) not in ("iq", "message", "presence"):
             return
@@ -74,15 +90,18 @@ class Reception:
             return
         line = self._waiting.get(sender)
         if line is None:
-            line = self._waiting[sender] = deque()
+            line = self._waiting[sender] = _Line()
             task = asyncio.get_running_loop().create_task(self._serve(sender, line))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        elif len(line) >= _OF_ONE:
+        elif len(line.stanzas) >= _OF_ONE or line.bytes >= self._most_bytes(_LARGE_OF_ONE):
             self._refuse(one, PubSubError("resource-constraint", text="too much at once"))
             return
-        line.append((one, spoiled))
+        size = 0 if spoiled is not None else size
+        line.stanzas.append((one, spoiled, size))
+        line.bytes += size
         self._count += 1
+        self._bytes += size
         self._look_at_count()
 
     async def finish(self) -> None:
@@ -90,9 +109,9 @@ class Reception:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def _serve(self, sender: str, line: deque[tuple[Element, str | None]]) -> None:
-        while line:
-            one, spoiled = line.popleft()
+    async def _serve(self, sender: str, line: _Line) -> None:
+        while line.stanzas:
+            one, spoiled, size = line.stanzas.popleft()
             try:
                 await self._answer(sender, one, spoiled)
             except PubSubError as error:
@@ -104,7 +123,9 @@ class Reception:
             except Exception:
                 log.exception("a stanza of %s failed", sender)
                 self._refuse(one, PubSubError("internal-server-error"))
+            line.bytes -= size
             self._count -= 1
+            self._bytes -= size
             self._look_at_count()
         del self._waiting[sender]
 
@@ -157,10 +178,14 @@ class Reception:
         elif kind == "message" and one.get("type") != "error":
             self._send(messages.refusal(one, error))
 
+    def _most_bytes(self, stanzas: int) -> int:
+        return self._options.max_stanza_bytes * stanzas
+
     def _look_at_count(self) -> None:
-        if not self._held and self._count >= _OF_ALL:
+        most = self._most_bytes(_LARGE_OF_ALL)
+        if not self._held and (self._count >= _OF_ALL or self._bytes >= most):
             self._held = True
-        elif self._held and self._count < _OF_ALL // 2:
+        elif self._held and self._count < _OF_ALL // 2 and self._bytes < most // 2:
             self._held = False
         else:
             return

@@ -38,7 +38,7 @@ _HIGH, _LOW = 512 * 1024, 64 * 1024
 class Stream(ComponentXMPP):
     """A connection that is used once.
 
-    :param take: called with each stanza.
+    :param take: called with each stanza, why its content was not read, and its size.
     :ivar ready: done when the server has taken the component; fails with ``ConnectionError`` when
         the connection ends before.
     :ivar ended: done when the connection has ended.
@@ -50,7 +50,7 @@ class Stream(ComponentXMPP):
         jid: str,
         secret: str,
         max_bytes: int,
-        take: Callable[[Element, str | None], None],
+        take: Callable[[Element, str | None, int], None],
     ) -> None:
         super().__init__(jid, secret)  # type: ignore[no-untyped-call]
         self.stream_header = (
@@ -159,7 +159,7 @@ class Stream(ComponentXMPP):
             if not self.ready.done():
                 self.ready.set_result(None)
         elif self.ready.done():
-            self._take(one, stanza.spoiled)
+            self._take(one, stanza.spoiled, stanza.size)
 
     def _end_with(self, condition: str) -> None:
         if self.transport is not None:

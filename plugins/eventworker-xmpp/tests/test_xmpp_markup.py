@@ -231,3 +231,16 @@ def test_a_stanza_without_end_is_one_also_when_it_is_passed_over() -> None:
     reader.feed(f"<iq><b xmlns='{RESERVED}'/>".encode())
     with pytest.raises(Unreadable, match="without end"):
         reader.feed(b"x" * 16_000)
+
+
+@pytest.mark.row("T5")
+def test_a_stanza_of_too_many_elements_is_passed_over() -> None:
+    reader = StreamParser(1_000_000)
+    reader.feed(HEADER)
+    many, few = (f"<iq id='1'>{'<a/>' * number}</iq>".encode() for number in (30_000, 10_000))
+    (large, small) = reader.feed(many + few)
+    assert isinstance(large, Stanza)
+    assert isinstance(small, Stanza)
+    assert (len(large.element), large.spoiled) == (0, "of more than 20000 elements")
+    assert (len(small.element), small.spoiled) == (10_000, None)
+    assert abs(small.size - len(few)) < 10

@@ -37,6 +37,15 @@ def test_an_item_of_the_same_id_replaces_the_other_and_is_the_newest(desk: Desk)
     assert desk.items("news", OWNER, ids=["a"]).entries[0].payload == entry("changed")
 
 
+@pytest.mark.row("P14")
+def test_a_large_batch_is_told_in_notices_of_a_moderate_size(desk: Desk) -> None:
+    desk.create("news", OWNER)
+    desk.listen_to("news")
+    desk.publish("news", OWNER, [item(str(number), "x" * 60_000) for number in range(5)])
+    told = [[each["id"] for each in content["items"]] for _, content in desk.heard()]
+    assert told == [["0", "1"], ["2", "3"], ["4"]]
+
+
 @pytest.mark.row("P11")
 def test_nobody_publishes_to_a_node_that_is_not_there(desk: Desk) -> None:
     with refused("item-not-found"):
