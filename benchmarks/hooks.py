@@ -5,11 +5,10 @@ same load:
 
 - a bare interpreter that ends at once, which every process per run costs;
 - a run in a sandbox that is made for it (cold), from the start of the process to the answer;
-- the same as the hook sees it that finds a sandbox waiting (warm): from the job to the answer;
-- both without isolation (``process``);
-- the time of a processor that the interpreter and a hook's process take, which other load changes
-  least;
-- a publication on SQLite with hooks off, on, and with one hook at its node.
+- the same where a sandbox waits (warm), from the job to the answer; both without isolation, too;
+- the processor time of the interpreter and of a hook's process, which other load changes least;
+- a publication with hooks off, and with none, one and ten at its node, on SQLite and PostgreSQL:
+  the time, this process's share, and the ratio to hooks off in the same round (medians).
 
 Then it lets runners work off a queue on SQLite and tells the runs per second, and what memory a
 waiting sandbox has to itself.
@@ -26,10 +25,12 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, ClassVar
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, func, select
 
 from eventworker import migrations
 from eventworker.db import build_engine, short_transaction
@@ -41,8 +42,10 @@ from eventworker.pubsub.hooks.registry import NewHook, Registry
 from eventworker.pubsub.hooks.runner import HookRunner
 from eventworker.pubsub.hooks.sandbox import Box, Sandbox
 from eventworker.pubsub.hooks.surroundings import Surroundings, code
+from eventworker.pubsub.hooks.table import run_table
 from eventworker.pubsub.options import Settings
 from eventworker.pubsub.service import PubSubService
+from tests.servers import PostgresServer
 
 JOB = {
     "type": "python_code",
@@ -124,15 +127,17 @@ def _below(pid: int) -> list[int]:
 
 
 class Bench:
-    """A service on a SQLite file of its own."""
+    """A service on a database of its own."""
 
-    def __init__(self, folder: Path, *, hooks: bool) -> None:
-        self.engine: Engine = build_engine(f"sqlite:///{folder}", pool_size=5)
+    def __init__(self, url: str, *, hooks: bool = True, given: int = 0) -> None:
+        self.engine: Engine = build_engine(url, pool_size=5)
         migrations.upgrade(self.engine)
         self.settings = Settings(hooks=hooks)
         self.count = 0
         with short_transaction(self.engine) as connection:
             PubSubService(connection, self.settings).create("news", self.settings.itself)
+        for n in range(given):
+            self.give(f"a = {n}")
 
     def publish(self) -> None:
         """One item."""
@@ -171,6 +176,82 @@ class Bench:
         return sum(counts) / (time.perf_counter() - started)
 
 
+class Publications:
+    """The same publication at services that differ in their hooks, in turns.
+
+    :param make_url: makes a database.
+    """
+
+    GIVEN: ClassVar[dict[str, dict[str, Any]]] = {
+        "hooks off": {"hooks": False},
+        "hooks on, none there": {},
+        "one hook there": {"given": 1},
+        "ten hooks there": {"given": 10},
+    }
+
+    def __init__(self, name: str, make_url: Callable[[str], str]) -> None:
+        self._name = name
+        self._benches = {
+            what: Bench(make_url(str(n)), **given)
+            for n, (what, given) in enumerate(self.GIVEN.items())
+        }
+        self._turns = deque(self.GIVEN)
+        self._taken: dict[str, list[tuple[float, float]]] = {what: [] for what in self.GIVEN}
+
+    def round(self) -> None:
+        """One of each, and another one first each time."""
+        self._turns.rotate()
+        for what in self._turns:
+            bench = self._benches[what]
+            own = time.process_time()
+            took = in_ms(bench.publish)
+            self._taken[what].append((took, (time.process_time() - own) * 1000))
+
+    def forget(self) -> None:
+        """What was found so far."""
+        for taken in self._taken.values():
+            taken.clear()
+
+    def tell(self) -> None:
+        """Print what was found; every run has to be there."""
+        for what, bench in self._benches.items():
+            with bench.engine.connect() as connection:
+                there = connection.scalar(select(func.count()).select_from(run_table))
+            assert there == self.GIVEN[what].get("given", 0) * bench.count, what
+        first = self._taken["hooks off"]
+        for what, taken in self._taken.items():
+            times, own = zip(*taken, strict=True)
+            ratios = [took / off for (took, _), (off, _) in zip(taken, first, strict=True)]
+            name = f"{self._name}: publication, {what}"
+            print(
+                f"{name:48} {statistics.median(times):7.2f} ms, of it own "
+                f"{statistics.median(own):5.2f} ms; x {statistics.median(ratios):.2f}"
+            )
+
+    def close(self) -> None:
+        """Let go of the databases."""
+        for bench in self._benches.values():
+            bench.engine.dispose()
+
+
+def publications(folder: Path, rounds: int) -> None:
+    """What hooks cost a publisher."""
+    with PostgresServer() as postgres:
+        found = [
+            Publications("SQLite", lambda n: f"sqlite:///{folder}/publication-{n}"),
+            Publications("PostgreSQL", lambda _: postgres.createdb()),
+        ]
+        for each in found:
+            each.round()  # statements are built once
+            each.forget()
+        for _ in range(rounds):
+            for each in found:
+                each.round()
+        for each in found:
+            each.tell()
+            each.close()
+
+
 def main() -> None:
     """Measure and print."""
     arguments = argparse.ArgumentParser(prog="python -m benchmarks.hooks", description=__doc__)
@@ -184,10 +265,6 @@ def main() -> None:
     process = Box.of(Isolation.PROCESS, surroundings, Limits())
     folder = Path(tempfile.mkdtemp(prefix="hooks-"))
     try:
-        off = Bench(folder / "off", hooks=False)
-        none = Bench(folder / "none", hooks=True)
-        one = Bench(folder / "one", hooks=True)
-        one.give("a = 0")
         measured: dict[str, Callable[[], float]] = {
             "bare interpreter": lambda: in_ms(lambda: bare(surroundings)),
             "cold run, full isolation": lambda: in_ms(lambda: cold(full)),
@@ -197,9 +274,6 @@ def main() -> None:
             "processor, bare interpreter": lambda: processor(lambda: bare(surroundings)),
             "processor, full isolation": lambda: own_processor(full),
             "processor, process": lambda: own_processor(process),
-            "publication, hooks off": lambda: in_ms(off.publish),
-            "publication, hooks on, none there": lambda: in_ms(none.publish),
-            "publication, one hook there": lambda: in_ms(one.publish),
         }
         found: dict[str, list[float]] = {name: [] for name in measured}
         for _ in range(rounds):
@@ -209,18 +283,14 @@ def main() -> None:
             quarter = statistics.quantiles(values, n=20)
             print(f"{name:36} {statistics.median(values):8.2f} ms   (95 %: {quarter[-1]:.2f} ms)")
         print(f"{'memory of a waiting sandbox':36} {memory(full):8.1f} MiB")
+        publications(folder, rounds * 10)
         for workers, ready in ((1, 0), (1, 1), (2, 1), (2, 2)):
-            name = f"queue-{workers}-{ready}"
-            queue = Bench(folder / name, hooks=True)
-            for n in range(workers):
-                queue.give(f"a = {n}")
+            queue = Bench(f"sqlite:///{folder}/queue-{workers}-{ready}", given=workers)
             for _ in range(rounds):
                 queue.publish()
             rate = queue.work_off(full, workers, ready)
             print(f"{f'{workers} workers, {ready} sandboxes ready each':36} {rate:8.1f} runs/s")
             queue.engine.dispose()
-        for each in (off, none, one):
-            each.engine.dispose()
     finally:
         shutil.rmtree(folder)
 
