@@ -55,6 +55,18 @@ def add(verbs: Verbs) -> None:
     create.add_argument(
         "arg", metavar="ARG", help="name of a module; path of a file; code, or - for standard input"
     )
+    approve = add_verb(
+        group,
+        "approve",
+        _approve,
+        help="let a hook of somebody else's run that waits for that",
+        more="With [hooks] approval each new hook waits, and each that was created again for a "
+        "file that has changed. Its number, code and digest are in: hook list -O json.",
+        example="eventworker pubsub hook approve 7 2c26b46b68ff... --as ben@example.org",
+    )
+    _add_account(approve)
+    approve.add_argument("hook", type=int, metavar="NUMBER", help="the number of the hook")
+    approve.add_argument("sha256", metavar="SHA256", help="the digest of the code that you mean")
     delete = add_verb(
         group,
         "delete",
@@ -71,8 +83,8 @@ def add(verbs: Verbs) -> None:
         "list",
         _list,
         help="list hooks, with what came of their last runs",
-        more="A hook is ok, or broken: it could not be loaded, and its items wait until its file "
-        "changes.",
+        more="A hook is ok; or broken: it could not be loaded, and its items wait until its file "
+        "changes; or waiting: it has to be approved.",
         example="eventworker pubsub hook list -O json",
     )
     _add_place(listed, node=False)
@@ -90,6 +102,10 @@ def _add_place(parser: argparse.ArgumentParser, *, node: bool) -> None:
     parser.add_argument(
         "-s", "--service", help="address of the service (default: [pubsub] service)"
     )
+    _add_account(parser)
+
+
+def _add_account(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--as",
         dest="account",
@@ -121,6 +137,7 @@ class _Asking:
     def __init__(self, arguments: argparse.Namespace) -> None:
         self._conf = conf.of(arguments)
         self._account = arguments.account
+        self.options = hook_settings_of(self._conf)
 
     def ask(self, verb: str, *before: Any, **named: Any) -> Any:
         settings = settings_of(self._conf)
@@ -129,8 +146,7 @@ class _Asking:
             actor = settings.itself if account is None else settings.actor(jid(account))
             with engine_of(self._conf) as engine, short_transaction(engine) as connection:
                 registry = Registry(connection, settings)
-                options = hook_settings_of(self._conf)
-                return getattr(registry, verb)(actor, *before, options, **named)
+                return getattr(registry, verb)(actor, *before, self.options, **named)
         except PubSubError as error:
             raise EventworkerError(f"the service refuses: {error}") from None
 
@@ -148,8 +164,17 @@ def _create(arguments: argparse.Namespace) -> int:
         arguments.lease,
         arguments.events,
     )
-    number = _Asking(arguments).ask("give", new)
-    output.say(f"hook {number} on {arguments.node}", {"hook": number}, arguments.output)
+    asking = _Asking(arguments)
+    number = asking.ask("give", new)
+    waits = ", which waits for approval" if asking.options.approval else ""
+    output.say(f"hook {number} on {arguments.node}{waits}", {"hook": number}, arguments.output)
+    return 0
+
+
+def _approve(arguments: argparse.Namespace) -> int:
+    _Asking(arguments).ask("approve", arguments.hook, arguments.sha256)
+    fields = {"hook": arguments.hook, "sha256": arguments.sha256}
+    output.say(f"hook {arguments.hook} is approved", fields, arguments.output)
     return 0
 
 

@@ -14,8 +14,9 @@ from eventworker.pubsub.hooks.table import audit_table
 def note(connection: Connection, actor: str, what: str, hook: Mapping[str, Any]) -> None:
     """Note that ``actor`` has done something to a hook.
 
-    :param what: ``create``; ``approve`` of a file as it is now; ``change``, where the file was
-        taken as it was found; ``delete``; ``end``, where its time was over.
+    :param what: ``create``; ``approve`` of the code as it is now; ``change``, where a file was
+        taken as it was found, or as it has to be approved; ``delete``; ``end``, where its time was
+        over.
     :param hook: its row, or what will be.
     """
     names = ("service", "node", "owner", "type", "arg", "sha256")

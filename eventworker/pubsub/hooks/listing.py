@@ -18,7 +18,7 @@ _hook, _run = hook_table.c, run_table.c
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A hook in a list; ``error`` and ``output`` are those of its last run."""
+    """A hook in a list; ``error`` and ``output`` are those of its last run, ``hook`` its number."""
 
     service: str
     node: str
@@ -36,6 +36,7 @@ class Listed:
     lease_until: datetime | None
     sha256: str | None
     created_at: datetime
+    hook: int
 
 
 def listed(connection: Connection, where: ColumnElement[bool]) -> list[Listed]:
@@ -73,4 +74,5 @@ def _of(row: Row[Any], waiting: int, last: Any) -> Listed:
         lease_until=row.lease_until,
         sha256=row.sha256,
         created_at=row.created_at,
+        hook=row.id,
     )

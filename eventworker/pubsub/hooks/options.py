@@ -43,6 +43,14 @@ OPTIONS: list[cfg.Opt] = [
         help="Whether a file that has changed since its hook was created is refused until the hook "
         "is created again. Without it the new one is taken, and that is written into the audit.",
     ),
+    cfg.BoolOpt(
+        "approval",
+        default=False,
+        help="Whether a hook that was created, or created again for a file that has changed, waits "
+        "until somebody else approves it, by: eventworker pubsub hook approve. Files are pinned "
+        "then, and hooks of the type python are refused, since nobody can say what will be in a "
+        "module.",
+    ),
     cfg.StrOpt(
         "isolation",
         default=Isolation.FULL,
@@ -125,6 +133,7 @@ class HookSettings:
     admins: frozenset[str] = frozenset()
     directories: tuple[str, ...] = ()
     pin: bool = False
+    approval: bool = False
     isolation: Isolation = Isolation.FULL
     limits: Limits = field(default_factory=Limits)
     workers: int = 2
@@ -158,7 +167,8 @@ def hook_settings_of(conf: cfg.ConfigOpts) -> HookSettings:
         enabled=values.enabled,
         admins=admins,
         directories=tuple(map(_directory, values.directories)),
-        pin=values.pin,
+        pin=values.pin or values.approval,
+        approval=values.approval,
         isolation=Isolation(values.isolation),
         limits=Limits(values.timeout, values.memory * _MIB, values.storage * _MIB),
         workers=values.workers,

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, update
 
 from eventworker.db import Failure, claim_rows, clock, failed
-from eventworker.pubsub.hooks.table import BROKEN, DONE, IS_OPEN, OK, hook_table, run_table
+from eventworker.pubsub.hooks.table import BROKEN, DONE, IS_OPEN, OK, WAITING, hook_table, run_table
 
 #: Seconds between two looks whether a broken module can be loaded again.
 _AGAIN = 60.0
@@ -175,7 +175,8 @@ def break_hook(connection: Connection, run: Run, owner: str, error: str, mark: s
     give_back(connection, run, owner)
     connection.execute(
         update(hook_table)
-        .where(_hook.id == run.hook_id)
+        # Meanwhile it may have become one that has to be approved, and only that lets it run.
+        .where(_hook.id == run.hook_id, _hook.state == OK)
         .values(
             state=BROKEN,
             error=Failure(error).error,
@@ -213,9 +214,10 @@ def mend(connection: Connection, look: Callable[[str], str | None]) -> int:
 
 
 def give_up(connection: Connection, seconds: float) -> int:
-    """Give runs up that have waited so long for a broken hook; returns their number."""
-    broken = select(_hook.id).where(_hook.state == BROKEN).scalar_subquery()
-    values = failed(Failure("its hook has been broken for too long"))
+    """Give runs up that have waited so long for a hook that is broken, or not approved; returns
+    their number."""
+    broken = select(_hook.id).where(_hook.state.in_((BROKEN, WAITING))).scalar_subquery()
+    values = failed(Failure("its hook has been broken, or not approved, for too long"))
     given_up = connection.execute(
         update(run_table)
         .where(IS_OPEN, _run.created_at < clock(-seconds), _run.hook_id.in_(broken))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, func, insert, select, update
+from sqlalchemy import ColumnElement, Row, and_, func, insert, or_, select, update
 
 from eventworker.db import clock
 from eventworker.errors import EventworkerError
@@ -21,7 +21,7 @@ from eventworker.pubsub.hooks.audit import note
 from eventworker.pubsub.hooks.ending import is_alive, remove
 from eventworker.pubsub.hooks.listing import EVENTS, Listed, listed
 from eventworker.pubsub.hooks.options import HookSettings
-from eventworker.pubsub.hooks.table import OK, hook_table
+from eventworker.pubsub.hooks.table import OK, WAITING, hook_table
 from eventworker.pubsub.jid import bare, jid
 from eventworker.pubsub.names import node_name
 from eventworker.pubsub.rules import Action
@@ -65,7 +65,8 @@ class Registry(Desk):
     def give(self, actor: Actor, new: NewHook, options: HookSettings) -> int:
         """Give a node a hook, which acts in the name of ``actor``; returns its number.
 
-        To give one of the type ``python_file`` again approves of the file as it is now.
+        To give one of the type ``python_file`` again approves of the file as it is now, or asks
+        for that where others have to approve.
 
         :raises HookRefused: and nothing has changed.
         :raises FileRefused: when its file may not be used.
@@ -90,7 +91,7 @@ class Registry(Desk):
         same = _digest(values)
         there = self.connection.execute(select(hook_table).where(_hook.same == same)).first()
         if there is not None:
-            return self._approve(actor, there, sha256)
+            return self._renew(actor, there, sha256, options)
         self._require_room(actor, options)
         made = self.connection.execute(
             insert(hook_table).values(
@@ -99,7 +100,7 @@ class Registry(Desk):
                 same=same,
                 sha256=sha256,
                 **{f"hears_{each}": each in new.events for each in EVENTS},
-                state=OK,
+                state=WAITING if options.approval else OK,
                 runs=0,
                 failures=0,
                 free_at=clock(),
@@ -111,6 +112,28 @@ class Registry(Desk):
         number = int(made.inserted_primary_key[0])
         note(self.connection, actor.jid, "create", {**values, "id": number, "sha256": sha256})
         return number
+
+    def approve(self, actor: Actor, number: int, sha256: str, options: HookSettings) -> None:
+        """Let a hook of somebody else's run that waits for that.
+
+        :param sha256: of its code as the actor has seen it; it may have changed since.
+        :raises HookRefused: and nothing has changed.
+        """
+        self._require_manager(actor, options)
+        look = select(hook_table).where(_hook.id == number, _hook.state == WAITING, is_alive())
+        row = self.connection.execute(look.with_for_update()).first()
+        if row is None:
+            raise HookRefused(f"no hook {number} waits for approval")
+        if row.owner == actor.bare:
+            raise HookRefused(
+                f"hook {number} is {row.owner}'s own; somebody else has to approve it"
+            )
+        if row.sha256 != sha256.lower():
+            raise HookRefused(
+                f"the code of hook {number} is another one, with SHA-256 {row.sha256}"
+            )
+        self._let(row, OK, row.sha256)
+        note(self.connection, actor.jid, "approve", row._asdict())
 
     def take(
         self,
@@ -147,7 +170,8 @@ class Registry(Desk):
         node: str | None = None,
         service: str | None = None,
     ) -> list[Listed]:
-        """The actor's hooks, or those of everybody for the service itself, the oldest first.
+        """The actor's hooks and those that wait for approval, or those of everybody for the service
+        itself; the oldest first.
 
         :raises HookRefused: when this account may not see them.
         """
@@ -158,7 +182,7 @@ class Registry(Desk):
         if service is not None:
             chosen.append(_hook.service == bare(jid(service)))
         if actor.jid != self.settings.service:
-            chosen.append(_hook.owner == actor.bare)
+            chosen.append(or_(_hook.owner == actor.bare, _hook.state == WAITING))
         return listed(self.connection, and_(*chosen))
 
     def _require_manager(self, actor: Actor, options: HookSettings) -> None:
@@ -213,16 +237,21 @@ class Registry(Desk):
             "lease_until": session.lease_until,
         }
 
-    def _approve(self, actor: Actor, row: Row[Any], sha256: str | None) -> int:
-        if row.sha256 == sha256:
+    def _renew(self, actor: Actor, row: Row[Any], sha256: str | None, options: HookSettings) -> int:
+        """His hook is there already; its file may have changed."""
+        if row.sha256 == sha256 and (options.approval or row.state != WAITING):
             raise HookRefused(f"the node {row.node} has this hook already")
+        what, state = ("change", WAITING) if options.approval else ("approve", OK)
+        self._let(row, state, sha256)
+        note(self.connection, actor.jid, what, {**row._asdict(), "sha256": sha256})
+        return int(row.id)
+
+    def _let(self, row: Row[Any], state: str, sha256: str | None) -> None:
         self.connection.execute(
             update(hook_table)
             .where(_hook.id == row.id)
-            .values(sha256=sha256, state=OK, error=None, broken_mark=None, free_at=clock())
+            .values(sha256=sha256, state=state, error=None, broken_mark=None, free_at=clock())
         )
-        note(self.connection, actor.jid, "approve", {**row._asdict(), "sha256": sha256})
-        return int(row.id)
 
 
 def _digest(values: dict[str, Any]) -> str:
@@ -233,6 +262,11 @@ def _digest(values: dict[str, Any]) -> str:
 def _checked(new: NewHook, options: HookSettings) -> tuple[str, str | None]:
     """The argument as it is kept, and its digest."""
     if new.type == "python":
+        if options.approval:
+            raise HookRefused(
+                "nobody can approve a module, whose code may be another one when it runs; make it "
+                "a python_file"
+            )
         if not _MODULE.fullmatch(new.arg):
             raise HookRefused(f"{new.arg[:100]!r} is no name of a module")
         return new.arg, None

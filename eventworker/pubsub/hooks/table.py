@@ -17,8 +17,8 @@ from sqlalchemy import (
 from eventworker.db import PENDING, RETRY, EventId, UTCDateTime, attempt_columns, metadata, serial
 from eventworker.pubsub.tables import Jid, Long, Name
 
-#: States of a hook.
-OK, BROKEN = "ok", "broken"
+#: States of a hook. One that waits has to be approved first; it is never claimed.
+OK, BROKEN, WAITING = "ok", "broken", "waiting"
 #: States of a run besides those that all attempts have.
 DONE = "done"
 

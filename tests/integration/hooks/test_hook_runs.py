@@ -226,7 +226,10 @@ def test_items_that_wait_too_long_for_a_broken_hook_are_given_up(hooks: Hooks) -
         assert queue.give_up(connection, 3600) == 0
         assert queue.give_up(connection, -1) == 1
     (row,) = hooks.rows()
-    assert (row.state, row.error) == ("dead", "its hook has been broken for too long")
+    assert (row.state, row.error) == (
+        "dead",
+        "its hook has been broken, or not approved, for too long",
+    )
 
 
 @pytest.mark.row("HK-14")
