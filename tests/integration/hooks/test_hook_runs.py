@@ -1,6 +1,7 @@
 """What a hook is given, what it can ask, and what becomes of its runs."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -428,7 +429,7 @@ def test_whatever_a_hook_does_is_contained_and_reported(hooks: Hooks) -> None:
 @pytest.mark.row("HK-14")
 def test_who_asks_without_end_is_ended(hooks: Hooks) -> None:
     """Each answer takes time of the process that all workers share, a refusal too."""
-    hooks.with_options(max_attempts=1)
+    hooks.with_options(max_attempts=1, limits=replace(hooks.options.limits, timeout=120))
     code = """
 count = 0
 while True:
@@ -486,8 +487,6 @@ def test_a_run_that_cannot_be_written_down_is_free_at_once(hooks: Hooks) -> None
 
 @pytest.mark.row("HK-14")
 def test_a_run_that_takes_too_long_is_ended(hooks: Hooks) -> None:
-    from dataclasses import replace
-
     hooks.with_options(limits=replace(hooks.options.limits, timeout=2), max_attempts=1)
     hooks.give("news", "python_code", "print('begun', flush=True)\nwhile True: pass")
     publish(hooks, "1")
