@@ -29,8 +29,9 @@ from eventworker.pubsub.config import NodeConfig, SubscribeOptions
 from eventworker.pubsub.jid import bare, domain
 from eventworker.pubsub.listeners import register, remove, renew
 from eventworker.pubsub.notices import OF_A_CHILD, Word, heard, is_told
-from eventworker.pubsub.rules import AccessModel, State
+from eventworker.pubsub.rules import AccessModel, Affiliation, State
 from eventworker.pubsub.tables import (
+    affiliation_table,
     delivery_table,
     listener_table,
     node_table,
@@ -254,13 +255,16 @@ def _single(
     local_domain: str,
     admins: Collection[str],
 ) -> list[Addressee]:
-    """The one who is told. Items go to him only if he still has access by a subscription."""
+    """The one who is told. Items go to him only if he still has access by a subscription, and who
+    else subscribes only if he is still an owner."""
     recipient = str(delivery.recipient)
     local = state.jid is None and domain(recipient) == local_domain
     if local:
         return []
     if delivery.word is not Word.ITEMS:
-        return [Addressee(recipient)]
+        is_his = delivery.word is Word.AFFILIATION or _is_about(delivery, recipient)
+        knows = is_his or bare(recipient) in (*admins, local_domain)
+        return [Addressee(recipient)] if knows or _owns(connection, state, recipient) else []
     if state.access_model is None:  # the node has gone
         return []
     rows = _subscribers(
@@ -271,6 +275,18 @@ def _single(
     )
     by_resource = sorted(rows, key=lambda row: row.jid != recipient)
     return [replace(each, jid=recipient) for each in _grouped(by_resource)[:1]]
+
+
+def _is_about(delivery: Delivery, recipient: str) -> bool:
+    """Whether the subscription that is told of is the recipient's own, and not one to his node."""
+    return delivery.word is Word.SUBSCRIPTION and bare(delivery.content["jid"]) == bare(recipient)
+
+
+def _owns(connection: Connection, state: Any, recipient: str) -> bool:
+    """Whether the recipient is still an owner of the node."""
+    affiliation = affiliation_table.c
+    mine = (affiliation.node_id == state.node_id, affiliation.jid == bare(recipient))
+    return connection.scalar(select(affiliation.affiliation).where(*mine)) == Affiliation.OWNER
 
 
 def _grouped(rows: list[Any]) -> list[Addressee]:

@@ -18,6 +18,8 @@ from eventworker.pubsub.subscriptions import Subscriptions
 from eventworker.pubsub.tables import affiliation_table, node_table, subscription_table
 
 _subscription = subscription_table.c
+#: Requests of which an owner is told at a time.
+_RESENT = 100
 
 
 class SubscriptionManaging(Subscriptions):
@@ -78,7 +80,8 @@ class SubscriptionManaging(Subscriptions):
         return [name for name in self.connection.scalars(names.distinct().order_by(node.name))]
 
     def resend_pending(self, node: str, actor: Actor) -> None:
-        """Ask the actor again about each request to subscribe to the node.
+        """Ask the actor again about the requests to subscribe to the node, the oldest of them:
+        anybody can make any number of requests, and each is a message.
 
         :raises PubSubError: ``item-not-found``, ``forbidden``.
         """
@@ -88,6 +91,7 @@ class SubscriptionManaging(Subscriptions):
             select(subscription_table)
             .where(_subscription.node_id == found.id, _subscription.state == State.PENDING)
             .order_by(_subscription.id)
+            .limit(_RESENT)
         ).all():
             shown = self._shown(node, row)
             content = {"jid": shown.jid, "subid": shown.subid}

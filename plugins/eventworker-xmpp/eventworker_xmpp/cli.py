@@ -98,6 +98,7 @@ async def _component(conf: cfg.ConfigOpts, options: Options) -> None:
 def _retire(conf: cfg.ConfigOpts) -> int:
     engine = build_engine(conf.database.connection)
     try:
+        migrations.check(engine)
         with short_transaction(engine) as connection:
             name = listener_table.c.name == LISTENER
             listener = connection.scalar(select(listener_table.c.id).where(name))

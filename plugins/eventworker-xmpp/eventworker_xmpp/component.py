@@ -14,7 +14,6 @@ from sqlalchemy import Engine
 
 from eventworker.db import first_line
 from eventworker.errors import DatabaseUnavailable, EventworkerError
-from eventworker.pubsub.deliveries import register
 from eventworker_xmpp.delivering import Deliverer
 from eventworker_xmpp.names import local_of
 from eventworker_xmpp.options import Options
@@ -85,10 +84,10 @@ class Component:
         :raises Refused: when it does so, if not.
         :raises DatabaseUnavailable: when the database is away at the start.
         """
-        listener = await self._work.transaction(lambda connection: register(connection, LISTENER))
         self._deliverer = Deliverer(
-            self._options, self._work, listener, self._linked, self._reception.sent
+            self._options, self._work, LISTENER, self._linked, self._reception.sent
         )
+        await self._deliverer.register()
         delivering = asyncio.create_task(self._deliverer.run(self._worked))
         connected = asyncio.create_task(self._stay_connected(insist))
         stop = asyncio.create_task(stopping.wait())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,7 +20,15 @@ from sqlalchemy import Connection
 
 from eventworker.db import first_line
 from eventworker.errors import DatabaseUnavailable
-from eventworker.pubsub.deliveries import Addressee, Delivery, done, page, told, waiting
+from eventworker.pubsub.deliveries import (
+    Addressee,
+    Delivery,
+    done,
+    page,
+    register,
+    told,
+    waiting,
+)
 from eventworker_xmpp.messages import COUNTED, Sent
 from eventworker_xmpp.notifications import Notification, Writer
 from eventworker_xmpp.options import Options
@@ -37,6 +46,8 @@ _CHUNK = 128 * 1024
 #: Seconds between two looks, unless something is known to have been published.
 POLL = 0.2
 _AWAY_PAUSE = 1.0
+#: Seconds between two looks whether somebody has retired the component.
+LOOK = 30.0
 
 
 class Link(Protocol):
@@ -62,23 +73,29 @@ class Leaf:
 
 
 class Deliverer:
-    """Tells what the listener ``listener`` is owed.
+    """Tells what a listener is owed.
 
+    :param name: of the listener.
     :param linked: waits for a connection and returns it.
     :param sent: where it notes what a message was about.
+    :param look_every: seconds between two looks whether the listener is still there.
     """
 
     def __init__(
         self,
         options: Options,
         work: Work,
-        listener: int,
+        name: str,
         linked: Callable[[], Awaitable[Link]],
         sent: Sent,
+        look_every: float = LOOK,
     ) -> None:
         self._options = options
         self._work = work
-        self._listener = listener
+        self._name = name
+        self._listener = 0
+        self._look_every = look_every
+        self._look_at = 0.0
         self._linked = linked
         self._sent = sent
         self._writer = Writer(
@@ -90,6 +107,17 @@ class Deliverer:
     def wake(self) -> None:
         """There may be something to tell."""
         self._wake.set()
+
+    async def register(self) -> None:
+        """Be owed from now on, or still, what is said.
+
+        :raises DatabaseUnavailable: when the database is away.
+        """
+        there = await self._work.transaction(partial(register, name=self._name))
+        if self._listener not in (0, there):
+            log.warning("the component was retired while it ran; it tells what is said from now")
+        self._listener = there
+        self._look_at = time.monotonic() + self._look_every
 
     async def run(self, worked: Callable[[], None]) -> None:
         """Deliver until cancelled.
@@ -127,6 +155,8 @@ class Deliverer:
                 worked()
             arrived, batch = batch, following
             if not arrived and not batch:
+                if time.monotonic() >= self._look_at:
+                    await self.register()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), POLL)
 

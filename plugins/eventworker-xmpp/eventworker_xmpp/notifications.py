@@ -30,8 +30,8 @@ from eventworker_xmpp.names import (
 )
 
 _NODE_CONFIG = f"{PUBSUB}#node_config"
-#: Bytes of a message beside its items.
-_FRAME = 2048
+#: Bytes of a message beside its items and the names of nodes: an address may have 2,400.
+_FRAME = 3200
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,7 @@ class Notification:
 
     :ivar id: of the message; the same whenever it is sent.
     :ivar body: for those who want to read.
+    :ivar most: bytes that it may have.
     """
 
     id: str
@@ -47,26 +48,25 @@ class Notification:
     content: bytes
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+    most: int = 2**24
 
     def to(self, addressee: Addressee, subids: bool) -> bytes:
         """The message to one.
 
-        :param subids: say by which of his subscriptions he gets it.
+        :param subids: say by which of his subscriptions he gets it, as many as have room: whoever
+            has subscribed a thousand times could have the server end the connection.
         """
         wants_body = self.body and addressee.options.include_body
-        named = [("SubID", subid) for subid in addressee.subids] if subids else []
-        named += self.headers.items()
-        return b"".join(
-            (
-                self.head,
-                attribute(addressee.jid).encode(),
-                b"'>",
-                self.body if wants_body else b"",
-                self.content,
-                _headers(named) if named else b"",
-                b"</message>",
-            )
-        )
+        jid = attribute(addressee.jid).encode()
+        body = self.body if wants_body else b""
+        named = [_header(name, value) for name, value in self.headers.items()]
+        if subids:
+            ids = [_header("SubID", subid) for subid in addressee.subids]
+            used = sum(map(len, (self.head, jid, body, self.content, *named))) + len(_HEADERS) + 50
+            room = max(0, self.most - used)
+            named[:0] = ids[: room // max(map(len, ids), default=1)]
+        headers = b"%s%s</headers>" % (_HEADERS, b"".join(named)) if named else b""
+        return b"".join((self.head, jid, b"'>", body, self.content, headers, b"</message>"))
 
 
 class Writer:
@@ -80,10 +80,13 @@ class Writer:
     def __init__(self, service: str, legacy: bool, max_bytes: int) -> None:
         self._service = service
         self._legacy = legacy
-        self._room = max_bytes - _FRAME
+        self._most = max_bytes
+        self._room = 0
 
     def messages(self, delivery: Delivery) -> list[Notification]:
         """The messages that everyone who is told gets."""
+        named = (delivery.node, delivery.audience or "", delivery.config.language)
+        self._room = self._most - _FRAME - sum(len(attribute(each).encode()) for each in named)
         return list(_WRITERS[delivery.word](self, delivery))
 
     def _items(self, delivery: Delivery) -> Iterator[Notification]:
@@ -246,7 +249,7 @@ class Writer:
         if delivery.audience not in (None, delivery.node):
             headers["Collection"] = str(delivery.audience)
         said = f"<body>{text(body)}</body>".encode() if body else b""
-        return Notification(message, head, content, said, headers)
+        return Notification(message, head, content, said, headers, self._most)
 
 
 _WRITERS: dict[Word, Callable[[Writer, Delivery], Iterator[Notification]]] = {
@@ -263,9 +266,11 @@ _WRITERS: dict[Word, Callable[[Writer, Delivery], Iterator[Notification]]] = {
 }
 
 
-def _headers(named: Sequence[tuple[str, str]]) -> bytes:
-    inside = "".join(f"<header name='{name}'>{text(value)}</header>" for name, value in named)
-    return f"<headers xmlns='{SHIM}'>{inside}</headers>".encode()
+_HEADERS = f"<headers xmlns='{SHIM}'>".encode()
+
+
+def _header(name: str, value: str) -> bytes:
+    return f"<header name='{name}'>{text(value)}</header>".encode()
 
 
 def _parts(sizes: Sequence[int], room: int) -> Iterator[tuple[int, int]]:

@@ -191,7 +191,7 @@ def test_a_body_is_for_those_who_want_one_and_for_payloads_that_are_known() -> N
 
 def test_what_has_no_room_in_one_message_goes_into_several_or_without_payload() -> None:
     payload = f"<a xmlns='urn:a'>{'x' * 1500}</a>"
-    told = sent(items(*[payload] * 5, f"<a xmlns='urn:a'>{'x' * 9000}</a>"), max_bytes=6000)
+    told = sent(items(*[payload] * 5, f"<a xmlns='urn:a'>{'x' * 9000}</a>"), max_bytes=7200)
 
     assert [key for message in told for key in ids(message)] == ["0", "1", "2", "3", "4", "5"]
     assert len(told) == 3
@@ -208,6 +208,22 @@ def test_a_configuration_that_has_no_room_in_a_message_is_told_without_its_value
     (short,) = sent(told, max_bytes=10_000)
     assert attributes(short, "configuration", "node") == [("a & b",)]
     assert [each for each in short.iter() if each.tag.endswith("}x")] == []
+
+
+@pytest.mark.row("P5")
+def test_no_message_is_larger_than_it_may_be_whatever_its_names_are() -> None:
+    odd = "&" * 512
+    told = items(*[f"<a xmlns='urn:a'>{'x' * 3000}</a>"] * 9, node=odd, audience=f"{odd}'")
+    subids = tuple(f"{number:016x}" for number in range(1000))
+    greedy = Addressee("'" * 200 + "@a.b/" + "'" * 190, subids)
+
+    made = [each.to(greedy, True) for each in Writer("pubsub.a.b", True, 20_000).messages(told)]
+
+    assert max(map(len, made)) <= 20_000
+    for each in made:
+        said = texts(fromstring(each), ["header"])
+        assert said[:2] == list(subids[:2])
+        assert said[-1] == f"{odd}'"
 
 
 def test_there_is_a_message_for_every_kind_of_notice() -> None:

@@ -1,6 +1,7 @@
 """What owners do with subscriptions: rows Q1 to Q3, M1 to M4 and A5."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -213,6 +214,33 @@ def test_owners_find_the_nodes_with_requests_and_are_asked_again(desk: Desk) -> 
     ]
     with refused("item-not-found"):
         desk.resend_pending("other", chief)
+
+
+@pytest.mark.row("Q3")
+def test_an_owner_is_not_asked_about_any_number_of_requests_at_once(desk: Desk) -> None:
+    make(desk, access_model="authorize")
+    for number in range(120):
+        desk.subscribe("news", ANN, f"{ANN.bare}/{number}")
+    ear = Ear(desk)
+    desk.resend_pending("news", desk.settings.actor(OWNER.jid))
+    with desk.service() as service:
+        service.resend_pending("news", Actor(CHIEF, is_admin=True))
+    desk.settings = replace(desk.settings, admins=frozenset({CHIEF}))
+    assert [each.jid for each in ear.hears()] == [CHIEF] * 100
+
+
+@pytest.mark.row("Q1", "M4")
+def test_who_is_no_owner_any_more_hears_nothing_of_others_subscriptions(desk: Desk) -> None:
+    make(desk, access_model="authorize", notify_sub="1")
+    desk.change_node_affiliations("news", OWNER, [Affiliated("news", CHIEF, Affiliation.OWNER)])
+    ear = Ear(desk)
+    desk.subscribe("news", ANN, ANN.jid)
+    desk.change_node_subscriptions("news", ADMIN, [to(State.SUBSCRIBED, ANN.jid)])
+    desk.change_node_affiliations("news", OWNER, [Affiliated("news", CHIEF, Affiliation.NONE)])
+
+    heard = [(each.word, each.jid) for each in ear.hears()]
+
+    assert heard == [("subscription", ANN.jid), ("affiliation", CHIEF)]
 
 
 @pytest.mark.row("U1", "S12")
