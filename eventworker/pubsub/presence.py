@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, exists, or_, select, update
 
 from eventworker.db import clock, insert_new
 from eventworker.pubsub.expiry import Expiry
@@ -17,6 +17,7 @@ from eventworker.pubsub.rules import State
 from eventworker.pubsub.subscriptions import Subscriptions, node_of
 from eventworker.pubsub.tables import (
     MAX_RESOURCE,
+    affiliation_table,
     node_table,
     presence_table,
     subscription_table,
@@ -26,6 +27,8 @@ _presence, _subscription = presence_table.c, subscription_table.c
 
 #: Resources of one address that are known to be there at the same time.
 _RESOURCES = 100
+#: Seconds after which a stranger's is forgotten, and strangers that are forgotten at once.
+_STRANGE, _AT_ONCE = 86400.0, 1000
 
 
 class Presence(Subscriptions, Expiry):
@@ -75,11 +78,26 @@ class Presence(Subscriptions, Expiry):
             self.publisher_gone(bare(full))
             self._end_temporary(mine)
 
-    def forget_resources(self) -> list[str]:
-        """Nobody is known to be there any more, as after a time in which nobody could say that he
-        goes; returns the addresses that share their presence, to be asked."""
-        self.connection.execute(delete(presence_table).where(_presence.resource != ""))
-        return list(self.connection.scalars(select(_presence.bare).order_by(_presence.bare)))
+    def forget_strangers(self) -> int:
+        """Forget resources of those who are nothing to the service, some of them; returns their
+        number.
+
+        Anybody may say that he is there, under any number of addresses. Whoever does not share his
+        presence is not asked again, so that nothing else would end that.
+        """
+        sharing = presence_table.alias("sharing").c
+        known = (
+            exists().where(sharing.bare == _presence.bare, sharing.resource == ""),
+            exists().where(_subscription.bare == _presence.bare),
+            exists().where(affiliation_table.c.jid == _presence.bare),
+        )
+        strange = (_presence.resource != "", _presence.at < clock(-_STRANGE), ~or_(*known))
+        look = select(_presence.bare).where(*strange).distinct().limit(_AT_ONCE)
+        found = self.connection.scalars(look).all()
+        if not found:
+            return 0
+        theirs = delete(presence_table).where(_presence.bare.in_(found), _presence.resource != "")
+        return self.connection.execute(theirs).rowcount
 
     def _arrived(self, address: str, name: str) -> bool:
         """Whether that is new."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy import Engine, exists, select
@@ -32,15 +32,23 @@ CHORES: dict[str, Callable[[PubSubService], int]] = {
     "subscribers reminded": PubSubService.remind_leases,
     "rows removed": lambda service: sweep(service.connection),
 }
+#: The same for what is looked for seldom, since it takes a look at each row of a table.
+RARE_CHORES: dict[str, Callable[[PubSubService], int]] = {
+    "strangers forgotten": PubSubService.forget_strangers,
+}
 
 
-def keep_up(engine: Engine, settings: Settings) -> dict[str, int]:
+def keep_up(
+    engine: Engine,
+    settings: Settings,
+    chores: Mapping[str, Callable[[PubSubService], int]] = CHORES,
+) -> dict[str, int]:
     """Do all that is due; returns how much of what that was.
 
     :raises DatabaseUnavailable: when the database is away.
     """
     done: dict[str, int] = {}
-    for what, chore in CHORES.items():
+    for what, chore in chores.items():
         while True:
             with short_transaction(engine) as connection:
                 part = chore(PubSubService(connection, settings))
@@ -92,6 +100,7 @@ def run(conf: Any, child: Any) -> None:
             seconds = pause(engine)
             if time.monotonic() >= next_look:
                 complain(engine)
+                done |= keep_up(engine, settings, RARE_CHORES)
                 next_look = time.monotonic() + _LATE
             child.slot.note_work()
             if done:

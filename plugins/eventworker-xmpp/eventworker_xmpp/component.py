@@ -144,7 +144,8 @@ class Component:
             roll = asyncio.create_task(self._call_roll())
             await self._watch(stream)
             if not self._finishing:
-                why = stream.refused or "it does not say why"
+                said = ": ".join(filter(None, (stream.refused, stream.said)))
+                why = said or "it does not say why"
                 log.warning("the XMPP server ended the connection: %s", why)
         finally:
             if roll is not None:

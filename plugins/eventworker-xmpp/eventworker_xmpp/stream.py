@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 _HANDSHAKE = name(COMPONENT, "handshake")
 _ERROR = name(STREAMS, "error")
+_TEXT = name(STREAM_ERRORS, "text")
 #: Bytes that wait to be sent before whoever sends more has to wait.
 _HIGH, _LOW = 512 * 1024, 64 * 1024
 
@@ -43,6 +44,7 @@ class Stream(ComponentXMPP):
         the connection ends before.
     :ivar ended: done when the connection has ended.
     :ivar refused: condition of the stream error that the server has sent, if any.
+    :ivar said: what it has said beside that.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Stream(ComponentXMPP):
         self.ready: asyncio.Future[None] = running.create_future()
         self.ended: asyncio.Future[None] = running.create_future()
         self.refused: str | None = None
+        self.said = ""
 
     async def open(self, host: str, port: int) -> None:
         """Connect and shake hands.
@@ -153,8 +156,10 @@ class Stream(ComponentXMPP):
     def _take_stanza(self, stanza: Stanza) -> None:
         one = stanza.element
         if one.tag == _ERROR:
-            conditions = [child for child in one if namespace_of(child.tag) == STREAM_ERRORS]
+            children = [child for child in one if namespace_of(child.tag) == STREAM_ERRORS]
+            conditions = [child for child in children if child.tag != _TEXT]
             self.refused = local_of(conditions[0].tag) if conditions else "undefined-condition"
+            self.said = "".join((each.text or "") for each in children if each.tag == _TEXT)[:200]
         elif one.tag == _HANDSHAKE:
             if not self.ready.done():
                 self.ready.set_result(None)

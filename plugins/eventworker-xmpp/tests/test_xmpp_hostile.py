@@ -101,6 +101,21 @@ def test_what_xmpp_forbids_ends_the_connection_and_the_component_comes_back(
     answers(server.connection(before + 1), "again")
 
 
+def test_what_the_server_says_at_the_end_of_a_connection_is_in_the_log(
+    server: FakeServer, connection: Connection, beset: ComponentProcess
+) -> None:
+    before = len(server.connections)
+    errors = "xmlns='urn:ietf:params:xml:ns:xmpp-streams'"
+
+    connection.send(
+        f"<stream:error><text {errors}>a stanza is too large</text><policy-violation {errors}/>"
+        "</stream:error></stream:stream>"
+    )
+
+    answers(server.connection(before + 1), "again")
+    assert "ended the connection: policy-violation: a stanza is too large" in beset.text()
+
+
 @pytest.mark.row("T5")
 @pytest.mark.parametrize(
     "inside",

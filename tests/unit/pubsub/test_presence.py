@@ -4,7 +4,8 @@ import pytest
 from sqlalchemy import select, update
 
 from eventworker.db import clock
-from eventworker.pubsub.facts import Actor
+from eventworker.pubsub.facts import Actor, Affiliated
+from eventworker.pubsub.rules import Affiliation
 from eventworker.pubsub.tables import presence_table
 from tests.helpers.pubsub import ANN, BEN, OWNER, Desk, form, item, refused
 from tests.helpers.pubsub_ear import Ear, rows
@@ -141,19 +142,28 @@ def test_items_of_who_goes_offline_go_from_nodes_that_say_so(desk: Desk) -> None
     assert len(desk.items("kept", OWNER).entries) == 2
 
 
-@pytest.mark.row("T6", "S16")
-def test_after_a_time_without_news_of_presence_all_are_asked(desk: Desk) -> None:
-    make(desk, presence_based_delivery=1, send_last_published_item="on_sub_and_presence")
-    desk.presence_granted(ANN.bare)
-    for actor in (ANN, BEN):
-        desk.subscribe("news", actor, actor.jid)
-        desk.available(actor.jid)
-    ear = Ear(desk)
-    assert desk.forget_resources() == [ANN.bare]
-    desk.publish("news", OWNER, [item("a")])
-    assert ear.items() == []
-    desk.available(ANN.jid)
-    assert ear.items() == [(ANN.jid, "a")]
+@pytest.mark.row("T6")
+def test_strangers_who_said_that_they_are_there_are_forgotten_after_a_day(desk: Desk) -> None:
+    make(desk)
+    sharing, member, stranger = ("sue@example.org/1", "mel@example.org/1", "eve@example.org/1")
+    desk.presence_granted("sue@example.org")
+    desk.subscribe("news", ANN, ANN.jid)
+    desk.change_node_affiliations(
+        "news", OWNER, [Affiliated("news", "mel@example.org", Affiliation.MEMBER)]
+    )
+    for full in (sharing, member, stranger, f"{stranger}2", ANN.jid):
+        desk.available(full)
+    assert desk.forget_strangers() == 0
+    with desk.engine.begin() as connection:
+        connection.execute(update(presence_table).values(at=clock(-2 * 86400)))
+    desk.available("new@example.org/1")
+
+    assert (desk.forget_strangers(), desk.forget_strangers()) == (2, 0)
+
+    with desk.engine.connect() as connection:
+        left = connection.execute(select(presence_table.c.bare, presence_table.c.resource)).all()
+    there = {f"{bare}/{name}" for bare, name in left if name}
+    assert there == {sharing, member, ANN.jid, "new@example.org/1"}
 
 
 @pytest.mark.row("T6")
