@@ -55,9 +55,9 @@ SIZES = [1, 1000, 100_000]
 LONGEST = 300.0
 #: Copies the first subscription of a node.
 SUBSCRIBE = """
-INSERT INTO eventworker_pubsub_subscription (node_id, jid, bare, subid, state, options, deliver,
-    type, depth, expires_at, temporary, bounces, reminded_at, created_at)
-SELECT node_id, address, address, 's' || number, state, options, deliver,
+INSERT INTO eventworker_pubsub_subscription (node_id, jid, bare, subid, asked_for, state, options,
+    deliver, type, depth, expires_at, temporary, bounces, reminded_at, created_at)
+SELECT node_id, address, address, 's' || number, asked_for, state, options, deliver,
     type, depth, expires_at, temporary, bounces, reminded_at, created_at
 FROM eventworker_pubsub_subscription,
     (SELECT number, 'u' || number || '@' || :domain AS address

@@ -16,6 +16,7 @@ from eventworker.pubsub.config import COLLECTION, NodeConfig
 from eventworker.pubsub.desk import Desk, Node
 from eventworker.pubsub.errors import PubSubError
 from eventworker.pubsub.facts import Actor
+from eventworker.pubsub.names import can_be_name
 from eventworker.pubsub.notices import Word, tell_subscribers
 from eventworker.pubsub.rules import Affiliation
 from eventworker.pubsub.tables import child_table, node_table
@@ -33,6 +34,7 @@ class Collections(Desk):
             lets do it.
         :raises PubSubError: and nothing has changed.
         """
+        self._lock_family([node, collection], [collection], self.node(node).kind)
         child = self.node(node, lock=True)
         self._require_owner(child, actor)
         parents = self._parents(child)
@@ -49,6 +51,7 @@ class Collections(Desk):
         :param actor: an owner of either.
         :raises PubSubError: ``bad-request``, when it is not in there.
         """
+        self.lock([node, collection])
         child = self.node(node, lock=True)
         parent = self.node(collection, lock=True)
         if not (self._owns(child, actor) or self._owns(parent, actor)):
@@ -58,6 +61,28 @@ class Collections(Desk):
             raise PubSubError("bad-request", text=f"{node} is not in {collection}")
         self._take(child, [parent])
         self._note(child, [each for each in parents if each != collection])
+
+    def _lock_family(self, names: Iterable[str], outer: Iterable[str], inner: str) -> None:
+        """Lock nodes that are to be put into one another, before anything is asked of them.
+
+        What is above them now is locked, too, where there could be a ring; if that changes until
+        all are locked, the database may refuse one of two who then wait for each other.
+
+        :param outer: of the names, those that others are put into.
+        :param inner: ``collection`` if one of the others is one.
+        """
+        above = layer = {*outer} if inner == COLLECTION else set()
+        while layer:
+            parent = node_table.alias("parent").c
+            look = (
+                select(parent.name)
+                .join_from(child_table, node_table, _node.id == _child.node_id)
+                .join(parent.id.table, parent.id == _child.collection_id)
+                .where(_node.name.in_(sorted(filter(can_be_name, layer))), parent.name.is_not(None))
+            )
+            layer = {*self.connection.scalars(look)} - above
+            above = above | layer
+        self.lock({*names, *above})
 
     def _owns(self, node: Node, actor: Actor) -> bool:
         return self.standing(node, actor).affiliation is Affiliation.OWNER

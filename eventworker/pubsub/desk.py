@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -110,6 +111,16 @@ class Desk:
         if uri is not None:
             raise PubSubError("gone", uri=uri, text=f"{name} is at {uri} now")
         raise PubSubError("item-not-found", text=f"there is no node {name}")
+
+    def lock(self, names: Iterable[str]) -> None:
+        """Lock the nodes of these names that are there, as :meth:`node` does.
+
+        Whoever locks several does so in the order of their names, as Python has it, so that two
+        never wait for each other.
+        """
+        for name in sorted({*names}):
+            if can_be_name(name):
+                self.connection.execute(_LOCKED, {"wanted": name})
 
     def standing(self, node: Node, actor: Actor) -> Standing:
         """What the actor is to the node."""

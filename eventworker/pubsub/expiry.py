@@ -47,16 +47,21 @@ class Expiry(Desk):
         :param publisher: bare JID.
         """
         his = (_item.node_id == _node.id, _item.publisher == publisher)
-        look = select(node_table).where(_node.purge_offline, exists().where(*his))
-        # In their order, so that two who go do not wait for each other.
-        for row in self.connection.execute(look.order_by(_node.id).with_for_update()).all():
-            if row.name is not None:
-                ids = self.connection.scalars(
-                    select(_item.item_id)
-                    .where(_item.node_id == row.id, _item.publisher == publisher)
-                    .order_by(_item.position)
-                ).all()
-                self._remove(Node.of(row), ids)
+        look = select(_node.id, _node.name).where(
+            _node.purge_offline, _node.name.is_not(None), exists().where(*his)
+        )
+        found = {row.name: row.id for row in self.connection.execute(look)}
+        self.lock(found)
+        for key in found.values():
+            row = self.connection.execute(select(node_table).where(_node.id == key)).first()
+            if row is None or row.name is None or not row.purge_offline:  # changed meanwhile
+                continue
+            ids = self.connection.scalars(
+                select(_item.item_id)
+                .where(_item.node_id == row.id, _item.publisher == publisher)
+                .order_by(_item.position)
+            ).all()
+            self._remove(Node.of(row), ids)
 
     def _unless_busy(self, ids: Sequence[int]) -> list[Node]:
         look: Any = select(node_table).where(_node.id.in_(ids), _node.name.is_not(None))

@@ -142,10 +142,9 @@ class SubscriptionManaging(Subscriptions):
             if state is not State.SUBSCRIBED:
                 raise PubSubError("not-acceptable")
             self._refuse_barred(node, subscriber)
-            self._heed_limit(subscriber)
+            row = self._enroll(node, subscriber, state, None, actor)
         except PubSubError:
             return Subscription(node.name, subscriber, State.NONE)
-        row = self._enroll(node, subscriber, state, None)
         self._announce(node, row, State.NONE, state, actor)
         return None
 

@@ -25,6 +25,7 @@ from eventworker.pubsub.configuring import (
 from eventworker.pubsub.desk import Node
 from eventworker.pubsub.errors import PubSubError, unsupported
 from eventworker.pubsub.facts import Actor, Fields
+from eventworker.pubsub.forms import PREFIX
 from eventworker.pubsub.jid import domain
 from eventworker.pubsub.names import new_name, node_name
 from eventworker.pubsub.notices import Word, tell_subscribers
@@ -39,6 +40,10 @@ from eventworker.pubsub.tables import (
 )
 
 _node, _child = node_table.c, child_table.c
+#: Children that are all locked when a form names some.
+_FEW = 100
+#: Fields that put nodes into one another.
+_FAMILY = {PREFIX + "collection", PREFIX + "children"}
 #: Characters of the place where a deleted node has gone.
 _LONGEST_URI = 2048
 _NO_URI = re.compile(rf"\s|{NO_TEXT.pattern}")
@@ -60,6 +65,9 @@ class Nodes(Collections):
         config = new_config(self.settings, fields or {})
         if self._exists(select(_node.id).where(_node.name == name)):
             raise PubSubError("conflict", text=f"there is a node {name}")
+        if config.children or (config.collection and config.node_type == COLLECTION):
+            family = [*config.collection, *config.children]
+            self._lock_family(family, config.collection, COLLECTION)
         parents = self._collections(actor, None, config.collection, config.node_type)
         children = self._adopted(actor, config.children)
         self._require_no_ring(None, parents, children)
@@ -84,6 +92,8 @@ class Nodes(Collections):
         :param fields: what is left out stays as it is.
         :raises PubSubError: ``not-acceptable``, and nothing has changed.
         """
+        if _FAMILY & fields.keys():
+            self._lock_relatives(node, actor, fields)
         found = self.node(node, lock=True)
         self.require(found, actor, Action.CONFIGURE)
         before = self._whole(found)
@@ -212,6 +222,20 @@ class Nodes(Collections):
         counted = update(node_table).where(columns.id == made.id).values(position=0)
         self.connection.execute(counted)
         return made
+
+    def _lock_relatives(self, node: str, actor: Actor, fields: Fields) -> None:
+        """Lock the node and those that it is put into, taken out of, gains and loses; and those
+        that stay, which by then may not be there, unless they are many."""
+        found = self.node(node)
+        self.require(found, actor, Action.CONFIGURE)
+        before = self._whole(found)
+        after = changed_config(self.settings, before, fields)
+        outer = {*before.collection, *after.collection}
+        inner = {*before.children} ^ {*after.children}
+        if len(before.children) <= _FEW:
+            inner |= {*before.children}
+        kind = COLLECTION if inner else found.kind
+        self._lock_family({node, *outer, *inner}, {node, *outer}, kind)
 
     def _whole(self, node: Node) -> NodeConfig:
         """The configuration with what the rows say of collections."""

@@ -80,8 +80,8 @@ OPTIONS: list[cfg.Opt] = [
         "max_subscriptions",
         default=1000,
         min=0,
-        help="Subscriptions that one address, without resource, may have at the most; 0 for no "
-        "limit.",
+        help="Subscriptions that one address, without resource, may have at the most of those that "
+        "it has asked for, and of those that owners have made for it; 0 for no limit.",
     ),
     cfg.IntOpt(
         "longest_lease",

@@ -198,11 +198,9 @@ class Subscribing(Subscriptions):
     ) -> Row[Any]:
         if values is None and self.settings.without_options == "refuse":
             raise PubSubError("not-acceptable", "configuration-required")
-        if not actor.is_admin:
-            self._heed_limit(subscriber)
         options = None if values is None else self._filled(SubscribeOptions(), values)
         state = self._first_state(node, standing, options)
-        row = self._enroll(node, subscriber, state, options)
+        row = self._enroll(node, subscriber, state, options, actor)
         self._announce(node, row, State.NONE, state, actor)
         if state is State.PENDING:
             self._ask_owners(node, row)

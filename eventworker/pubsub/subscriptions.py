@@ -123,9 +123,19 @@ class Subscriptions(Desk):
         return min(asked or latest, latest) if longest else asked
 
     def _enroll(
-        self, node: Node, subscriber: str, state: State, options: SubscribeOptions | None
+        self,
+        node: Node,
+        subscriber: str,
+        state: State,
+        options: SubscribeOptions | None,
+        by: Actor,
     ) -> Row[Any]:
-        """A new subscription, with ``options``, or with none yet."""
+        """A new subscription, with ``options``, or with none yet.
+
+        :raises PubSubError: ``too-many-subscriptions``.
+        """
+        if not by.is_admin:
+            self._heed_limit(subscriber, by)
         terms = self._terms(node, options or SubscribeOptions())
         if options is None:
             terms["options"] = UNSET
@@ -134,6 +144,7 @@ class Subscriptions(Desk):
             "jid": subscriber,
             "bare": bare(subscriber),
             "subid": secrets.token_hex(8),
+            "asked_for": by.bare == bare(subscriber),
             "state": state,
             "created_at": clock(),
             **terms,
@@ -247,13 +258,21 @@ class Subscriptions(Desk):
         if self._exists(barred):
             raise PubSubError("forbidden")
 
-    def _heed_limit(self, subscriber: str) -> None:
-        """:raises PubSubError: ``too-many-subscriptions``."""
+    def _heed_limit(self, subscriber: str, by: Actor) -> None:
+        """What others have made for somebody is counted by itself: it takes him nothing of what he
+        may have.
+
+        :raises PubSubError: ``too-many-subscriptions``.
+        """
         most = self.settings.max_subscriptions
         held = (
             select(func.count())
             .join_from(subscription_table, node_table, node_table.c.id == _subscription.node_id)
-            .where(_subscription.bare == bare(subscriber), node_table.c.name.is_not(None))
+            .where(
+                _subscription.bare == bare(subscriber),
+                _subscription.asked_for.is_(by.bare == bare(subscriber)),
+                node_table.c.name.is_not(None),
+            )
         )
         if most and (self.connection.scalar(held) or 0) >= most:
             raise PubSubError("policy-violation", "too-many-subscriptions")

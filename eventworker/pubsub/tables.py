@@ -105,6 +105,8 @@ item_table = Table(
     Column("expires_at", UTCDateTime, index=True),
     UniqueConstraint("node_id", "item_id"),
     Index("ix_eventworker_pubsub_item_position", "node_id", "position"),
+    # For purge_offline: whoever goes offline is looked for, most often in vain.
+    Index("ix_eventworker_pubsub_item_publisher", "publisher", "node_id"),
 )
 
 subscription_table = Table(
@@ -115,6 +117,8 @@ subscription_table = Table(
     Column("jid", Jid, nullable=False),
     Column("bare", Jid, nullable=False, index=True),
     Column("subid", String(40), nullable=False),
+    # The subscriber has asked for it himself; otherwise an owner or an admin has made it.
+    Column("asked_for", Boolean, nullable=False, default=True),
     Column("state", String(12), nullable=False),
     # All options, as JSON; beside it what is asked in SQL when something is delivered.
     Column("options", Long, nullable=False),

@@ -391,4 +391,4 @@ class Machine(RuleBasedStateMachine):
 
     def as_sub(self, row: Any) -> Sub:
         subid = row.subid if self.model.limits.multi_subscribe else None
-        return Sub(row.jid, subid, row.state, row.deliver)
+        return Sub(row.jid, subid, row.state, row.deliver, row.asked_for)

@@ -56,6 +56,7 @@ class Sub:
     subid: str | None
     state: str
     deliver: bool = True
+    asked_for: bool = True
 
 
 @dataclass
@@ -362,12 +363,17 @@ class Model:
         if waits and self.state_of_new(name, actor) == "pending":
             reasons.add(("not-authorized", "pending-subscription", None))
         makes_one = not held or (self.limits.multi_subscribe and not waits)
-        if actor != ADMIN and makes_one and self._has_most(jid):
+        if actor != ADMIN and makes_one and self._has_most(jid, actor):
             reasons.add(("policy-violation", "too-many-subscriptions", None))
         return reasons
 
-    def _has_most(self, jid: str) -> bool:
-        held = sum(bare(s.jid) == bare(jid) for node in self.nodes.values() for s in node.subs)
+    def _has_most(self, jid: str, by: str) -> bool:
+        asked_for = bare(by) == bare(jid)
+        held = sum(
+            bare(s.jid) == bare(jid) and s.asked_for == asked_for
+            for node in self.nodes.values()
+            for s in node.subs
+        )
         return held >= self.limits.max_subscriptions
 
     def state_of_new(self, name: str, actor: str) -> str:
@@ -393,7 +399,7 @@ class Model:
             held[0].deliver = held[0].deliver if deliver is None else deliver
             return held[0]
         state = self.state_of_new(name, actor)
-        made = Sub(jid, subid, state, deliver is not False)
+        made = Sub(jid, subid, state, deliver is not False, bare(actor) == bare(jid))
         node.subs.append(made)
         self._state_changed(name, made, "none", state, actor)
         if state == "pending":
@@ -495,9 +501,10 @@ class Model:
             self._move(name, held[0], state, actor)
             return True
         barred = self.affiliation(node, jid) in ("outcast", "publish-only")
-        if state != "subscribed" or barred or self._has_most(jid):
+        has_most = actor != ADMIN and self._has_most(jid, actor)
+        if state != "subscribed" or barred or has_most:
             return False
-        sub = Sub(jid, made, state)
+        sub = Sub(jid, made, state, asked_for=bare(actor) == bare(jid))
         node.subs.append(sub)
         self._state_changed(name, sub, "none", state, actor)
         return True

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -219,6 +220,50 @@ def test_no_ring_is_closed_from_all_sides(many: Desk) -> None:
     )
     assert answers["done"] >= 1
     assert number(many, child_table) == 3
+
+
+@pytest.mark.parametrize("kind", ["leaf", "collection"])
+def test_nodes_are_put_into_one_another_from_both_sides_at_once(many: Desk, kind: str) -> None:
+    """The database has to refuse nobody: all lock the two in one order."""
+    pairs = [(f"outer {n}", f"inner {n}") for n in range(8)]
+    for outer, inner in pairs:
+        many.create(outer, OWNER, form(node_type="collection"))
+        many.create(inner, OWNER, form(node_type=kind))
+    for is_in in (True, False):
+        asks: list[Callable[[], Any]] = []
+        for outer, inner in pairs:
+            move = many.associate if is_in else many.disassociate
+            children, parents = ([inner], [outer]) if is_in else ([], [])
+            asks += [
+                partial(many.configure, outer, OWNER, form(children=children)),
+                partial(many.configure, inner, OWNER, form(collection=parents)),
+                partial(move, outer, inner, OWNER),
+            ]
+        answers = at_once(asks)
+        assert set(answers) <= {"done", "bad-request"}  # it may be out already
+        assert number(many, child_table) == (len(pairs) if is_in else 0)
+
+
+@pytest.mark.row("T6")
+def test_publishers_go_while_others_publish_to_several_nodes(many: Desk) -> None:
+    names = ["z", "m", "a"]  # made in another order than that of their names
+    for name in names:
+        many.create(name, OWNER, form(purge_offline=1, publish_model="open"))
+
+    def publish_everywhere(key: str) -> None:
+        with many.service() as service:
+            for name in sorted(names):
+                service.publish(name, ANN, [item(key)])
+
+    answers = at_once(
+        (lambda n=n: many.unavailable(ANN.bare))
+        if n % 2
+        else lambda n=n: publish_everywhere(f"{n}")
+        for n in range(40)
+    )
+    assert answers == {"done": 40}
+    many.unavailable(ANN.bare)
+    assert number(many, item_table) == 0
 
 
 def test_what_somebody_else_is_busy_with_expires_later(many: Desk) -> None:

@@ -110,6 +110,12 @@ def upgrade() -> None:
         ["node_id", "position"],
         if_not_exists=may_be_there(),
     )
+    op.create_index(
+        "ix_eventworker_pubsub_item_publisher",
+        "eventworker_pubsub_item",
+        ["publisher", "node_id"],
+        if_not_exists=may_be_there(),
+    )
     create_table(
         "eventworker_pubsub_subscription",
         sa.Column("id", _ID, autoincrement=True, nullable=False),
@@ -117,6 +123,7 @@ def upgrade() -> None:
         sa.Column("jid", _JID, nullable=False),
         sa.Column("bare", _JID, nullable=False),
         sa.Column("subid", sa.String(40), nullable=False),
+        sa.Column("asked_for", sa.Boolean(), nullable=False),
         sa.Column("state", sa.String(12), nullable=False),
         sa.Column("options", _LONG, nullable=False),
         sa.Column("deliver", sa.Boolean(), nullable=False),

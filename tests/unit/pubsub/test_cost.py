@@ -60,3 +60,26 @@ def test_a_hundred_subscribers_cost_a_publisher_as_much_as_one(news: Desk) -> No
         news.publish("news", ADMIN, [item()])
     assert hundred == one
     assert one.count("INSERT") == 3
+
+
+def test_whoever_goes_offline_costs_a_look_at_an_index_and_not_at_all_items(news: Desk) -> None:
+    for name in ("a", "b"):
+        news.create(name, OWNER, form(purge_offline=1))
+        news.publish(name, OWNER, [item() for _ in range(20)])
+    asked: list[tuple[str, object]] = []
+
+    def note(_connection: object, _cursor: object, said: str, values: object, *_: object) -> None:
+        asked.append((said, values))
+
+    event.listen(news.engine, "before_cursor_execute", note)
+    news.unavailable(ANN.jid)
+    event.remove(news.engine, "before_cursor_execute", note)
+    looks = [(said, values) for said, values in asked if "eventworker_pubsub_item" in said]
+    assert len(looks) == 1
+    with news.service() as service:
+        planned = [
+            service.connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {said}", values).all()
+            for said, values in looks
+        ]
+    (plan,) = [" ".join(row.detail for row in rows) for rows in planned]
+    assert "ix_eventworker_pubsub_item_publisher (publisher=? AND node_id=?)" in plan

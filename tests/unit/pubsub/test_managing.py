@@ -116,9 +116,25 @@ def test_an_owner_subscribes_nobody_to_too_many_nodes(desk_with: Callable[..., D
     desk = desk_with(max_subscriptions=1)
     make(desk)
     make(desk, "other")
-    desk.subscribe("other", ANN, ANN.jid)
+    desk.change_node_subscriptions("other", OWNER, [to(State.SUBSCRIBED, ANN.jid)])
     still = desk.change_node_subscriptions("news", OWNER, [to(State.SUBSCRIBED, ANN.jid)])
     assert still == [to(State.NONE, ANN.jid)]
+
+
+@pytest.mark.row("S9", "M3")
+@pytest.mark.parametrize("by", [OWNER, ADMIN])
+def test_what_others_subscribe_somebody_to_takes_him_nothing(
+    desk_with: Callable[..., Desk], by: Actor
+) -> None:
+    desk = desk_with(max_subscriptions=2, creators="everyone")
+    for name in ("a", "b", "mine", "mine too"):
+        make(desk, name)
+    for name in ("a", "b"):
+        desk.change_node_subscriptions(name, by, [to(State.SUBSCRIBED, ANN.bare)])
+    for name in ("mine", "mine too"):
+        desk.subscribe(name, ANN, ANN.bare)
+    with refused("policy-violation", "too-many-subscriptions"):
+        desk.subscribe("a", ANN, ANN.jid)
 
 
 @pytest.mark.row("M3")
