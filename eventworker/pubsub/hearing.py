@@ -24,6 +24,7 @@ class Message:
     :ivar subids: ids of the subscriptions, where the service keeps several apart.
     :ivar sent_at: when it was said, by the database's clock.
     :ivar reply_to: whom a reply should go to (``pubsub#itemreply``).
+    :ivar collections: those by which it was sent, where the node is in some (XEP-0248).
     """
 
     id: str
@@ -31,6 +32,7 @@ class Message:
     subids: tuple[str, ...]
     sent_at: datetime
     reply_to: tuple[str, ...] = ()
+    collections: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

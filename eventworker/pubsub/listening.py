@@ -137,7 +137,12 @@ class Listening:
     def _news(self, delivery: Delivery, to: Addressee) -> News:
         reply_to = tuple(delivery.content.get("reply_to", ()))
         message = Message(
-            str(delivery.notice_id), to.jid, tuple(to.subids), delivery.made_at, reply_to
+            str(delivery.notice_id),
+            to.jid,
+            tuple(to.subids),
+            delivery.made_at,
+            reply_to,
+            tuple(to.collections),
         )
         word = Word(delivery.word)
         return News(self._settings.service, delivery.node, word, delivery.content, message)

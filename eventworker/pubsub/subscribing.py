@@ -126,16 +126,16 @@ class Subscribing(Subscriptions):
         rows = self.connection.execute(mine.order_by(node_table.c.name, _subscription.id))
         return [self._shown(row.name, row) for row in rows]
 
-    def bounced(self, jid: str, node: str | None, gone: bool) -> None:
+    def bounced(self, jid: str, nodes: Sequence[str] | None, gone: bool) -> None:
         """A notification to ``jid`` came back (section 13.4).
 
-        :param node: what it was about; None if that is not known.
+        :param nodes: whose subscribers were told; None if that is not known.
         :param gone: nobody has that address any more: its subscriptions end at once. Otherwise
             they end after ``max_bounces``.
         """
         mine = [_subscription.bare == bare(jid), _subscription.jid == jid]
-        if node is not None:
-            mine.append(node_table.c.name == node)
+        if nodes is not None:
+            mine.append(node_table.c.name.in_(nodes))
         rows = self._with_nodes(*mine)
         if not gone and rows:
             keys = [row.id for row in rows]

@@ -188,9 +188,10 @@ notice_table = Table(
     **NEVER_AGAIN,
 )
 
-# Who has still to hear it: one row for each listener, however many subscribers it speaks to. A
-# listener takes its rows in the order of their ids and deletes each when all are told; the order of
-# one node's is that of its notices, since whoever makes one has locked the node.
+# Who has still to hear it: a row for each listener and each node whose subscribers it speaks to,
+# however many those are. The rows of a notice are told as one. A listener takes them in the order
+# of their ids and deletes them when all are told; the order of one node's is that of its notices,
+# since whoever makes one has locked the node.
 delivery_table = Table(
     "eventworker_pubsub_delivery",
     metadata,

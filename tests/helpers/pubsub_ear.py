@@ -20,7 +20,7 @@ class Heard:
     jid: str
     content: dict[str, Any] = field(default_factory=dict)
     subids: tuple[str, ...] = field(default=(), compare=False)
-    audience: str | None = field(default=None, compare=False)
+    collections: tuple[str, ...] = field(default=(), compare=False)
 
 
 class Ear:
@@ -46,7 +46,7 @@ class Ear:
                     content = json.loads(json.dumps(delivery.content))
                     while page := self.page(connection, delivery):
                         heard += [
-                            Heard(delivery.word, each.jid, content, each.subids, delivery.audience)
+                            Heard(delivery.word, each.jid, content, each.subids, each.collections)
                             for each in page
                         ]
                         deliveries.told(connection, delivery, page[-1].jid)

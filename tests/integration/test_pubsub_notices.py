@@ -17,6 +17,7 @@ from eventworker.pubsub.tables import (
     subscription_table,
 )
 from tests.helpers.pubsub import OWNER, Desk, form, item
+from tests.helpers.pubsub_ear import Ear
 
 
 @pytest.fixture
@@ -155,3 +156,27 @@ def test_subscribers_of_nodes_hear_of_new_ones_and_not_of_items(
     desk.create("two", OWNER, form(collection="all"))
     desk.disassociate("all", "one", OWNER)
     assert told(engine) == [("xmpp", "associate", 0), ("xmpp", "disassociate", 0)]
+
+
+@pytest.mark.row("S15", "P3")
+@pytest.mark.parametrize("limit", [1, 2, 3, 100])
+def test_subscribers_of_a_node_and_of_its_collections_are_merged_in_the_databases_own_order(
+    desk: Desk, subscribe: Callable[..., None], limit: int
+) -> None:
+    desk.create("top", OWNER, form(node_type="collection"))
+    desk.create("all", OWNER, form(node_type="collection", collection="top"))
+    desk.create("news", OWNER, form(collection="all"))
+    names = ["a", "A", "\u00e4", "z", "Z", "_", "-", "b c", "\u00df", "ss", "a.b", "a-b"]
+    ways = {name: {"news", "all", "top"} for name in names[::2]}
+    ways |= {name: {["news", "all", "top"][n % 3]} for n, name in enumerate(names[1::2])}
+    for name, nodes in ways.items():
+        for node in nodes:
+            for subid in ("1", "2"):
+                subscribe(node, f"x@example.org/{name}", subid=f"{node} {subid}")
+    ear = Ear(desk, limit=limit)
+    desk.publish("news", OWNER, [item("a")])
+    heard = ear.hears()
+    told = {each.jid.partition("/")[2]: set(each.collections) for each in heard}
+    assert len(heard) == len(told)
+    assert told == {name: nodes - {"news"} for name, nodes in ways.items()}
+    assert {len(each.subids) for each in heard} == {2, 6}

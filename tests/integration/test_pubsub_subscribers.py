@@ -291,7 +291,7 @@ def test_owners_manage_on_each_database(desk: Desk) -> None:
         sweep(connection)
     third = desk.subscribe("news", BEN, BEN.jid)
     desk.unsubscribe("news", BEN, BEN.jid, third.subid)
-    desk.bounced(BEN.jid, "news", gone=False)
+    desk.bounced(BEN.jid, ["news"], gone=False)
     assert [each.jid for each in desk.node_subscriptions("news", OWNER)] == [ANN.jid]
     change = [Subscription("news", ANN.jid, State.NONE, first.subid)]
     assert desk.change_node_subscriptions("news", OWNER, change) == []

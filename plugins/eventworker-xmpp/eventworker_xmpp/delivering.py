@@ -186,7 +186,7 @@ class Deliverer:
             made = self._made(delivery)
             for each in made:
                 if each.id.startswith(COUNTED):
-                    self._sent.note(each.id, delivery.audience or delivery.node)
+                    self._sent.note(each.id, delivery.audiences or (delivery.node,))
             self._written = (delivery, made)
         return self._written[1]
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from xml.etree.ElementTree import Element
 
 from eventworker.pubsub.errors import PubSubError
@@ -30,15 +31,15 @@ class Sent:
 
     def __init__(self, most: int = 1000) -> None:
         self._most = most
-        self._nodes: OrderedDict[str, str] = OrderedDict()
+        self._nodes: OrderedDict[str, Sequence[str]] = OrderedDict()
 
-    def note(self, message: str, node: str) -> None:
-        """A message of that id goes to the node's subscribers."""
-        self._nodes[message] = node
+    def note(self, message: str, nodes: Sequence[str]) -> None:
+        """A message of that id goes to the subscribers of these nodes."""
+        self._nodes[message] = nodes
         if len(self._nodes) > self._most:
             self._nodes.popitem(last=False)
 
-    def node(self, message: str) -> str | None:
+    def nodes(self, message: str) -> Sequence[str] | None:
         """Whose they were, or None if that is forgotten."""
         return self._nodes.get(message)
 
@@ -59,7 +60,7 @@ def take(service: PubSubService, actor: Actor, message: Element, sent: Sent) -> 
     if message.get("type") == "error":
         error = message.find(ERROR)
         gone = error is not None and error.find(_GONE) is not None
-        service.bounced(actor.jid, sent.node(message.get("id", "")), gone)
+        service.bounced(actor.jid, sent.nodes(message.get("id", "")), gone)
         return []
     form = forms.form_of(message)
     assert form is not None

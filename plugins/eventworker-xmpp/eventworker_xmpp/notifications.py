@@ -6,8 +6,8 @@ differs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
 from eventworker.pubsub.deliveries import Addressee, Delivery
@@ -47,24 +47,24 @@ class Notification:
     head: bytes
     content: bytes
     body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
     most: int = 2**24
 
     def to(self, addressee: Addressee, subids: bool) -> bytes:
         """The message to one.
 
-        :param subids: say by which of his subscriptions he gets it, as many as have room: whoever
-            has subscribed a thousand times could have the server end the connection.
+        It says by which collections he gets it (XEP-0248, section 5.3.1), as many as have room:
+        whoever has subscribed a thousand times could have the server end the connection.
+
+        :param subids: say also by which of his subscriptions.
         """
         wants_body = self.body and addressee.options.include_body
         jid = attribute(addressee.jid).encode()
         body = self.body if wants_body else b""
-        named = [_header(name, value) for name, value in self.headers.items()]
+        named = [_header("Collection", each) for each in addressee.collections]
         if subids:
-            ids = [_header("SubID", subid) for subid in addressee.subids]
-            used = sum(map(len, (self.head, jid, body, self.content, *named))) + len(_HEADERS) + 50
-            room = max(0, self.most - used)
-            named[:0] = ids[: room // max(map(len, ids), default=1)]
+            named += [_header("SubID", each) for each in addressee.subids]
+        used = sum(map(len, (self.head, jid, body, self.content))) + len(_HEADERS) + 50
+        named = list(_fitting(named, self.most - used))
         headers = b"%s%s</headers>" % (_HEADERS, b"".join(named)) if named else b""
         return b"".join((self.head, jid, b"'>", body, self.content, headers, b"</message>"))
 
@@ -85,7 +85,10 @@ class Writer:
 
     def messages(self, delivery: Delivery) -> list[Notification]:
         """The messages that everyone who is told gets."""
-        named = (delivery.node, delivery.audience or "", delivery.config.language)
+        longest = max(
+            delivery.audiences, key=lambda each: len(attribute(each).encode()), default=""
+        )
+        named = (delivery.node, longest, delivery.config.language)
         self._room = self._most - _FRAME - sum(len(attribute(each).encode()) for each in named)
         return list(_WRITERS[delivery.word](self, delivery))
 
@@ -245,11 +248,8 @@ class Writer:
             f"<message from='{attribute(self._service)}' id='{message}' type='{kind}'{spoken} to='"
         ).encode()
         content = "".join(written(each, COMPONENT) for each in children).encode()
-        headers = {}
-        if delivery.audience not in (None, delivery.node):
-            headers["Collection"] = str(delivery.audience)
         said = f"<body>{text(body)}</body>".encode() if body else b""
-        return Notification(message, head, content, said, headers, self._most)
+        return Notification(message, head, content, said, self._most)
 
 
 _WRITERS: dict[Word, Callable[[Writer, Delivery], Iterator[Notification]]] = {
@@ -271,6 +271,14 @@ _HEADERS = f"<headers xmlns='{SHIM}'>".encode()
 
 def _header(name: str, value: str) -> bytes:
     return f"<header name='{name}'>{text(value)}</header>".encode()
+
+
+def _fitting(headers: Sequence[bytes], room: int) -> Iterator[bytes]:
+    for each in headers:
+        room -= len(each)
+        if room < 0:
+            return
+        yield each
 
 
 def _parts(sizes: Sequence[int], room: int) -> Iterator[tuple[int, int]]:

@@ -60,7 +60,7 @@ def test_a_message_has_no_body_that_makes_it_too_large() -> None:
     entry = f"<entry xmlns='{ATOM}'><title>{'&amp;' * 1000}</title></entry>"
     for number in (1, 3, 4, 5, 20, 40):
         content = {"items": [{"id": str(n), "payload": entry} for n in range(number)]}
-        delivery = Delivery(1, "n", Word.ITEMS, content, "n", None, AT, 1)
+        delivery = Delivery(1, 1, "n", Word.ITEMS, content, ("n",), None, AT, 1)
         addressee = Addressee("ann@example.org", options=SubscribeOptions(include_body=True))
         messages = Writer("pubsub.example.org", True, 25_000).messages(delivery)
         made = [message.to(addressee, True) for message in messages]
@@ -71,7 +71,7 @@ def test_a_message_has_no_body_that_makes_it_too_large() -> None:
 @pytest.mark.row("T5")
 def test_an_item_that_grows_by_its_namespaces_is_told_without_its_payload(swollen: str) -> None:
     content = {"items": [{"id": "1", "payload": swollen}]}
-    delivery = Delivery(1, "n", Word.ITEMS, content, "n", None, AT, 1)
+    delivery = Delivery(1, 1, "n", Word.ITEMS, content, ("n",), None, AT, 1)
 
     (message,) = Writer("pubsub.example.org", True, 256 * 1024).messages(delivery)
 

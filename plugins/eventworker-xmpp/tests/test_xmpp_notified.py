@@ -242,6 +242,12 @@ def test_a_collection_tells_of_its_nodes_and_where_from(
     assert ids(message) == ["1"]
     assert texts(message[-1], ["header"]) == [node]
     assert attributes(message[-1], "header", "name") == [("Collection",)]
+    # Who has subscribed to both is told once, and that it was by the collection, too.
+    done(bob.ask("set", subscribe(child, bob.bare)))
+    done(alice.ask("set", publish(child, item("2"))))
+    done(alice.ask("set", publish(child, item("3"))))
+    assert [ids(bob.message(child, each)) for each in (1, 2, 3)] == [["1"], ["2"], ["3"]]
+    assert texts(bob.message(child, 2)[-1], ["header"]) == [node]
     put = the_event(carol.message(child))
     assert (put.tag, put.get("node")) == (f"{{{EVENT}}}collection", node)
     assert attributes(put, "associate", "node") == [(child,)]

@@ -66,7 +66,8 @@ def delivery(word: Word, content: Mapping[str, Any], **fields: Any) -> Delivery:
     given: dict[str, Any] = {
         "id": 7,
         "node": "a & b",
-        "audience": "a & b",
+        "audiences": ("a & b",),
+        "listener": 1,
         "recipient": None,
         "made_at": AT,
         "notice_id": 3,
@@ -213,17 +214,16 @@ def test_a_configuration_that_has_no_room_in_a_message_is_told_without_its_value
 @pytest.mark.row("P5")
 def test_no_message_is_larger_than_it_may_be_whatever_its_names_are() -> None:
     odd = "&" * 512
-    told = items(*[f"<a xmlns='urn:a'>{'x' * 3000}</a>"] * 9, node=odd, audience=f"{odd}'")
+    told = items(*[f"<a xmlns='urn:a'>{'x' * 3000}</a>"] * 9, node=odd, audiences=(odd, f"{odd}'"))
     subids = tuple(f"{number:016x}" for number in range(1000))
-    greedy = Addressee("'" * 200 + "@a.b/" + "'" * 190, subids)
+    greedy = Addressee("'" * 200 + "@a.b/" + "'" * 190, subids, collections=(f"{odd}'",))
 
     made = [each.to(greedy, True) for each in Writer("pubsub.a.b", True, 20_000).messages(told)]
 
     assert max(map(len, made)) <= 20_000
     for each in made:
         said = texts(fromstring(each), ["header"])
-        assert said[:2] == list(subids[:2])
-        assert said[-1] == f"{odd}'"
+        assert said[:3] == [f"{odd}'", *subids[:2]]
 
 
 def test_there_is_a_message_for_every_kind_of_notice() -> None:
@@ -238,8 +238,12 @@ def test_a_payload_that_lost_its_namespace_would_not_be_it() -> None:
 def test_a_message_is_remembered_for_its_node_and_not_for_ever() -> None:
     remembered = messages.Sent(most=2)
     for number in range(3):
-        remembered.note(f"n-{number}", f"node {number}")
-    assert [remembered.node(f"n-{number}") for number in range(3)] == [None, "node 1", "node 2"]
+        remembered.note(f"n-{number}", (f"node {number}",))
+    assert [remembered.nodes(f"n-{number}") for number in range(3)] == [
+        None,
+        ("node 1",),
+        ("node 2",),
+    ]
 
 
 def test_the_options_say_what_is_wrong_with_them(monkeypatch: pytest.MonkeyPatch) -> None:

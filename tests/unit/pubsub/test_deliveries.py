@@ -269,7 +269,7 @@ def test_a_delivery_has_the_configuration_of_its_node(desk: Desk) -> None:
         (delivery,) = deliveries.waiting(connection, ear.id, 10)
         (addressee,) = ear.page(connection, delivery)
     assert delivery.config.notification_type == "normal"
-    assert (delivery.node, delivery.audience, delivery.recipient) == ("news", "news", None)
+    assert (delivery.node, delivery.audiences, delivery.recipient) == ("news", ("news",), None)
     assert addressee.options.include_body
 
 
@@ -289,10 +289,49 @@ def test_subscribers_of_a_collection_hear_of_what_is_in_it(desk: Desk) -> None:
     ear = Ear(desk)
     desk.publish("news", OWNER, [item("a")])
     heard = ear.hears()
-    assert sorted((each.audience, each.jid) for each in heard) == [
-        ("all", BEN.bare),
-        ("top", ANN.jid),
+    assert sorted((each.jid, each.collections) for each in heard) == [
+        (ANN.jid, ("top",)),
+        (BEN.bare, ("all",)),
     ]
+
+
+@pytest.mark.row("S15", "P3", "P5")
+@pytest.mark.parametrize("limit", [1, 2, 500])
+def test_who_is_subscribed_to_a_node_and_to_what_it_is_in_is_told_once(
+    desk: Desk, limit: int
+) -> None:
+    collect(desk)
+    carl = Actor("carl@example.org")
+    everywhere = ("news", "all", "top")
+    ways = {ANN.jid: everywhere, BEN.jid: ("news",), carl.jid: ("top", "all")}
+    for jid, nodes in ways.items():
+        for node in nodes:
+            desk.subscribe(node, Actor(jid), jid)
+    ear = Ear(desk, limit=limit)
+    for key in ("a", "b"):
+        desk.publish("news", OWNER, [item(key)])
+    heard = ear.hears()
+    assert sorted((each.jid, each.content["items"][0]["id"]) for each in heard) == sorted(
+        (actor.jid, key) for actor in (ANN, BEN, carl) for key in ("a", "b")
+    )
+    for each in heard:
+        assert set(each.collections) == {*ways[each.jid]} - {"news"}
+        assert len(set(each.subids)) == len(ways[each.jid])
+    assert ear.hears() == []
+
+
+def test_who_loses_one_of_two_ways_is_told_by_the_other(desk: Desk) -> None:
+    collect(desk)
+    for node in ("news", "all"):
+        desk.subscribe(node, ANN, ANN.jid)
+    ear = Ear(desk)
+    desk.publish("news", OWNER, [item("a")])
+    desk.set_subscription_options("news", ANN, ANN.jid, form(deliver=0))
+    assert [(each.jid, each.collections) for each in ear.hears()] == [(ANN.jid, ("all",))]
+    desk.set_subscription_options("news", ANN, ANN.jid, form(deliver=1))
+    desk.publish("news", OWNER, [item("b")])
+    desk.unsubscribe("all", ANN, ANN.jid)
+    assert [(each.jid, each.collections) for each in ear.hears()] == [(ANN.jid, ())]
 
 
 @pytest.mark.row("S3", "S5", "S12")

@@ -434,7 +434,7 @@ def test_a_subscription_of_an_address_that_is_gone_ends_at_once(desk: Desk) -> N
         desk.subscribe(name, ANN, ANN.bare)
     desk.subscribe("a", ANN, ANN.jid)
     ear = Ear(desk)
-    desk.bounced(ANN.bare, "a", gone=True)
+    desk.bounced(ANN.bare, ["a"], gone=True)
     assert [(row.jid, row.node_id) for row in rows(desk)] == [
         (ANN.bare, rows(desk)[0].node_id),
         (ANN.jid, rows(desk)[1].node_id),
@@ -450,17 +450,17 @@ def test_a_subscription_ends_when_too_much_has_come_back(desk_with: Callable[...
     make(desk)
     desk.subscribe("news", ANN, ANN.jid)
     for _ in range(2):
-        desk.bounced(ANN.jid, "news", gone=False)
+        desk.bounced(ANN.jid, ["news"], gone=False)
     desk.subscribe("news", ANN, ANN.jid)  # is there, so it counts from the start
     for _ in range(2):
         desk.bounced(ANN.jid, None, gone=False)
     desk.available(ANN.jid)
     for _ in range(2):
-        desk.bounced(ANN.jid, "news", gone=False)
+        desk.bounced(ANN.jid, ["news"], gone=False)
     assert len(rows(desk)) == 1
-    desk.bounced(ANN.jid, "news", gone=False)
+    desk.bounced(ANN.jid, ["news"], gone=False)
     assert rows(desk) == []
-    desk.bounced(ANN.jid, "news", gone=False)  # what is still under way
+    desk.bounced(ANN.jid, ["news"], gone=False)  # what is still under way
 
 
 @pytest.mark.row("O3", "S14")
