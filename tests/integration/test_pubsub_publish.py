@@ -348,7 +348,7 @@ def test_what_waits_to_be_told_beside_what_is_erased_is_still_told(embedded: Har
 
 def a_hook(node: str) -> dict[str, Any]:
     """A hook's row as the registry writes it."""
-    at = {"free_at": clock(), "created_at": clock()}
+    at = {"free_at": clock(), "taken_at": clock(), "created_at": clock()}
     yes = {"hears_items": True, "hears_retract": False, "hears_delete": False, "persistent": True}
     who = {"service": "pubsub.localhost", "owner": "pubsub.localhost", "node": node}
     return {
