@@ -11,7 +11,7 @@ from tests.faults.scene import Scene
 from tests.servers import RabbitServer, wait_until
 
 #: Seconds from the broker's return to the last effect.
-RECOVERED = 15.0
+RECOVERED = 30.0
 #: Of two consumers and the relay, each says once at least that it has lost its connection.
 CONNECTIONS = 3
 
@@ -137,7 +137,7 @@ def alarm(request: pytest.FixtureRequest, broker: RabbitServer) -> Iterator[Call
         broker.evaluate(raising if on else ending)
         wait_until(
             lambda: (request.param in broker.evaluate("rabbit_alarm:get_alarms()")) is on,
-            10,
+            30,
             f"the {request.param} alarm stays as it was",
         )
 
@@ -156,14 +156,14 @@ def test_f15_under_an_alarm_the_application_commits_and_the_queue_is_drained(
     # Both consumers are in the middle of a call, and the queue fills behind them.
     scene.producer.produce(64, resource="hold")
     scene.producer.produce(300)
-    wait_until(lambda: scene.oracle.unsettled() == 0, 20, "the relay does not send")
+    wait_until(lambda: scene.oracle.unsettled() == 0, 30, "the relay does not send")
     queued = vhost.messages(QUEUE)
     assert queued > 300
 
     alarm(True)
     scene.producer.produce(100)  # it raises if a commit is refused, and is given five seconds
     scene.probe.give_sign("released")
-    wait_until(lambda: vhost.messages(QUEUE) == 0, 20, lambda: f"{vhost.messages(QUEUE)} are left")
+    wait_until(lambda: vhost.messages(QUEUE) == 0, 30, lambda: f"{vhost.messages(QUEUE)} are left")
     assert scene.oracle.unsettled() == 100, "the broker took them in spite of the alarm"
     scene.prove(f"{queued} drained and 100 kept in the outbox under the alarm")
 
@@ -179,7 +179,7 @@ def test_f15_a_daemon_can_be_stopped_under_an_alarm(
     own_site.configure(DEFAULT={"graceful_shutdown_timeout": grace})
     daemon = scene.start(workers=2)
     scene.producer.produce(60)
-    wait_until(lambda: scene.oracle.open_pairs() == 0, 20, "nothing is handled")
+    wait_until(lambda: scene.oracle.open_pairs() == 0, 30, "nothing is handled")
     alarm(True)
     # The relay is in the middle of a round that nobody confirms.
     scene.order("relay.claimed", "note")

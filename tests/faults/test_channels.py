@@ -11,7 +11,7 @@ from tests.helpers.rabbit import channel_at, has_queue
 from tests.servers import RabbitServer, wait_until
 
 #: Seconds from the end of the fault to the last effect.
-RECOVERED = 15.0
+RECOVERED = 30.0
 
 
 def at_work(scene: Scene) -> None:
@@ -33,7 +33,7 @@ def test_f17_a_queue_deleted_under_its_consumers_is_made_again(
     scene = make_scene("F17", site)
     daemon = scene.start(workers=2)
     at_work(scene)
-    wait_until(site.queue_is_empty, 10, "the queue is not empty")
+    wait_until(site.queue_is_empty, 30, "the queue is not empty")
     queue_deleted(scene)
     # What is published before somebody has noticed can go nowhere, and must not wait for long.
     scene.producer.produce(60)
@@ -161,7 +161,7 @@ def test_f17_consumers_do_not_take_the_end_of_their_queue_for_the_end_of_work(
     daemon = scene.start(workers=2)
     queue_deleted(scene)
     scene.says(daemon, f"the queue {QUEUE} is gone", 2)
-    wait_until(lambda: has_queue(vhost), 10, "it is not made again")
+    wait_until(lambda: has_queue(vhost), 30, "it is not made again")
     scene.healed()
     events = scene.producer.produce(20)
     site.send(*events)

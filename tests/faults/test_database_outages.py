@@ -15,7 +15,7 @@ from tests.faults.scene import Scene
 from tests.helpers.rabbit import consumers
 from tests.servers import MariaServer, PostgresServer, Vhost, wait_until
 
-RECOVERED = 10.0
+RECOVERED = 30.0
 #: Changes per second, so few that the time to recover is not the time to work off a heap.
 RATE = 30
 #: Bytes that heartbeats and the cancelled consumers may take while nothing is to be delivered.
@@ -74,7 +74,7 @@ def outage(scene: Scene, server: PostgresServer | MariaServer, end: Callable[[],
         end()
         scene.probe.give_sign("released")
         scene.says(daemon, "consumption pauses", times=2)
-        wait_until(lambda: scene.producer.refused >= 3, 10, "the producer does not notice")
+        wait_until(lambda: scene.producer.refused >= 3, 30, "the producer does not notice")
         server.start()
         scene.healed()
         daemon.says("the database answers again; consumption goes on", times=2, timeout=30)
@@ -127,7 +127,7 @@ def test_f23_consumption_pauses_and_gives_nothing_back(
         wait_until(lambda: scene.probe.effect_count() >= 60, 30, "nothing is handled")
         server.kill()
         scene.says(daemon, "consumption pauses", times=2)
-        wait_until(lambda: consumers(vhost) == 0, 10, "they consume still")
+        wait_until(lambda: consumers(vhost) == 0, 30, "they consume still")
         before = broker.seen.copy()
         scene.producer.attempt(1)
         wait_until(

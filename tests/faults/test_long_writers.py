@@ -43,13 +43,13 @@ def passed_by(scene: Scene, rounds: int) -> None:
             assert all(event.id > slow.id for event in later)
             wait_until(
                 lambda later=later: all(scene.probe.effect_pids(event.id) for event in later),
-                20,
+                30,
                 "the later ones are not handled",
             )
             assert not scene.probe.effect_pids(slow.id), "it is handled before it is committed"
     scene.prove(f"{rounds} times later ids were handled while an earlier one was open")
     scene.healed()
-    scene.judge(timeout=20, within=10)
+    scene.judge(timeout=40, within=30)
 
 
 @pytest.mark.family
@@ -77,7 +77,7 @@ def test_f33_two_hundred_rounds_beside_a_stream(
         for number in range(0, 200, 2):
             with long_writer(site, number), long_writer(site, number + 1):
                 goal = scene.producer.committed + 5
-                wait_until(lambda goal=goal: scene.producer.committed >= goal, 20, "no stream")
+                wait_until(lambda goal=goal: scene.producer.committed >= goal, 30, "no stream")
     scene.prove("200 transactions were open while others committed later ids")
     scene.healed()
     scene.judge()

@@ -16,7 +16,7 @@ from tests.helpers.events import make_event
 from tests.helpers.rabbit import channel_at
 from tests.servers import RabbitServer, wait_until
 
-RECOVERED = 15.0
+RECOVERED = 30.0
 
 
 def lines_of(events: Sequence[Event], file: Path) -> Path:
@@ -142,7 +142,7 @@ def test_f32_what_a_full_queue_refuses_stays_in_the_outbox(
     )
     daemon = scene.start(workers=2)
     held = scene.producer.produce(2, resource="hold")
-    wait_until(lambda: all(scene.probe.call_pids(each.id) for each in held), 20, "no call begins")
+    wait_until(lambda: all(scene.probe.call_pids(each.id) for each in held), 30, "no call begins")
     scene.producer.produce(200)
     scene.says(daemon, "the broker refused it (basic.nack)")
     assert scene.oracle.unsettled() > 100
@@ -165,7 +165,7 @@ def test_f32_what_the_broker_returns_stays_in_the_outbox_until_it_is_bound(
     scene.producer.produce(30, resource="comment")
     scene.producer.produce(30)
     scene.says(daemon, "bound to exchange storyboard for comment")
-    wait_until(lambda: scene.oracle.open_pairs() == 90, 20, "the others are held up")
+    wait_until(lambda: scene.oracle.open_pairs() == 90, 30, "the others are held up")
     assert scene.oracle.unsettled() == 30
     with channel_at(vhost) as channel:
         channel.queue_bind(QUEUE, EXCHANGE, "comment")

@@ -20,8 +20,8 @@ RAISES = {
     "sysexit": "SystemExit: 7",
     "interrupted": "KeyboardInterrupt",
 }
-INTERRUPTED = "the call took longer than its limit of 0.5 s"
-KILLED = "killed: the call did not end at its limit of 0.5 s"
+INTERRUPTED = "the call took longer than its limit of 2 s"
+KILLED = "killed: the call did not end at its limit of 2 s"
 HANGS = {"hang": INTERRUPTED, "endless_sql": INTERRUPTED, "deadlock": KILLED}
 MORE_HANGS = {
     "lock": INTERRUPTED,
@@ -43,7 +43,7 @@ ATTEMPTS = 2
 def given_up_on(scene: Scene, behaviours: dict[str, str], workers: int = 2) -> list[Event]:
     """One bad event of each kind for beta, between good ones; returns the bad ones."""
     probe = scene.probe
-    limits = {"max_attempts": ATTEMPTS, "handler_timeout": 0.5}
+    limits = {"max_attempts": ATTEMPTS, "handler_timeout": 2}
     scene.site.configure(plugin_beta={"obeys": ", ".join(behaviours), **limits})
     daemon = scene.start(workers)
     bad: dict[str, Event] = {}
@@ -55,7 +55,7 @@ def given_up_on(scene: Scene, behaviours: dict[str, str], workers: int = 2) -> l
             lambda: len(probe.dead()) == len(bad), 60, lambda: f"dead so far: {probe.deliveries()}"
         )
     scene.healed()
-    wait_until(lambda: len(daemon.children("consumer")) == workers, 10, "a consumer is missing")
+    wait_until(lambda: len(daemon.children("consumer")) == workers, 30, "a consumer is missing")
     judged_alone(scene, list(bad.values()), list(behaviours.values()))
     return list(bad.values())
 
@@ -115,7 +115,7 @@ def no_statement_is_left(scene: Scene) -> None:
     count = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%/* endless */%' AND pid != "
     wait_until(
         lambda: scene.probe.number(count + "pg_backend_pid()") == 0,
-        10,
+        30,
         "the server still works for a dead call",
     )
 
@@ -141,7 +141,7 @@ def test_f8_so_are_those_that_hang_in_other_ways(
 
 def test_f8_hangs_where_the_outbox_is_the_queue(make_scene: MakeScene, sql_site: Site) -> None:
     # SQLite has one write lock: what hangs after writing makes a second process's call wait for it
-    # past the same limit of half a second, and be blamed in its turn.
+    # past the same limit, and be blamed in its turn.
     workers = 1 if sql_site.url.startswith("sqlite") else 2
     kinds = {**HANGS, "uninterruptible": KILLED}
     if workers == 1:  # the library does not come back to Python during a statement
@@ -158,7 +158,7 @@ def test_f8_the_broker_is_answered_while_a_call_hangs(make_scene: MakeScene, sit
     )
     daemon = scene.start(workers=1)
     scene.producer.produce(1, resource="uninterruptible")
-    wait_until(lambda: scene.probe.calls(), 10, "the call does not begin")
+    wait_until(lambda: scene.probe.calls(), 30, "the call does not begin")
     before = daemon.output().count("consuming")
     scene.says(daemon, "killed: the call did not end at its limit of 9 s")
     # Only the killed process's successor has connected since.
