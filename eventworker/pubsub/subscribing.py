@@ -87,7 +87,10 @@ class Subscribing(Subscriptions):
         :raises PubSubError: as of section 6.3.4.
         """
         found = self.node(node, lock=True)
-        row = self._chosen(found, self._named(actor, jid), subid, kind="modify")
+        subscriber = self._named(actor, jid)
+        # Otherwise a lease that is over would begin again, whoever may subscribe now.
+        self._without_ended(found, subscriber)
+        row = self._chosen(found, subscriber, subid, kind="modify")
         self._configure(found, row, fields, actor)
 
     def default_subscription_options(

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.helpers.pubsub import ANN, BEN, OWNER, Desk, form, item
+from tests.helpers.pubsub import ANN, BEN, OWNER, Desk, form, item, refused
 from tests.helpers.pubsub_ear import Ear, let_leases_end, rows
 
 
@@ -61,6 +61,14 @@ def test_a_lease_that_was_renewed_is_another_one(leased: Desk) -> None:
         assert leased.remind_leases() == 1
         leased.set_subscription_options("news", ANN, ANN.jid, form(expire="2999-01-01T00:00:00Z"))
         assert leased.remind_leases() == 0
+
+
+def test_a_lease_that_is_over_is_not_renewed_by_the_options(leased: Desk) -> None:
+    leased.configure("news", OWNER, form(access_model="authorize"))
+    let_leases_end(leased)
+    with refused("unexpected-request", "not-subscribed"):
+        leased.set_subscription_options("news", ANN, ANN.jid, form(expire="2999-01-01T00:00:00Z"))
+    assert leased.subscribe("news", ANN, ANN.jid).state == "pending"
 
 
 def test_nobody_is_reminded_where_the_service_does_not_remind(
