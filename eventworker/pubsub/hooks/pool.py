@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 
+from eventworker.pubsub.hooks.bubblewrap import Missing
 from eventworker.pubsub.hooks.sandbox import Box, Sandbox
 
 
@@ -32,9 +34,11 @@ class Pool:
         """
         while self._waiting:
             sandbox = self._waiting.popleft()
+            # Somebody may have killed it while it waited; that is no reason to make no other.
             if sandbox.is_alive:
-                return self._ready(sandbox)
-            sandbox.close()  # somebody has killed it while it waited
+                with contextlib.suppress(Missing):
+                    return self._ready(sandbox)
+            sandbox.close()
         return self._ready(Sandbox(self._box))
 
     def _ready(self, sandbox: Sandbox) -> Sandbox:

@@ -15,6 +15,7 @@ from typing import Any
 
 from eventworker.pubsub.hooks import bubblewrap, seccomp
 from eventworker.pubsub.hooks.bubblewrap import Missing
+from eventworker.pubsub.hooks.exits import exit_code, in_words
 from eventworker.pubsub.hooks.limits import (
     FLOOD,
     MAX_LINE,
@@ -32,6 +33,8 @@ from eventworker.pubsub.hooks.surroundings import (
 
 _numbers = itertools.count(os.getpid() * 64)
 _CHUNK = 64 * 1024
+#: Seconds between two looks whether a process that says no more has ended.
+_LOOK = 0.005
 
 
 class SandboxEnded(Exception):
@@ -154,7 +157,7 @@ class Sandbox:
     @property
     def is_alive(self) -> bool:
         """Whether it still waits for its job, as far as can be seen."""
-        return self._process.poll() is None
+        return exit_code(self.pid) is None
 
     def begin(self, job: dict[str, Any], timeout: float) -> None:
         """Hand over the job; from now on its time runs.
@@ -260,19 +263,12 @@ class Sandbox:
 
     def _how_it_ended(self) -> str:
         """The process has closed its side; what its end looks like from outside."""
-        try:
-            code = self._process.wait(max(0.1, self.deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            return "it took too long"
-        # Bubblewrap tells of a signal as a shell does.
-        number = -code if code < 0 else code - 128
-        if number in (signal.SIGKILL, signal.SIGXCPU):
-            return (
-                f"it was ended by {signal.Signals(number).name}: too much memory or processor time"
-            )
-        with contextlib.suppress(ValueError):
-            return f"it was ended by {signal.Signals(number).name}"
-        return f"its process ended with exit code {code} before it had answered"
+        until = max(self.deadline, time.monotonic() + 0.1)
+        while (code := exit_code(self.pid)) is None:
+            if time.monotonic() >= until:
+                return "it took too long"
+            time.sleep(_LOOK)
+        return in_words(code)
 
     def printed(self) -> str:
         """What the hook has printed so far, as far as it is kept."""

@@ -18,7 +18,7 @@ import pytest
 from eventworker.pubsub.hooks.bubblewrap import Missing
 from eventworker.pubsub.hooks.limits import FLOOD, MAX_OUTPUT, Isolation
 from eventworker.pubsub.hooks.pool import Pool
-from eventworker.pubsub.hooks.sandbox import Box, Sandbox
+from eventworker.pubsub.hooks.sandbox import Box, Sandbox, SandboxEnded
 from eventworker.pubsub.hooks.surroundings import Surroundings
 from tests.helpers.hooks import CAPABILITIES, LIMITS, call, need_full_isolation
 from tests.servers import wait_until
@@ -522,6 +522,30 @@ _JOB = {
     "owner": "a@b",
     "item": dict.fromkeys(("event", "id", "node", "payload", "publisher", "key"), "x"),
 }
+
+
+def test_a_process_that_has_ended_keeps_its_number_until_it_is_closed(box: Box) -> None:
+    """What is killed then is its session, and nobody else's."""
+    with Pool(box, 0).take() as sandbox:
+        sandbox.begin({"type": "python_code", "arg": "import os; os._exit(3)", **_JOB}, 10)
+        with pytest.raises(SandboxEnded, match="exit code 3"):
+            sandbox.receive()
+        assert not sandbox.is_alive
+        assert Path(f"/proc/{sandbox.pid}").exists()
+    assert not Path(f"/proc/{sandbox.pid}").exists()
+
+
+def test_a_sandbox_that_dies_while_it_waits_is_replaced(box: Box) -> None:
+    pool = Pool(box, 2)
+    pool.fill()
+    try:
+        for sandbox in list(pool._waiting):
+            os.kill(sandbox.pid, 9)
+        with pool.take() as another:
+            another.begin({"type": "python_code", "arg": "pass", **_JOB}, 10)
+            assert another.receive() == {"ended": "done"}
+    finally:
+        pool.close()
 
 
 def test_a_layer_that_is_missing_is_named(box: Box, tmp_path: Path) -> None:
