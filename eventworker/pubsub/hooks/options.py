@@ -108,6 +108,13 @@ OPTIONS: list[cfg.Opt] = [
         min=0,
         help="Hooks in a row: what a hook publishes may cause another hook to run, and so on.",
     ),
+    cfg.IntOpt(
+        "max_waiting",
+        default=10000,
+        min=0,
+        help="Runs that may wait for the hooks of a node while hooks publish there; 0 for any "
+        "number. Above it hooks are refused, and nobody else is.",
+    ),
     cfg.FloatOpt(
         "poll_interval", default=0.5, min=0.05, help="Seconds between two looks for what is due."
     ),
@@ -145,6 +152,7 @@ class HookSettings:
     keep_runs: int = 20
     give_up_after: int = 86400
     max_depth: int = 4
+    max_waiting: int = 10000
     poll_interval: float = 0.5
 
     def may_manage(self, actor: Actor, service: str) -> bool:
@@ -180,6 +188,7 @@ def hook_settings_of(conf: cfg.ConfigOpts) -> HookSettings:
         keep_runs=values.keep_runs,
         give_up_after=values.give_up_after,
         max_depth=values.max_depth,
+        max_waiting=values.max_waiting,
         poll_interval=values.poll_interval,
     )
 

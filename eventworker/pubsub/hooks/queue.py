@@ -78,6 +78,13 @@ def _can_run(connection: Connection) -> ColumnElement[bool]:
     )
 
 
+def is_full(connection: Connection, node: str, most: int) -> bool:
+    """Whether more than so many runs wait for the hooks of a node."""
+    mine = _run.hook_id.in_(select(_hook.id).where(_hook.node == node))
+    beyond = select(_run.id).where(mine, IS_OPEN).limit(1).offset(most)
+    return connection.execute(beyond).first() is not None
+
+
 def is_due(connection: Connection) -> bool:
     """Whether :func:`claim` would find any; asks without a lock."""
     due = select(_hook.id).where(_can_run(connection)).limit(1)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from eventworker.db import short_transaction
@@ -15,6 +15,7 @@ from eventworker.errors import DatabaseUnavailable
 from eventworker.pubsub.errors import PubSubError
 from eventworker.pubsub.facts import Actor, NewItem, Page, Subscription
 from eventworker.pubsub.forms import PREFIX
+from eventworker.pubsub.hooks import queue
 from eventworker.pubsub.hooks.limits import MAX_REQUESTS
 from eventworker.pubsub.jid import jid
 from eventworker.pubsub.options import Settings
@@ -34,6 +35,7 @@ class Requests:
     :ivar owner: address that the hook acts for.
     :ivar depth: hooks in a row that led to this run.
     :ivar max_depth: hooks in a row that there may be.
+    :ivar max_waiting: runs that may wait at a node that it says something at; 0 for any number.
     """
 
     engine: Engine
@@ -41,6 +43,7 @@ class Requests:
     owner: str
     depth: int
     max_depth: int
+    max_waiting: int = 0
     count: int = 0
 
     @property
@@ -81,7 +84,17 @@ class Requests:
         with short_transaction(self.engine) as connection:
             service = PubSubService(connection, self.settings)
             service.depth = self.depth + 1
+            if name in _HEARD and self.max_waiting:
+                self._require_room(connection, _text(arguments, "node"))
             return verb(service, self.actor, arguments)
+
+    def _require_room(self, connection: Connection, node: str) -> None:
+        """Hooks that cause many others by each run would else fill the database."""
+        if queue.is_full(connection, node, self.max_waiting):
+            raise PubSubError(
+                "policy-violation",
+                text=f"more than {self.max_waiting} runs of the hooks of {node} wait",
+            )
 
 
 def _refusal(error: PubSubError) -> dict[str, Any]:
@@ -202,3 +215,5 @@ _VERBS: dict[str, Verb] = {
 }
 #: Those that change nothing that a hook could hear of.
 _READING = frozenset({"get_items", "get_nodes", "get_subscriptions"})
+#: Those that hooks of the node may hear of.
+_HEARD = frozenset({"publish", "notify", "retract", "delete"})

@@ -175,7 +175,8 @@ class HookRunner:
 
     def _requests(self, run: Run) -> Requests:
         depth, most = run.depth, self._options.max_depth
-        return Requests(self._engine, self._settings, run.owner, depth, most)
+        full = self._options.max_waiting
+        return Requests(self._engine, self._settings, run.owner, depth, most, full)
 
     def _source(self, run: Run) -> str | None:
         """What is in the hook's file.

@@ -394,6 +394,26 @@ def test_hooks_that_cause_one_another_come_to_an_end(hooks: Hooks) -> None:
     assert "4 hooks in a row have caused one another" in last.error
 
 
+def test_hooks_do_not_fill_the_queue_and_who_publishes_is_not_refused(hooks: Hooks) -> None:
+    """A thousand publications of each run, four hooks in a row, would be a million million."""
+    hooks.with_options(max_waiting=5)
+    code = """
+for n in range(20):
+    try:
+        client.pubsub.publish("news", item.payload)
+    except Exception as error:
+        print(n, error)
+        break
+"""
+    hooks.give("news", "python_code", code)
+    publish(hooks, "1")
+    assert hooks.runner().run_one()
+    said = "5 policy-violation: more than 5 runs of the hooks of news wait\n"
+    assert hooks.outputs()[0] == said
+    publish(hooks, *map(str, range(10)))
+    assert len(hooks.rows()) == 16
+
+
 def test_secrets_are_not_in_what_a_hook_reads_of_the_configuration(conf: cfg.ConfigOpts) -> None:
     secret = configuration(
         database={"connection": "postgresql://u:canary-1234@h/d"},
