@@ -7,7 +7,6 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 from oslo_config import cfg
 from sqlalchemy import Engine
 
@@ -16,12 +15,11 @@ from eventworker.db import build_engine
 from eventworker.outbox import wakeup
 from tests.helpers.configuration import configuration
 from tests.helpers.databases import empty_tables, start_over, upgrade_and_make_tables
+from tests.helpers.examples import take_time
 from tests.servers import MariaServer, PostgresServer
 from tests.servers.memory import use_memory_for_files
 
-# `make pytest` tries the same examples each time, so that a run says something about the change it
-# is made for. Any other run of a test looks for new ones.
-settings.register_profile("same", derandomize=True)
+take_time()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -56,7 +56,9 @@ class Model:
 
 
 @settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(steps=STEPS)
 def test_what_is_left_is_numbered_without_a_gap(engine: Engine, steps: list[str]) -> None:
