@@ -21,7 +21,12 @@ def take(service: PubSubService, sender: str, presence: Element) -> list[bytes]:
     me, them, kind = service.settings.service, bare(sender), presence.get("type")
     if kind is None:
         service.available(sender)
-    elif kind in ("unavailable", "error"):
+    elif kind == "unavailable":
+        # For the whole address, Prosody acknowledges with it that it will pass on our request to
+        # see him. That nobody is there, the other meaning, is found out by calling the roll.
+        if sender != them:
+            service.unavailable(sender)
+    elif kind == "error":
         service.unavailable(sender)
     elif kind == "subscribe":
         service.presence_granted(them)

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree.ElementTree import fromstring
 
 import pytest
-from eventworker_xmpp.roll import Roll
+from eventworker_xmpp.presence import take
+from eventworker_xmpp.roll import GRACE, Roll
 from eventworker_xmpp.work import Work
-from sqlalchemy import select
+from sqlalchemy import Engine, select
 
 from eventworker.db import build_engine, short_transaction
 from eventworker.pubsub.options import Settings
 from eventworker.pubsub.service import PubSubService
 from eventworker.pubsub.tables import presence_table
+from tests.helpers.pubsub_xml import attributes, create, done, options, owner, subscribe, tag
+from tests.helpers.slixmpp_client import SlixmppClient
+from tests.helpers.xmpp import ComponentProcess, Loop
+from tests.servers import XmppServer, wait_until
 
 SETTINGS = Settings(service="pubsub.a.b")
 
@@ -52,11 +58,16 @@ def call(path: Path, there: list[str]) -> tuple[list[str | None], set[str]]:
 
     asked = asyncio.run(run())
     work.close()
-    with engine.connect() as connection:
-        rows = connection.execute(select(presence_table.c.bare, presence_table.c.resource))
-        left = {f"{row.bare}/{row.resource}" for row in rows if row.resource}
+    left = there_now(engine)
     engine.dispose()
     return asked, left
+
+
+def there_now(engine: Engine) -> set[str]:
+    """The full addresses of those who are known to be there."""
+    with engine.connect() as connection:
+        rows = connection.execute(select(presence_table.c.bare, presence_table.c.resource))
+        return {f"{row.bare}/{row.resource}" for row in rows if row.resource}
 
 
 @pytest.fixture
@@ -87,3 +98,50 @@ def test_those_who_share_presence_are_asked_and_those_who_do_not_answer_are_gone
 @pytest.mark.row("T6")
 def test_nobody_is_asked_where_nobody_shares_presence(tmp_path: Path, template: Path) -> None:
     assert call(Path(shutil.copy(template, tmp_path)), []) == ([], set())
+
+
+@pytest.mark.row("T6")
+@pytest.mark.parametrize(
+    ("sender", "left"),
+    [("bob@a.b", {"bob@a.b/1"}), ("bob@a.b/2", {"bob@a.b/1"}), ("bob@a.b/1", set())],
+)
+def test_only_a_resource_can_say_that_it_goes(
+    tmp_path: Path, template: Path, sender: str, left: set[str]
+) -> None:
+    """For the whole address some servers say so to acknowledge that they were asked for it."""
+    engine = build_engine(f"sqlite:///{shutil.copy(template, tmp_path)}")
+    with short_transaction(engine) as connection:
+        service = PubSubService(connection, SETTINGS)
+        service.available("bob@a.b/1")
+        take(service, sender, fromstring("<presence type='unavailable'/>"))
+    assert there_now(engine) == left
+    engine.dispose()
+
+
+@pytest.mark.long
+@pytest.mark.row("T6")
+def test_who_went_while_there_was_no_component_is_found_gone_and_who_stayed_is_there(
+    xmpp_server: XmppServer, make_component: Callable[..., ComponentProcess], loop: Loop
+) -> None:
+    component = make_component(xmpp_server, jid="other.localhost").start()
+
+    def subscribers() -> set[str | None]:
+        listed = done(bob.ask("get", owner(tag("subscriptions", "news"))))
+        return {jid for (jid,) in attributes(listed, "subscription", "jid")}
+
+    def share_presence(client: SlixmppClient) -> None:
+        client.send(f"<presence type='subscribe' to='{client.service}'/>")
+        brief = subscribe("news", client.jid, tag("options", None, options(expire="presence")))
+        wait_until(lambda: client.ask("set", brief).get("type") == "result")
+
+    with SlixmppClient(loop, xmpp_server, "bob@localhost/stays", component.jid) as bob:
+        done(bob.ask("set", create("news", access_model="presence")))
+        share_presence(bob)
+        with SlixmppClient(loop, xmpp_server, "carol@localhost/goes", component.jid) as carol:
+            share_presence(carol)
+            assert subscribers() == {bob.jid, carol.jid}
+            component.kill()
+        component.start()
+        assert subscribers() == {bob.jid, carol.jid}
+        wait_until(lambda: subscribers() == {bob.jid}, GRACE + 30)
+        assert component.stop() == 0
