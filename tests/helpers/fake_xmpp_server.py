@@ -21,11 +21,14 @@ HEADER = (
 class Connection:
     """A component that has connected, and all that it has sent."""
 
-    def __init__(self, taken: socket.socket) -> None:
+    def __init__(self, taken: socket.socket, answers: bool) -> None:
         self._socket = taken
+        self._answers = answers
         self.received = b""
         self.shaken = False
         self.ended = False
+        #: Questions that it has asked itself and that came back, if they do.
+        self.answered = 0
         self._looked_at = 0
 
     def send(self, data: str | bytes) -> None:
@@ -46,6 +49,10 @@ class Connection:
         wait_until(lambda: text in self.text(), 30, lambda: self.text()[-2000:])
         return self.text()
 
+    def end(self) -> None:
+        """End it from here."""
+        self._socket.shutdown(socket.SHUT_RDWR)
+
     def wait_end(self) -> str:
         """What it has sent, once it has ended the connection."""
         wait_until(lambda: self.ended, 30, "the connection is still there")
@@ -54,7 +61,6 @@ class Connection:
     def serve(self) -> None:
         """Shake hands, answer the questions that it asks itself, and keep the rest."""
         greeted = False
-        answered = 0
         with self._socket, suppress(OSError):
             while data := self._socket.recv(65536):
                 self.received += data
@@ -64,38 +70,44 @@ class Connection:
                 if not self.shaken and b"</handshake>" in self.received:
                     self.shaken = True
                     self.send("<handshake/>")
-                for question in self._questions(answered):
-                    answered += 1
-                    self.send(question)
+                for question in self._questions():
+                    if self._answers:
+                        self.send(question)
+                    self.answered += 1
         self.ended = True
 
-    def _questions(self, answered: int) -> Iterator[bytes]:
+    def _questions(self) -> Iterator[bytes]:
         parts = self.received.split(b"</iq>")[:-1]
         asked = [part[part.rindex(b"<iq ") :] + b"</iq>" for part in parts]
-        yield from [each for each in asked if b"id='b-" in each][answered:]
+        yield from [each for each in asked if b"id='b-" in each][self.answered :]
 
 
 class FakeServer:
-    """Listens on a port of its own."""
+    """Listens on a port of its own.
 
-    def __init__(self) -> None:
+    :param answers: whether the questions that a component asks itself come back to it.
+    """
+
+    def __init__(self, answers: bool = True) -> None:
+        self._answers = answers
         self._listener = socket.create_server((HOST, 0))
         self.port: int = self._listener.getsockname()[1]
         self.connections: list[Connection] = []
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
 
     def connection(self, number: int = 1) -> Connection:
-        """The so-manieth connection that has shaken hands."""
+        """The so-manieth connection that has shaken hands and asked itself its first question: an
+        answer that comes when it has closed would take with it what it has said last."""
         wait_until(lambda: len(self.connections) >= number, 30, "nobody connects")
         found = self.connections[number - 1]
-        wait_until(lambda: found.shaken, 30, "it does not shake hands")
+        wait_until(lambda: found.answered or found.ended, 30, "it asks itself nothing")
         return found
 
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
                 taken, _ = self._listener.accept()
-                self.connections.append(Connection(taken))
+                self.connections.append(Connection(taken, self._answers))
                 thread = threading.Thread(target=self.connections[-1].serve, daemon=True)
                 self._threads.append(thread)
                 thread.start()

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from tests.servers.ports import HOST, accepts_connections, free_ports
 from tests.servers.process import ServerProcess
 from tests.servers.waiting import wait_until
-from tests.servers.xmpp import DOMAIN, XmppServer
+from tests.servers.xmpp import XmppServer
 
 START_SECONDS = 30.0
 #: The lines of the page that are there for each component.
@@ -39,14 +39,10 @@ Component "{own}" "pubsub"
 
 
 class ProsodyServer(XmppServer):
-    """See :class:`~tests.servers.xmpp.XmppServer`.
-
-    It has a publish-subscribe service of its own, :attr:`own_service`, where the first account may
-    create nodes.
-    """
+    """See :class:`~tests.servers.xmpp.XmppServer`. At its own service the first account may create
+    nodes."""
 
     title = "Prosody"
-    own_service = f"own.{DOMAIN}"
 
     def __init__(self, accounts: Sequence[str] = ("alice", "bob", "carol", "dave")) -> None:
         self.port, self.component_port = free_ports(2)

@@ -18,7 +18,8 @@ PAGE = Path(__file__).parents[2] / "docs/howto/xmpp.rst"
 class XmppServer(Server):
     """A private XMPP server with these accounts, whose password is :attr:`password`.
 
-    It takes the components :attr:`components`, all with :attr:`secret`.
+    It takes the components :attr:`components`, all with :attr:`secret`, and has a publish-subscribe
+    service of its own, :attr:`own_service`.
 
     :param accounts: local parts of addresses.
     """
@@ -26,6 +27,7 @@ class XmppServer(Server):
     domain = DOMAIN
     component = f"pubsub.{DOMAIN}"
     components = (component, f"several.{DOMAIN}", f"other.{DOMAIN}")
+    own_service = f"own.{DOMAIN}"
     password = "opensesame"
     #: Where clients connect.
     port: int
@@ -62,6 +64,7 @@ class XmppServer(Server):
             component,
             "".join(component.replace("pubsub.example.org", name) for name in self.components),
         )
+        text = text.replace("own.example.org", self.own_service)
         for said, here in (("the secret", self.secret), ("5347", str(self.component_port))):
             assert said in text, f"{file} of {PAGE.name} does not say {said}"
             text = text.replace(said, here)

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import logging
 import random
+import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from xml.etree.ElementTree import Element
@@ -40,7 +41,7 @@ _REFUSALS = {
     "not-authorized": "the secret is wrong: [xmpp] secret has to be what the server has for {jid}, "
     "if it has that component at all",
     "host-unknown": "it has no component {jid}: make one in its configuration",
-    "conflict": "a component {jid} is connected already",
+    "conflict": "{jid} is there already, as a component or the server's own",
 }
 
 
@@ -71,6 +72,9 @@ class Component:
         self._roll = Roll(self._work, options.jid)
         self._connected = asyncio.Event()
         self._numbers = itertools.count(1)
+        # Where a server gives an address to several, another one's questions come here.
+        self._mark = f"b-{secrets.token_hex(4)}-"
+        self._has_namesake = False
         self._barriers: dict[str, asyncio.Future[None]] = {}
         self._reception = Reception(
             options, self._work, self._send, self._hold, lambda: self._changed()
@@ -139,6 +143,7 @@ class Component:
             async with asyncio.timeout(_PATIENCE):
                 await stream.open(options.host, options.port)
             log.info("connected to %s:%d as %s", options.host, options.port, options.jid)
+            self._has_namesake = False
             self._connected.set()
             self._worked()
             roll = asyncio.create_task(self._call_roll())
@@ -169,10 +174,9 @@ class Component:
     async def _watch(self, stream: Stream) -> None:
         """Return when the connection has ended, or when nobody answers any more."""
         while not stream.ended.done():
+            with suppress(ConnectionError):
+                await self.barrier()
             await asyncio.wait([stream.ended], timeout=_QUIET)
-            if not stream.ended.done():
-                with suppress(ConnectionError):
-                    await self.barrier()
 
     def _complain(self, error: Exception, insist: bool, *, first: bool) -> None:
         refused, options = self._refused, self._options
@@ -197,20 +201,20 @@ class Component:
             long.
         """
         stream = self._current()
-        key = f"b-{next(self._numbers)}"
+        key = f"{self._mark}{next(self._numbers)}"
         back = asyncio.get_running_loop().create_future()
         self._barriers[key] = back
         try:
             stream.send_now(ping(self._options.jid, key))
             async with asyncio.timeout(_PATIENCE):
-                await asyncio.wait([back])
+                await asyncio.wait([back, stream.ended], return_when=asyncio.FIRST_COMPLETED)
         except TimeoutError:
             log.warning("the XMPP server does not answer")
             stream.abort()
             raise ConnectionResetError("the XMPP server does not answer") from None
         finally:
             self._barriers.pop(key, None)
-        if back.cancelled():
+        if back.cancelled() or not back.done():
             raise ConnectionResetError("the connection to the XMPP server has ended")
 
     def _current(self) -> Stream:
@@ -225,15 +229,28 @@ class Component:
     def _take(self, one: Element, spoiled: str | None, size: int) -> None:
         jid = self._options.jid
         if one.get("from") == jid and one.get("to") == jid:
-            back = self._barriers.get(one.get("id", ""))
-            if back is not None and not back.done():
-                back.set_result(None)
+            self._take_own(one)
             return
         if self._finishing:
             return
         if local_of(one.tag) == "presence" and one.get("type") is None:
             self._roll.hear(one.get("from", ""))
         self._reception.take(one, spoiled, size)
+
+    def _take_own(self, one: Element) -> None:
+        """A question to itself has come back, if it is one."""
+        key = one.get("id", "")
+        back = self._barriers.get(key)
+        if back is not None and not back.done():
+            back.set_result(None)
+        is_own = one.get("type") == "get" and key.startswith(self._mark)
+        if local_of(one.tag) == "iq" and not is_own and not self._has_namesake:
+            self._has_namesake = True
+            log.error(
+                "somebody else at the XMPP server has the address %s, too, and gets a part of what "
+                "is for it: a second component, or a service of the server's own",
+                self._options.jid,
+            )
 
     def _send(self, data: bytes) -> None:
         with suppress(ConnectionError):

@@ -22,6 +22,7 @@ from eventworker.pubsub.tables import delivery_table, listener_table
 from eventworker.testing import make_event
 from tests.helpers.commands import restored_logging
 from tests.helpers.configuration import configuration
+from tests.helpers.fake_xmpp_server import FakeServer
 from tests.helpers.pubsub_xml import done, subscribe, texts
 from tests.helpers.slixmpp_client import SlixmppClient
 from tests.helpers.xmpp import ComponentProcess, Loop
@@ -160,6 +161,17 @@ def test_what_is_published_while_it_is_killed_is_told_when_it_is_back(
         component.start()
 
         wait_until(lambda: bob.items("news") == ["1", "2", "3"])
+
+
+@pytest.mark.row("T3")
+def test_a_question_that_went_with_its_connection_does_not_keep_it_from_coming_back(
+    make_component: MakeComponent,
+) -> None:
+    with FakeServer(answers=False) as server:
+        component = make_component(None, xmpp={"port": server.port, "secret": "s"}).start()
+        server.connection(1).end()
+        component.wait_connected(2)  # before the question would have been given up
+        assert component.stop() == 0
 
 
 def test_a_change_reaches_an_xmpp_client_through_the_daemon(
