@@ -33,7 +33,7 @@ class Affiliations(Subscriptions):
             .where(_affiliation.jid == actor.bare, node_table.c.name.is_not(None))
         )
         if node is not None:
-            mine = mine.where(_affiliation.node_id == self.node(node).id)
+            mine = mine.where(_affiliation.node_id == self.node(node, actor).id)
         rows = self.connection.execute(mine.order_by(node_table.c.name))
         return [Affiliated(row.name, actor.bare, Affiliation(row.affiliation)) for row in rows]
 
@@ -42,7 +42,7 @@ class Affiliations(Subscriptions):
 
         :raises PubSubError: ``item-not-found``, ``forbidden``.
         """
-        found = self.node(node)
+        found = self.node(node, actor)
         self.require(found, actor, Action.MANAGE)
         rows = self.connection.execute(
             select(_affiliation.jid, _affiliation.affiliation)
@@ -64,7 +64,7 @@ class Affiliations(Subscriptions):
         :raises PubSubError: ``bad-request`` if somebody is named twice; ``jid-malformed``,
             ``item-not-found``, ``forbidden``.
         """
-        found = self.node(node, lock=True)
+        found = self.node(node, actor, lock=True)
         self.require(found, actor, Action.MANAGE)
         named = {bare(jid(change.jid)): change.affiliation for change in changes}
         if len(named) < len(changes):

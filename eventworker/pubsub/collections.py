@@ -34,8 +34,8 @@ class Collections(Desk):
             lets do it.
         :raises PubSubError: and nothing has changed.
         """
-        self._lock_family([node, collection], [collection], self.node(node).kind)
-        child = self.node(node, lock=True)
+        self._lock_family([node, collection], [collection], self.node(node, actor).kind)
+        child = self.node(node, actor, lock=True)
         self._require_owner(child, actor)
         parents = self._parents(child)
         if collection in parents:
@@ -52,8 +52,8 @@ class Collections(Desk):
         :raises PubSubError: ``bad-request``, when it is not in there.
         """
         self.lock([node, collection])
-        child = self.node(node, lock=True)
-        parent = self.node(collection, lock=True)
+        child = self.node(node, actor, lock=True)
+        parent = self.node(collection, actor, lock=True)
         if not (self._owns(child, actor) or self._owns(parent, actor)):
             raise PubSubError("forbidden")
         parents = self._parents(child)
@@ -116,7 +116,7 @@ class Collections(Desk):
         kind = child.kind if child is not None else kind
         found = []
         for name in sorted(names):
-            parent = self.node(name)
+            parent = self.node(name, actor)
             alone = kind == COLLECTION or parent.config.children_max is not None
             parent = self._locked(parent, alone)
             if parent.kind != COLLECTION:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -93,18 +94,26 @@ class Desk:
         """``postgresql``, ``mariadb`` or ``sqlite``."""
         return self.connection.dialect.name
 
-    def node(self, name: str, *, lock: bool = False) -> Node:
+    def node(self, name: str, actor: Actor | None = None, *, lock: bool = False) -> Node:
         """The node of that name.
 
+        :param actor: who names it; with ``hide_closed_nodes`` there is none for those who may do
+            nothing there. None: somebody who knows of it.
         :param lock: keep others from publishing to it, changing or deleting it, until the end of
             the transaction.
         :raises PubSubError: ``item-not-found``, or ``gone`` with the place where it is now.
         """
         if not can_be_name(name):
             raise PubSubError("item-not-found", text="no node has such a name")
+        hides = self.settings.hide_closed_nodes and actor is not None
+        if hides and lock:
+            self.node(name, actor)  # nobody waits for a node that he may not know of
         row = self.connection.execute(_LOCKED if lock else _NAMED, {"wanted": name}).first()
         if row is not None:
-            return Node.of(row)
+            found = Node.of(row)
+            if actor is None or not hides or not self._is_hidden_from(found, actor):
+                return found
+            raise PubSubError("item-not-found", text=f"there is no node {name}")
         uri = self.connection.scalar(
             select(redirect_table.c.uri).where(redirect_table.c.name == name)
         )
@@ -150,6 +159,21 @@ class Desk:
                 )
             ),
         )
+
+    def _is_hidden_from(self, node: Node, actor: Actor) -> bool:
+        """Whether the actor is nothing to the node, and may neither subscribe, retrieve nor
+        publish. An outcast has been told that he is one."""
+        standing = self.standing(node, actor)
+        if standing.is_admin or standing.affiliation is not Affiliation.NONE:
+            return False
+        models = AccessModel(node.config.access_model), PublishModel(node.config.publish_model)
+        for action in (Action.SUBSCRIBE, Action.RETRIEVE, Action.PUBLISH):
+            with suppress(PubSubError):
+                may(*models, standing, action)
+                return False
+        subscription = subscription_table.c
+        mine = (subscription.node_id == node.id, subscription.bare == actor.bare)
+        return not self._exists(select(subscription.id).where(*mine))
 
     def require(self, node: Node, actor: Actor, action: Action) -> Standing:
         """What the actor is to the node, if he may do that.

@@ -61,7 +61,7 @@ class Discovery(Collections):
         """
         look = select(node_table).where(_node.name.is_not(None), self._known(node_table, actor))
         if collection is not None:
-            found = self.node(collection)
+            found = self.node(collection, actor)
             self.require(found, actor, Action.SUBSCRIBE)
             look = look.join(child_table, _child.node_id == _node.id)
             look = look.where(_child.collection_id == found.id)
@@ -83,7 +83,7 @@ class Discovery(Collections):
 
         :raises PubSubError: ``item-not-found``.
         """
-        found = self.node(node)
+        found = self.node(node, actor)
         known = self._exists(
             select(_node.id).where(_node.id == found.id, self._known(node_table, actor))
         )
@@ -94,7 +94,7 @@ class Discovery(Collections):
 
         :param page: a part of the list; ``after`` and ``before`` are ids.
         """
-        found = self.node(node)
+        found = self.node(node, actor)
         self.require(found, actor, Action.RETRIEVE)
         if found.kind == COLLECTION:
             raise unsupported("retrieve-items")

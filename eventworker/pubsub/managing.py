@@ -30,7 +30,7 @@ class SubscriptionManaging(Subscriptions):
 
         :raises PubSubError: as of section 8.8.1.
         """
-        found = self.node(node)
+        found = self.node(node, actor)
         self.require(found, actor, Action.MANAGE)
         rows = self.connection.execute(
             select(subscription_table)
@@ -53,7 +53,7 @@ class SubscriptionManaging(Subscriptions):
         :returns: those that could not be changed, as they still are. The rest is changed.
         :raises PubSubError: ``bad-request`` if one is named twice; ``forbidden``.
         """
-        found = self.node(node, lock=True)
+        found = self.node(node, actor, lock=True)
         self.require(found, actor, Action.MANAGE)
         named = [(change.jid, change.subid) for change in changes]
         if len(set(named)) < len(named):
@@ -85,7 +85,7 @@ class SubscriptionManaging(Subscriptions):
 
         :raises PubSubError: ``item-not-found``, ``forbidden``.
         """
-        found = self.node(node)
+        found = self.node(node, actor)
         self.require(found, actor, Action.MANAGE)
         for row in self.connection.execute(
             select(subscription_table)
@@ -103,7 +103,7 @@ class SubscriptionManaging(Subscriptions):
         :returns: whether there was one; another owner may have answered it already.
         :raises PubSubError: ``item-not-found``, ``forbidden``.
         """
-        found = self.node(node, lock=True)
+        found = self.node(node, actor, lock=True)
         self.require(found, actor, Action.MANAGE)
         asked = [
             row

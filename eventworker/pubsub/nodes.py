@@ -79,7 +79,7 @@ class Nodes(Collections):
 
     def configuration(self, node: str, actor: Actor) -> NodeConfig:
         """The configuration of a node, for its owners (section 8.2)."""
-        found = self.node(node)
+        found = self.node(node, actor)
         self.require(found, actor, Action.CONFIGURE)
         return self._whole(found)
 
@@ -94,7 +94,7 @@ class Nodes(Collections):
         """
         if _FAMILY & fields.keys():
             self._lock_relatives(node, actor, fields)
-        found = self.node(node, lock=True)
+        found = self.node(node, actor, lock=True)
         self.require(found, actor, Action.CONFIGURE)
         before = self._whole(found)
         after = changed_config(self.settings, before, fields)
@@ -140,7 +140,7 @@ class Nodes(Collections):
             not 0 < len(redirect_uri) <= _LONGEST_URI or _NO_URI.search(redirect_uri)
         ):
             raise PubSubError("not-acceptable", text="that is no URI")
-        found = self.node(node, lock=True)
+        found = self.node(node, actor, lock=True)
         self.require(found, actor, Action.DELETE)
         if found.config.notify_delete:
             told = {"uri": redirect_uri} if redirect_uri else {}
@@ -165,7 +165,7 @@ class Nodes(Collections):
 
     def purge(self, node: str, actor: Actor) -> None:
         """Remove all items of a node, with one notice (section 8.5)."""
-        found = self.node(node, lock=True)
+        found = self.node(node, actor, lock=True)
         self.require(found, actor, Action.PURGE)
         if found.kind == COLLECTION or not found.config.persist_items:
             raise unsupported("persistent-items")
@@ -226,7 +226,7 @@ class Nodes(Collections):
     def _lock_relatives(self, node: str, actor: Actor, fields: Fields) -> None:
         """Lock the node and those that it is put into, taken out of, gains and loses; and those
         that stay, which by then may not be there, unless they are many."""
-        found = self.node(node)
+        found = self.node(node, actor)
         self.require(found, actor, Action.CONFIGURE)
         before = self._whole(found)
         after = changed_config(self.settings, before, fields)
@@ -250,7 +250,7 @@ class Nodes(Collections):
         """The nodes of these names, locked, if the actor may put them into collections."""
         found = []
         for name in sorted(names):
-            child = self.node(name, lock=True)
+            child = self.node(name, actor, lock=True)
             self._require_owner(child, actor)
             found.append(child)
         return found

@@ -103,6 +103,14 @@ OPTIONS: list[cfg.Opt] = [
         help="What becomes of a request to subscribe that has no options: it is accepted with the "
         "default ones, or waits as unconfigured until options are set, or is refused.",
     ),
+    cfg.BoolOpt(
+        "hide_closed_nodes",
+        default=False,
+        help="Whether a node is as good as not there (item-not-found) for those who may neither "
+        "subscribe, retrieve nor publish there and are nothing to it. XEP-0060 has them told what "
+        "keeps them out, and by that, that there is such a node. Who may create nodes can still "
+        "find out by creating one.",
+    ),
     cfg.IntOpt(
         "max_bounces",
         default=10,
@@ -136,6 +144,7 @@ class Settings:
     longest_lease: int = 0
     lease_reminder: int = 3600
     without_options: str = "accept"
+    hide_closed_nodes: bool = False
     max_bounces: int = 10
     #: Whether nodes have hooks; from the group ``[hooks]``.
     hooks: bool = False

@@ -69,7 +69,7 @@ class Publishing(Nodes):
         if len(ids) > self.settings.max_batch:
             raise PubSubError("not-allowed", "max-items-exceeded")
         ids = list(dict.fromkeys(ids))
-        found = self.node(node, lock=True)
+        found = self.node(node, actor, lock=True)
         standing = self.require(found, actor, Action.RETRACT_OWN)
         if found.kind == COLLECTION or not found.config.persist_items:
             raise unsupported("persistent-items")
@@ -120,7 +120,7 @@ class Publishing(Nodes):
         options: Fields | None,
     ) -> Node:
         try:
-            found = self.node(name, lock=True)
+            found = self.node(name, actor, lock=True)
         except PubSubError as error:
             if error.condition != "item-not-found" or not self.settings.auto_create:
                 raise
@@ -153,7 +153,7 @@ class Publishing(Nodes):
             # Somebody was faster.
             if error.condition != "conflict":
                 raise
-        return self.node(name, lock=True)
+        return self.node(name, actor, lock=True)
 
     def _fits(
         self, config: NodeConfig, items: Sequence[NewItem], namespaces: Sequence[str | None]

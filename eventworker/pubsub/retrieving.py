@@ -50,7 +50,7 @@ class Retrieving(Desk):
         :param page: a part of the list, which is then always oldest first; ``after`` and
             ``before`` are ids.
         """
-        found = self.node(node)
+        found = self.node(node, actor)
         self.require(found, actor, Action.RETRIEVE)
         if found.kind == COLLECTION:
             raise unsupported("retrieve-items")

@@ -39,7 +39,7 @@ class Subscribing(Subscriptions):
             where options are missing.
         :raises PubSubError: as of section 6.1.3.
         """
-        found = self.node(node, lock=True)
+        found = self.node(node, actor, lock=True)
         if not found.config.subscribe:
             raise unsupported("subscribe")
         subscriber = self._subscriber(actor, jid)
@@ -60,7 +60,7 @@ class Subscribing(Subscriptions):
         :param subid: heard only with the setting ``multi_subscribe``.
         :raises PubSubError: as of section 6.2.3.
         """
-        found = self.node(node, lock=True)
+        found = self.node(node, actor, lock=True)
         subscriber = self._named(actor, jid)
         chosen = self._chosen(found, subscriber, subid)
         every = not self.settings.multi_subscribe  # also those from a time with the setting
@@ -73,7 +73,7 @@ class Subscribing(Subscriptions):
 
         :raises PubSubError: as of section 6.3.4.
         """
-        found = self.node(node)
+        found = self.node(node, actor)
         row = self._chosen(found, self._named(actor, jid), subid, kind="modify")
         return options_of(row)
 
@@ -86,7 +86,7 @@ class Subscribing(Subscriptions):
 
         :raises PubSubError: as of section 6.3.4.
         """
-        found = self.node(node, lock=True)
+        found = self.node(node, actor, lock=True)
         subscriber = self._named(actor, jid)
         # Otherwise a lease that is over would begin again, whoever may subscribe now.
         self._without_ended(found, subscriber)
@@ -101,16 +101,16 @@ class Subscribing(Subscriptions):
         :raises PubSubError: ``item-not-found``.
         """
         options = SubscribeOptions()
-        if node is not None and self.node(node).config.tempsub:
+        if node is not None and self.node(node, actor).config.tempsub:
             return replace(options, expire="presence")
         return options
 
-    def payload_type(self, node: str) -> str:
+    def payload_type(self, actor: Actor, node: str) -> str:
         """The namespace of the node's payloads; empty where it takes any.
 
         :raises PubSubError: ``item-not-found``.
         """
-        return self.node(node).config.type
+        return self.node(node, actor).config.type
 
     def subscriptions(self, actor: Actor, node: str | None = None) -> list[Subscription]:
         """The actor's own, of all his resources, in any state (section 5.6).
@@ -125,7 +125,7 @@ class Subscribing(Subscriptions):
             .where(_subscription.bare == actor.bare, in_force(), node_table.c.name.is_not(None))
         )
         if node is not None:
-            mine = mine.where(_subscription.node_id == self.node(node).id)
+            mine = mine.where(_subscription.node_id == self.node(node, actor).id)
         rows = self.connection.execute(mine.order_by(node_table.c.name, _subscription.id))
         return [self._shown(row.name, row) for row in rows]
 

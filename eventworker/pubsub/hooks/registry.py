@@ -213,7 +213,7 @@ class Registry(Desk):
         if actor.jid == self.settings.service:
             return
         try:
-            self.require(self.node(node), actor, Action.RETRIEVE)
+            self.require(self.node(node, actor), actor, Action.RETRIEVE)
         except PubSubError as error:
             if error.condition not in ("item-not-found", "gone"):
                 raise

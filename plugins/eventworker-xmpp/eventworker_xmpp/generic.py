@@ -86,7 +86,7 @@ def _options(
     request: Request, options: SubscribeOptions, node: str | None, kind: str = "form"
 ) -> Element:
     """The form. A body is not offered where no payload can have one (section 12.8)."""
-    readable = node is None or is_readable(request.service.payload_type(node))
+    readable = node is None or is_readable(request.service.payload_type(request.actor, node))
     left_out = () if readable else (f"{PREFIX}include_body",)
     return forms.shown(options, SUBSCRIBE_OPTIONS, kind, without=left_out)
 
