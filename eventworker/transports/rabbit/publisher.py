@@ -158,7 +158,7 @@ class RabbitPublisher:
                     self._connection.ioloop.close()
             except Exception as error:
                 # Whatever it is: without this thread nothing would ever be published again.
-                if not isinstance(error, (*CONNECTION_ERRORS, TransportError)):
+                if not (isinstance(error, (*CONNECTION_ERRORS, TransportError)) or _is_ending()):
                     log.exception("the publisher's connection is made anew")
                 self._last_error = describe(error)
             with self._handing:
@@ -303,3 +303,9 @@ class RabbitPublisher:
             batch = self._handed.popleft()
             for index in range(len(batch.messages)):
                 batch.settle(index, self._away(self._last_error))
+
+
+def _is_ending() -> bool:
+    """Whether this process ends. From Python 3.12 on no thread can be started any more then, and
+    pika starts one to look a name up."""
+    return not threading.main_thread().is_alive()
