@@ -183,7 +183,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_the_next_one_does(
     path.write_bytes(lines(*({"resource_id": number} for number in range(1, 201))))
 
     with publishing(command, str(path), "--rate", "20") as process:
-        wait_until(lambda: len(rows(engine, outbox_table)) >= 4, 30, "nothing is published")
+        wait_until(lambda: len(rows(engine, outbox_table)) >= 4, 60, "nothing is published")
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
 
@@ -210,7 +210,7 @@ def test_a_stream_that_is_interrupted_says_how_far_it_was(
         assert process.stdin
         process.stdin.write(lines({}, {}).decode())
         process.stdin.flush()
-        wait_until(lambda: len(rows(engine, outbox_table)) == 2, 30, "nothing is published")
+        wait_until(lambda: len(rows(engine, outbox_table)) == 2, 60, "nothing is published")
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
     assert process.returncode == 130

@@ -226,8 +226,8 @@ def test_what_does_not_fit_into_the_time_is_left_to_the_backlog(
     engine: Engine, longest: Callable[[float], None]
 ) -> None:
     longest(0.1)
-    plugin = writer(lambda *_: time.sleep(0.4))
-    shop = Workshop(engine, loaded(plugin, handler_timeout=1.0), patience=1.6)
+    plugin = writer(lambda *_: time.sleep(0.7))
+    shop = Workshop(engine, loaded(plugin, handler_timeout=5.0), patience=7.0)
     some = events(5)
     shop.dispatch_together(*some)
     known = ends(engine, some)
