@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from http.client import HTTPConnection
 
 from tests.servers.ports import HOST, accepts_connections, free_ports
 from tests.servers.process import ServerError, ServerProcess
+from tests.servers.snippets import snippet
 from tests.servers.waiting import wait_until
-from tests.servers.xmpp import XmppServer
+from tests.servers.xmpp import PAGE, XmppServer
 
 START_SECONDS = 60.0
 #: The lines of the page that are there for each component.
 COMPONENT = '      "pubsub.example.org":\n        password: "the secret"\n'
+WITH_ROSTERS = "ejabberd.yml, where rosters can be read"
 LISTENERS = """
 listen:
   -
@@ -48,11 +50,20 @@ api_permissions:
 
 
 class EjabberdServer(XmppServer):
-    """See :class:`~tests.servers.xmpp.XmppServer`."""
+    """See :class:`~tests.servers.xmpp.XmppServer`.
+
+    :param rosters: the one component that may read rosters (XEP-0356), with ``get``; none if it is
+        empty or says ``none``.
+    """
 
     title = "ejabberd"
 
-    def __init__(self, accounts: Sequence[str] = ("alice", "bob", "carol", "dave")) -> None:
+    def __init__(
+        self,
+        accounts: Sequence[str] = ("alice", "bob", "carol", "dave"),
+        rosters: Mapping[str, str] | None = None,
+    ) -> None:
+        self._rosters = dict(rosters or {})
         self.port, self.component_port, self._api_port = free_ports(3)
         super().__init__("ejabberd", accounts)
 
@@ -70,16 +81,36 @@ class EjabberdServer(XmppServer):
         finally:
             connection.close()
 
+    def grant_rosters(self, rosters: Mapping[str, str]) -> None:
+        """Grant this instead of what it was made with; before it is started again."""
+        self._rosters = dict(rosters)
+        self._configure()
+
     def _prepare(self) -> None:
+        self._configure()
+        self._home.folder("data")
+
+    def _configure(self) -> None:
+        rules, modules = self._privileges()
         here = {"port": self.port, "api_port": self._api_port, "host": HOST, "domain": self.domain}
         text = self.as_the_page_says("ejabberd.yml", COMPONENT)
         # What the page adds to these is not all that a server needs.
-        for its, ours in (("listen:\n", LISTENERS.format(**here)), ("modules:\n", MODULES)):
+        added = (("listen:\n", LISTENERS.format(**here)), ("modules:\n", MODULES + modules))
+        for its, ours in added:
             assert its in text
             text = text.replace(its, ours.lstrip("\n"))
-        text += REST.format(**here)
+        text += REST.format(**here) + rules
         self._home.file("ejabberd.yml", text)
-        self._home.folder("data")
+
+    def _privileges(self) -> tuple[str, str]:
+        """What the page adds: rules, and a module."""
+        readers = [name for name, kind in self._rosters.items() if kind == "get"]
+        if not readers:
+            return "", ""
+        (reader,) = readers
+        rules, found, modules = snippet(PAGE, WITH_ROSTERS).partition("modules:\n")
+        assert found, f"{PAGE.name} has another {WITH_ROSTERS}"
+        return rules.replace("pubsub.example.org", reader), modules
 
     def _launch(self) -> ServerProcess:
         # Without a name, Erlang opens no port to other nodes, and starts no port mapper.

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .installed import install
+from .modules import PACKAGE, find_modules, get_modules
 from .programs import (
     SYSTEM,
     MissingError,
@@ -54,6 +55,7 @@ def main() -> None:
     arguments = _arguments()
     try:
         found = find_or_get(arguments.ignore_installed)
+        found[PACKAGE] = _modules(arguments.ignore_installed)
     except MissingError as problem:
         sys.exit(f"servers: {problem}")
     record = {name: {"paths": p.paths, "env": p.env} for name, p in found.items()}
@@ -87,6 +89,17 @@ def _unpacked(name: str) -> Programs:
         tree.parent.mkdir(parents=True, exist_ok=True)
         unpack([package], tree)
         return finder(tree)
+
+
+def _modules(ignore_installed: bool) -> Programs:
+    try:
+        if not ignore_installed:
+            return find_modules()
+    except MissingError:
+        pass
+    tree = _cache() / "eventworker/servers" / PACKAGE
+    tree.parent.mkdir(parents=True, exist_ok=True)
+    return get_modules(tree)
 
 
 def _cache() -> Path:
