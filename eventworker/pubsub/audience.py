@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import and_, case, exists, func, literal, not_, or_, select
+from sqlalchemy import and_, func, literal, not_, or_, select
 
 from eventworker.db import clock
+from eventworker.pubsub.groups import is_in_group, there_is
 from eventworker.pubsub.rules import ADMITTED, BARRED, AccessModel, Affiliation, State
 from eventworker.pubsub.tables import (
     MAX_RESOURCE,
@@ -43,10 +44,13 @@ def has_access(node: int, model: AccessModel, admins: Collection[str], *, subscr
     if model is AccessModel.OPEN or (model is AccessModel.AUTHORIZE and subscribed):
         welcome: Any = not_(is_barred)
     elif model is AccessModel.PRESENCE:
-        shares = _there_is(_presence.bare == _subscription.bare, _presence.resource == "")
+        shares = there_is(_presence.bare == _subscription.bare, _presence.resource == "")
         welcome = or_(is_admitted, and_(shares, not_(is_barred)))
     elif model is AccessModel.AUTHORIZE:
         welcome = or_(is_admitted, and_(_is_subscribed(node), not_(is_barred)))
+    elif model is AccessModel.ROSTER:
+        listed = is_in_group(node, _subscription.bare)
+        welcome = or_(is_admitted, and_(listed, not_(is_barred)))
     else:
         welcome = is_admitted
     return or_(_subscription.bare.in_(admins), welcome) if admins else welcome
@@ -56,7 +60,7 @@ def is_available() -> Any:
     """Whether the subscribed resource is there, or, without one, any."""
     bare, jid = _subscription.bare, _subscription.jid
     named = func.substr(jid, func.length(bare) + 2, MAX_RESOURCE)
-    return _there_is(
+    return there_is(
         _presence.bare == bare,
         _presence.resource != "",
         or_(jid == bare, _presence.resource == named),
@@ -81,15 +85,9 @@ def _affiliation(node: int) -> Any:
 
 def _is_subscribed(node: int) -> Any:
     own = subscription_table.alias("own").c
-    return _there_is(
+    return there_is(
         own.node_id == node,
         own.bare == _subscription.bare,
         own.state == State.SUBSCRIBED,
         in_force(own),
     )
-
-
-def _there_is(*where: Any) -> Any:
-    # In a CASE, so that it is looked up for each row of a page. PostgreSQL would else make a join
-    # of it, and for some pages read all of the other table.
-    return case((exists().where(*where), 1), else_=0) == 1

@@ -13,8 +13,6 @@ from eventworker.pubsub.forms import PREFIX, filled_in, texts_of
 from eventworker.pubsub.options import Settings
 from eventworker.pubsub.rules import AccessModel
 
-#: Without rosters nobody can be in one of their groups.
-ACCESS_MODELS = tuple(model for model in AccessModel if model is not AccessModel.ROSTER)
 #: Bytes of all values together, as XML: a configuration is told, and one message has all of it.
 _MOST = 32768
 #: Not said to everybody: children have a list of their own, and the rest concerns owners.
@@ -52,7 +50,7 @@ def changed_config(settings: Settings, config: NodeConfig, fields: Fields) -> No
     """
     _require_text(fields)
     models = [text for text in fields.get(PREFIX + "access_model", ()) if text]
-    if models != [config.access_model] and not set(models) <= set(ACCESS_MODELS):
+    if not set(models) <= set(AccessModel):
         raise PubSubError("not-acceptable", "unsupported-access-model")
     try:
         changed = filled_in(config, fields)

@@ -50,6 +50,8 @@ def waiting(connection: Connection, listener: int, limit: int) -> list[Delivery]
             _notice.created_at,
             _origin.c.config,
             _audience.c.name.label("audience"),
+            _origin.c.roster_of,
+            _audience.c.roster_of.label("audience_roster_of"),
         )
         .join_from(delivery_table, notice_table, _notice.id == _delivery.notice_id)
         .outerjoin(_origin, _origin.c.id == _notice.node_id)
@@ -73,6 +75,12 @@ def waiting(connection: Connection, listener: int, limit: int) -> list[Delivery]
             first.created_at,
             first.notice_id,
             NodeConfig() if first.config is None else config_of(first.config),
+            frozenset(
+                owner
+                for row in (first, *more)
+                for owner in (row.roster_of, row.audience_roster_of)
+                if owner is not None
+            ),
         )
         for first, *more in of_notice.values()
     ]

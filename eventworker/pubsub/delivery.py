@@ -23,6 +23,7 @@ class Delivery:
     :ivar recipient: the one address that is told, or None.
     :ivar notice_id: the same for all listeners.
     :ivar config: of the node; that of a new one if it is not there any more.
+    :ivar rosters: owners whose rosters say who is told; whoever can read them does so before.
     """
 
     id: int
@@ -35,6 +36,7 @@ class Delivery:
     made_at: datetime
     notice_id: int
     config: NodeConfig = field(default_factory=NodeConfig)
+    rosters: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,8 +14,9 @@ from sqlalchemy.orm import Session
 
 from eventworker.db import clock
 from eventworker.pubsub.config import NodeConfig
-from eventworker.pubsub.errors import PubSubError
+from eventworker.pubsub.errors import PubSubError, RosterNeeded
 from eventworker.pubsub.facts import Actor
+from eventworker.pubsub.groups import is_in_group
 from eventworker.pubsub.names import can_be_name
 from eventworker.pubsub.options import Settings
 from eventworker.pubsub.rules import (
@@ -46,7 +47,10 @@ _AFFILIATION = select(_affiliation.affiliation).where(
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A node as its row says."""
+    """A node as its row says.
+
+    :ivar roster_of: with the access model ``roster``, whose roster is meant.
+    """
 
     id: int
     name: str
@@ -55,12 +59,22 @@ class Node:
     creator: str
     position: int
     created_at: datetime
+    roster_of: str | None = None
 
     @classmethod
     def of(cls, row: Row[Any]) -> Node:
         """From a row with all columns."""
         config = _config(row.config)
-        return cls(row.id, row.name, row.kind, config, row.creator, row.position, row.created_at)
+        return cls(
+            row.id,
+            row.name,
+            row.kind,
+            config,
+            row.creator,
+            row.position,
+            row.created_at,
+            row.roster_of,
+        )
 
 
 # Most nodes have one of a few configurations, and reading one takes longer than a query.
@@ -74,9 +88,13 @@ class Desk:
 
     :param session: a session or connection, in a transaction that the caller ends.
     :ivar depth: hooks in a row that led to what is done here; see :mod:`eventworker.pubsub.hooks`.
+    :ivar rosters_read: owners whose rosters were read for what is done here: where access depends
+        on another one, a verb raises :class:`RosterNeeded`, before it changes anything. None, where
+        nobody can read one: what is known of it counts.
     """
 
     depth = 0
+    rosters_read: Collection[str] | None = None
 
     def __init__(self, session: Session | Connection, settings: Settings) -> None:
         self.session = session
@@ -131,18 +149,28 @@ class Desk:
             if can_be_name(name):
                 self.connection.execute(_LOCKED, {"wanted": name})
 
-    def standing(self, node: Node, actor: Actor) -> Standing:
-        """What the actor is to the node."""
+    def standing(self, node: Node, actor: Actor, action: Action | None = None) -> Standing:
+        """What the actor is to the node.
+
+        :param action: what he is about to do; what is not asked for that may be left out.
+        """
         if actor.is_admin:
-            return Standing(Affiliation.OWNER, is_admin=True, subscribed=True, has_presence=True)
+            return Standing(
+                Affiliation.OWNER,
+                is_admin=True,
+                subscribed=True,
+                has_presence=True,
+                is_in_group=True,
+            )
         subscription = subscription_table.c
         found = self.connection.scalar(_AFFILIATION, {"node": node.id, "bare": actor.bare})
         by_subscription = (
             node.config.publish_model == PublishModel.SUBSCRIBERS
             or node.config.access_model == AccessModel.AUTHORIZE
         )
+        affiliation = Affiliation(found or Affiliation.NONE)
         return Standing(
-            Affiliation(found or Affiliation.NONE),
+            affiliation,
             subscribed=by_subscription
             and self._exists(
                 select(subscription.id).where(
@@ -158,12 +186,16 @@ class Desk:
                     presence_table.c.bare == actor.bare, presence_table.c.resource == ""
                 )
             ),
+            is_in_group=node.config.access_model == AccessModel.ROSTER
+            and affiliation is Affiliation.NONE
+            and action in (Action.SUBSCRIBE, Action.RETRIEVE)
+            and self._is_in_group(node, actor),
         )
 
     def _is_hidden_from(self, node: Node, actor: Actor) -> bool:
         """Whether the actor is nothing to the node, and may neither subscribe, retrieve nor
         publish. An outcast has been told that he is one."""
-        standing = self.standing(node, actor)
+        standing = self.standing(node, actor, Action.SUBSCRIBE)
         if standing.is_admin or standing.affiliation is not Affiliation.NONE:
             return False
         models = AccessModel(node.config.access_model), PublishModel(node.config.publish_model)
@@ -180,10 +212,17 @@ class Desk:
 
         :raises PubSubError: if he may not.
         """
-        standing = self.standing(node, actor)
+        standing = self.standing(node, actor, action)
         config = node.config
         may(AccessModel(config.access_model), PublishModel(config.publish_model), standing, action)
         return standing
+
+    def _is_in_group(self, node: Node, actor: Actor) -> bool:
+        if node.roster_of is None:
+            return False
+        if self.rosters_read is not None and node.roster_of not in self.rosters_read:
+            raise RosterNeeded(node.roster_of)
+        return bool(self.connection.scalar(select(is_in_group(node.id, actor.bare))))
 
     def _exists(self, look: Any) -> bool:
         return self.connection.execute(look.limit(1)).first() is not None

@@ -15,8 +15,10 @@ from eventworker.pubsub.errors import unsupported
 from eventworker.pubsub.facts import Actor, Fields, NodeEntry, NodeInfo, Page, Part
 from eventworker.pubsub.features import features_of
 from eventworker.pubsub.forms import PREFIX
+from eventworker.pubsub.groups import is_in_group
 from eventworker.pubsub.items import fresh
 from eventworker.pubsub.paging import part_of
+from eventworker.pubsub.rosters import Rosters
 from eventworker.pubsub.rules import AccessModel, Action, Affiliation, State
 from eventworker.pubsub.tables import (
     affiliation_table,
@@ -35,12 +37,12 @@ _KNOWN = (AccessModel.OPEN, AccessModel.AUTHORIZE)
 _MOST = 100
 
 
-class Discovery(Collections):
+class Discovery(Collections, Rosters):
     """Find nodes and their items."""
 
     def features(self) -> list[str]:
         """The features of the service, as disco#info lists them."""
-        return features_of(self.settings)
+        return features_of(self.settings, has_rosters=self.has_rosters())
 
     def nodes(
         self,
@@ -53,7 +55,8 @@ class Discovery(Collections):
         """The nodes that the actor may know of, by their names.
 
         Those of the model ``whitelist`` only whoever is affiliated with them; those of the model
-        ``presence`` also whoever shares presence; none its outcasts.
+        ``presence`` also whoever shares presence, those of ``roster`` whoever is known to be in an
+        admitted group; none its outcasts.
 
         :param collection: those in this collection; None: those in none that the actor may know of.
         :param page: a part of the list; ``after`` and ``before`` are names.
@@ -125,6 +128,11 @@ class Discovery(Collections):
         return or_(
             and_(node.c.access_model.in_(_KNOWN), ~of_mine.where(out)),
             and_(node.c.access_model == AccessModel.PRESENCE, shares_presence, ~of_mine.where(out)),
+            and_(
+                node.c.access_model == AccessModel.ROSTER,
+                is_in_group(node.c.id, actor.bare),
+                ~of_mine.where(out),
+            ),
             of_mine.where(~out),
         )
 

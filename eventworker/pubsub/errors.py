@@ -64,6 +64,18 @@ class PubSubError(EventworkerError):
         self.text = text
 
 
+class RosterNeeded(PubSubError):
+    """Access depends on a roster that has not been read for this request. Whoever can read it may
+    do so and ask again; to all others it says what it is: access is refused.
+
+    :ivar owner: whose roster.
+    """
+
+    def __init__(self, owner: str) -> None:
+        super().__init__("not-authorized", "not-in-roster-group")
+        self.owner = owner
+
+
 class PartlyRefused(PubSubError):
     """Some entries of a change of several are refused; the others are changed (section 8.8.2.4).
 

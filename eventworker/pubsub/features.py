@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from eventworker.pubsub.options import Settings
+from eventworker.pubsub.rules import AccessModel
 
 NAMESPACE = "http://jabber.org/protocol/pubsub"
 
@@ -46,9 +47,15 @@ _ALWAYS = (
 )
 
 
-def features_of(settings: Settings) -> list[str]:
-    """The features of a service with these settings, sorted."""
-    names = {*_ALWAYS, f"access-{settings.node_defaults.access_model}"}
+def features_of(settings: Settings, *, has_rosters: bool = False) -> list[str]:
+    """The features of a service with these settings, sorted.
+
+    :param has_rosters: whether nodes can have the access model ``roster``.
+    """
+    names = {*_ALWAYS}
+    # Of the access models the one that a new node has by itself (section 16.1).
+    if settings.node_defaults.access_model != AccessModel.ROSTER or has_rosters:
+        names.add(f"access-{settings.node_defaults.access_model}")
     if settings.auto_create:
         names.add("auto-create")
     if settings.multi_subscribe:

@@ -29,6 +29,7 @@ from eventworker.pubsub.forms import PREFIX
 from eventworker.pubsub.jid import domain
 from eventworker.pubsub.names import new_name, node_name
 from eventworker.pubsub.notices import Word, tell_subscribers
+from eventworker.pubsub.rosters import Rosters
 from eventworker.pubsub.rules import Action, Affiliation
 from eventworker.pubsub.tables import (
     affiliation_table,
@@ -49,7 +50,7 @@ _LONGEST_URI = 2048
 _NO_URI = re.compile(rf"\s|{NO_TEXT.pattern}")
 
 
-class Nodes(Collections):
+class Nodes(Collections, Rosters):
     """Create, configure, delete and purge."""
 
     def create(self, node: str | None, actor: Actor, fields: Fields | None = None) -> str:
@@ -58,7 +59,8 @@ class Nodes(Collections):
         :param node: None: the service makes a name.
         :param fields: what its configuration has beside the defaults.
         :raises PubSubError: ``conflict`` where there is one, ``forbidden`` for those who may not
-            create, ``not-allowed`` with ``max-nodes-exceeded`` for those who have made too many.
+            create, ``not-allowed`` with ``max-nodes-exceeded`` for those who have made too many,
+            ``unsupported-access-model`` for ``roster`` where the actor's cannot be read.
         """
         name = new_name() if node is None else node_name(node)
         self._require_creator(actor)
@@ -72,7 +74,9 @@ class Nodes(Collections):
         children = self._adopted(actor, config.children)
         self._require_no_ring(None, parents, children)
         _require_few(config)
+        roster_of = self._roster_for(None, actor, config)
         made = self._insert(name, actor, config)
+        self._keep_groups(made, roster_of, config.roster_groups_allowed)
         self._put(made, parents)
         self._adopt(made, children)
         return name
@@ -109,7 +113,9 @@ class Nodes(Collections):
         ]
         if after.children != before.children:
             _require_few(after)
+        roster_of = self._roster_for(found, actor, after)
         self._write_config(found, after)
+        self._keep_groups(found, roster_of, after.roster_groups_allowed)
         changed = replace(found, config=after)
         self._put(changed, joined)
         self._take(changed, left)

@@ -17,7 +17,6 @@ from eventworker.pubsub.facts import Actor
 from eventworker.pubsub.forms import PREFIX, filled_in
 from eventworker.pubsub.hooks import options as hook_options
 from eventworker.pubsub.jid import bare, jid
-from eventworker.pubsub.rules import AccessModel
 
 GROUP = "pubsub"
 
@@ -193,8 +192,6 @@ def named_fields(values: dict[str, str]) -> dict[str, list[str]]:
 
 def _defaults(values: dict[str, str], max_items: int, max_payload_size: int) -> NodeConfig:
     made = filled_in(NodeConfig(), named_fields(values), strict=True)
-    if made.access_model == AccessModel.ROSTER:
-        raise ValueError("the service has no rosters")
     if wrong := wrong_number(made, max_items, max_payload_size):
         raise ValueError(wrong)
     return made

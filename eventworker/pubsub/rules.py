@@ -88,12 +88,14 @@ class Standing:
     :ivar is_admin: of the service; an admin is an owner everywhere.
     :ivar subscribed: has a subscription in the state ``subscribed``.
     :ivar has_presence: shares presence with the service.
+    :ivar is_in_group: is in a group of the owner's roster that the node admits.
     """
 
     affiliation: Affiliation = Affiliation.NONE
     is_admin: bool = False
     subscribed: bool = False
     has_presence: bool = False
+    is_in_group: bool = False
 
 
 def may(
@@ -125,7 +127,8 @@ def _admit(model: AccessModel, standing: Standing, action: Action) -> None:
         if not standing.has_presence:
             raise PubSubError("not-authorized", "presence-subscription-required")
     elif model is AccessModel.ROSTER:
-        raise PubSubError("not-authorized", "not-in-roster-group")
+        if not standing.is_in_group:
+            raise PubSubError("not-authorized", "not-in-roster-group")
     elif model is AccessModel.AUTHORIZE:
         if action is Action.RETRIEVE and not standing.subscribed:
             raise PubSubError("not-authorized", "not-subscribed")

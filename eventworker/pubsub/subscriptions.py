@@ -289,6 +289,7 @@ def node_of(row: Row[Any]) -> Node:
         row.creator_of_node,
         row.position_of_node,
         row.created_at_of_node,
+        row.roster_of_of_node,
     )
 
 

@@ -16,6 +16,10 @@ from eventworker.pubsub.tables import (
     listener_table,
     node_table,
     notice_table,
+    roster_entry_table,
+    roster_group_table,
+    roster_host_table,
+    roster_table,
     subscription_table,
 )
 
@@ -25,13 +29,15 @@ _node = node_table.c
 _MOST = 1000
 #: Notices that are looked at.
 _OLDEST = 10_000
+#: Seconds after which a roster that is not known any more is not needed as a memory either.
+_OLD_ROSTER = 3600.0
 #: Notices are numbered in about the order of their times.
 _SLACK = timedelta(minutes=10)
 
 
 def sweep(connection: Connection) -> int:
     """Remove listeners whose lease is over with what they had to tell, notices that all have
-    heard, and deleted nodes whose subscribers have been told.
+    heard, deleted nodes whose subscribers have been told, and rosters that are known no more.
 
     :returns: rows that were removed. There may be more, if it is not 0.
     """
@@ -40,10 +46,25 @@ def sweep(connection: Connection) -> int:
     removed += _remove(connection, delivery_table, _delivery.listener_id, _gone(connection))
     removed += _remove(connection, notice_table, _notice.id, _heard_by_all(connection))
     nodes = _forgotten_nodes(connection)
-    for table in (item_table, affiliation_table, subscription_table):
+    for table in (item_table, affiliation_table, subscription_table, roster_group_table):
         removed += _remove(connection, table, table.c.node_id, nodes)
     removed += _remove(connection, child_table, child_table.c.collection_id, nodes)
-    return removed + _remove(connection, node_table, _node.id, nodes)
+    removed += _remove(connection, node_table, _node.id, nodes)
+    return removed + _forget_rosters(connection)
+
+
+def _forget_rosters(connection: Connection) -> int:
+    """What nobody has read for a while. First the roster itself: whoever is just about to read it
+    again is waited for, and keeps it, or makes another one."""
+    over = clock(-_OLD_ROSTER)
+    removed = 0
+    for table in (roster_host_table, roster_table):
+        removed += connection.execute(delete(table).where(table.c.good_until <= over)).rowcount
+    contact = roster_entry_table.c
+    there = exists().where(roster_table.c.id == contact.roster_id)
+    gone = select(contact.roster_id).where(~there).distinct().limit(_MOST)
+    keys = list(connection.scalars(gone))
+    return removed + _remove(connection, roster_entry_table, contact.roster_id, keys)
 
 
 def _gone(connection: Connection) -> list[int]:

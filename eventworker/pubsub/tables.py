@@ -40,6 +40,9 @@ Jid = name_type(MAX_JID)
 #: A key of an address and its resource has room for that much on MariaDB; a longer one is cut.
 MAX_RESOURCE = 250
 Resource = name_type(MAX_RESOURCE)
+#: The same of a roster group. A longer one is not kept, so it admits nobody.
+MAX_GROUP = 250
+Group = name_type(MAX_GROUP)
 
 
 #: For tables whose ids are told to others or compared. SQLite would by itself give the id of the
@@ -61,6 +64,8 @@ node_table = Table(
     Column("name", Name, unique=True),
     Column("kind", String(10), nullable=False),  # leaf, collection
     Column("access_model", String(10), nullable=False),
+    # With the access model roster, the owner whose roster is meant: who has named the groups.
+    Column("roster_of", Jid, index=True),
     # All fields of the configuration, as JSON; beside it what is asked in SQL.
     Column("config", Long, nullable=False),
     Column("purge_offline", Boolean, nullable=False, default=False, index=True),
@@ -156,6 +161,46 @@ presence_table = Table(
     Column("resource", Resource, nullable=False),
     Column("at", UTCDateTime, nullable=False),
     PrimaryKeyConstraint("bare", "resource"),
+)
+
+# Whom the access model roster admits: contacts in one of these groups.
+roster_group_table = Table(
+    "eventworker_pubsub_roster_group",
+    metadata,
+    _of_node(),
+    Column("name", Group, nullable=False),
+    PrimaryKeyConstraint("node_id", "name"),
+)
+
+# XMPP servers that let somebody read the rosters of their accounts, and how long that holds.
+roster_host_table = Table(
+    "eventworker_pubsub_roster_host",
+    metadata,
+    Column("domain", Jid, primary_key=True),
+    Column("good_until", UTCDateTime, nullable=False),
+)
+
+# Rosters as they were when somebody asked for them. After good_until nothing is known of one.
+roster_table = Table(
+    "eventworker_pubsub_roster",
+    metadata,
+    serial(),
+    Column("owner", Jid, nullable=False, unique=True),
+    # Of its rows below: they are written only when it has another one.
+    Column("digest", String(64), nullable=False),
+    Column("asked_at", UTCDateTime, nullable=False),
+    Column("good_until", UTCDateTime, nullable=False, index=True),
+    **NEVER_AGAIN,
+)
+
+# Of a roster no more than concerns the nodes: contacts in groups that one of them admits.
+roster_entry_table = Table(
+    "eventworker_pubsub_roster_entry",
+    metadata,
+    Column("roster_id", BigInteger, nullable=False),
+    Column("jid", Jid, nullable=False),
+    Column("group_name", Group, nullable=False),
+    PrimaryKeyConstraint("roster_id", "jid", "group_name"),
 )
 
 # Whom notifications are handed to: a connection to an XMPP server, or a client in some process.

@@ -11,6 +11,7 @@ from sqlalchemy import Engine, delete, insert, select
 from eventworker.db import clock, short_transaction
 from eventworker.pubsub.errors import PubSubError
 from eventworker.pubsub.facts import Actor, NewItem
+from eventworker.pubsub.jid import domain
 from eventworker.pubsub.options import Settings
 from eventworker.pubsub.service import PubSubService
 from eventworker.pubsub.tables import delivery_table, listener_table, node_table, notice_table
@@ -84,6 +85,16 @@ class Desk:
                 return getattr(service, verb)(*args, **kwargs)
 
         return ask
+
+
+def read_roster(
+    desk: Desk, *entries: tuple[str, str], owner: str = OWNER.bare, seconds: float = 60
+) -> None:
+    """Have the service know the roster of an account, as a component that may read it does."""
+    desk.rosters_granted(domain(owner), 60)
+    asked_at = desk.roster_wanted(owner)
+    assert asked_at is not None, f"no node asks for the roster of {owner}"
+    desk.roster_taken(owner, entries, asked_at, seconds)
 
 
 @contextmanager

@@ -114,7 +114,6 @@ def test_an_unchanged_storyboard_conf_is_good_with_warnings(check: Callable[...,
         ("[pubsub]\nnode_defaults = max_items:0", "max_items is a number from 1 to 10000"),
         ("[pubsub]\nservice = a b", "[pubsub] service: jid-malformed: 'a b' is no address"),
         ("[pubsub]\nadmins = a@b@c", "[pubsub] admins: jid-malformed"),
-        ("[pubsub]\nnode_defaults = access_model:roster", "node_defaults: the service has no"),
         ("[DEFAULT]\ndefault_log_levels = pika=LOUD", "default_log_levels: 'pika=LOUD'"),
         (
             "[notifications]\ndriver = rabbit\nrabbit_tls = True\nrabbit_tls_ca_file = /no",

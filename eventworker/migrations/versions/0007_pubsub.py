@@ -21,7 +21,7 @@ def _name(length: int) -> sa.String:
     return sa.String(length).with_variant(exact, "mariadb", "mysql")
 
 
-_NAME, _JID, _RESOURCE = _name(512), _name(400), _name(250)
+_NAME, _JID, _RESOURCE, _GROUP = _name(512), _name(400), _name(250), _name(250)
 
 
 def upgrade() -> None:
@@ -31,6 +31,7 @@ def upgrade() -> None:
         sa.Column("name", _NAME),
         sa.Column("kind", sa.String(10), nullable=False),
         sa.Column("access_model", sa.String(10), nullable=False),
+        sa.Column("roster_of", _JID),
         sa.Column("config", _LONG, nullable=False),
         sa.Column("purge_offline", sa.Boolean(), nullable=False),
         sa.Column("creator", _JID, nullable=False),
@@ -57,6 +58,12 @@ def upgrade() -> None:
         "ix_eventworker_pubsub_node_purge_offline",
         "eventworker_pubsub_node",
         ["purge_offline"],
+        if_not_exists=may_be_there(),
+    )
+    op.create_index(
+        "ix_eventworker_pubsub_node_roster_of",
+        "eventworker_pubsub_node",
+        ["roster_of"],
         if_not_exists=may_be_there(),
     )
     create_table(
@@ -171,6 +178,44 @@ def upgrade() -> None:
         sa.Column("resource", _RESOURCE, nullable=False),
         sa.Column("at", UTCDateTime(), nullable=False),
         sa.PrimaryKeyConstraint("bare", "resource", name="pk_eventworker_pubsub_presence"),
+    )
+    create_table(
+        "eventworker_pubsub_roster_group",
+        sa.Column("node_id", sa.BigInteger(), nullable=False),
+        sa.Column("name", _GROUP, nullable=False),
+        sa.PrimaryKeyConstraint("node_id", "name", name="pk_eventworker_pubsub_roster_group"),
+    )
+    create_table(
+        "eventworker_pubsub_roster_host",
+        sa.Column("domain", _JID, nullable=False),
+        sa.Column("good_until", UTCDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("domain", name="pk_eventworker_pubsub_roster_host"),
+    )
+    create_table(
+        "eventworker_pubsub_roster",
+        sa.Column("id", _ID, autoincrement=True, nullable=False),
+        sa.Column("owner", _JID, nullable=False),
+        sa.Column("digest", sa.String(64), nullable=False),
+        sa.Column("asked_at", UTCDateTime(), nullable=False),
+        sa.Column("good_until", UTCDateTime(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_eventworker_pubsub_roster"),
+        sa.UniqueConstraint("owner", name="uq_eventworker_pubsub_roster_owner"),
+        sqlite_autoincrement=True,
+    )
+    op.create_index(
+        "ix_eventworker_pubsub_roster_good_until",
+        "eventworker_pubsub_roster",
+        ["good_until"],
+        if_not_exists=may_be_there(),
+    )
+    create_table(
+        "eventworker_pubsub_roster_entry",
+        sa.Column("roster_id", sa.BigInteger(), nullable=False),
+        sa.Column("jid", _JID, nullable=False),
+        sa.Column("group_name", _GROUP, nullable=False),
+        sa.PrimaryKeyConstraint(
+            "roster_id", "jid", "group_name", name="pk_eventworker_pubsub_roster_entry"
+        ),
     )
     create_table(
         "eventworker_pubsub_listener",

@@ -21,6 +21,7 @@ from eventworker.pubsub.errors import PubSubError
 from eventworker.pubsub.facts import NewItem
 from eventworker.pubsub.forms import PREFIX, filled_in
 from eventworker.pubsub.options import Settings, named_fields, settings_of
+from eventworker.pubsub.rules import AccessModel
 from eventworker.pubsub.service import PubSubService
 from eventworker.pubsub.tables import node_table
 from eventworker.pubsub.worker.erasing import erase
@@ -157,7 +158,8 @@ class PubSubPublishWorker(WorkerTaskBase):
         fields = named_fields(self._options.node_config)
         try:
             filled_in(self._settings.node_defaults, fields, strict=True)
-            new_config(self._settings, fields)
+            if new_config(self._settings, fields).access_model == AccessModel.ROSTER:
+                raise ValueError("the service, which makes these nodes, has no roster")
         except (PubSubError, ValueError) as error:
             raise ConfigError(f"[{GROUP}] node_config: {error}") from None
         return fields

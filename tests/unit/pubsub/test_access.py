@@ -5,6 +5,7 @@ import pytest
 
 from eventworker.pubsub.errors import PubSubError
 from eventworker.pubsub.facts import Affiliated
+from eventworker.pubsub.jid import domain
 from eventworker.pubsub.rules import (
     AccessModel,
     Action,
@@ -14,9 +15,10 @@ from eventworker.pubsub.rules import (
     State,
     may,
 )
-from tests.helpers.pubsub import ADMIN, ANN, OWNER, Desk, form, item
+from tests.helpers.pubsub import ADMIN, ANN, OWNER, Desk, form, item, read_roster
 from tests.helpers.pubsub_ear import Ear
 
+OWNER_DOMAIN = domain(OWNER.jid)
 YES = None
 NO = "forbidden"
 CLOSED = "not-allowed closed-node"
@@ -43,8 +45,8 @@ BY_ACCESS = {
     AccessModel.WHITELIST: (CLOSED, CLOSED),
 }
 BY_PUBLISH = {PublishModel.OPEN: YES, PublishModel.PUBLISHERS: NO, PublishModel.SUBSCRIBERS: NO}
-#: The models that a node of this service can have.
-MODELS = [each for each in AccessModel if each is not AccessModel.ROSTER]
+#: Whom a node of the model roster admits.
+FRIENDS = {"roster_groups_allowed": "friends"}
 
 
 def expected(
@@ -78,11 +80,12 @@ def test_the_rules_are_those_of_the_table(access: AccessModel, affiliation: Affi
             assert answer(may, access, publish, admin, action) is None
 
 
-@pytest.mark.row("S3", "S12", "I1", "P10")
-def test_presence_and_a_subscription_open_what_they_are_for() -> None:
+@pytest.mark.row("S3", "S4", "S12", "I1", "P10")
+def test_presence_a_subscription_and_a_group_open_what_they_are_for() -> None:
     for model, standing in (
         (AccessModel.PRESENCE, Standing(has_presence=True)),
         (AccessModel.AUTHORIZE, Standing(subscribed=True)),
+        (AccessModel.ROSTER, Standing(is_in_group=True)),
     ):
         for action in (Action.SUBSCRIBE, Action.RETRIEVE):
             assert answer(may, model, PublishModel.PUBLISHERS, standing, action) is None
@@ -95,7 +98,7 @@ def test_presence_and_a_subscription_open_what_they_are_for() -> None:
 @pytest.mark.row("S3", "S8", "P10")
 @pytest.mark.parametrize("affiliation", [Affiliation.OUTCAST, Affiliation.PUBLISH_ONLY])
 def test_nothing_helps_whom_his_affiliation_keeps_out(affiliation: Affiliation) -> None:
-    standing = Standing(affiliation, subscribed=True, has_presence=True)
+    standing = Standing(affiliation, subscribed=True, has_presence=True, is_in_group=True)
     for access in AccessModel:
         for publish in PublishModel:
             for action in (Action.SUBSCRIBE, Action.RETRIEVE):
@@ -104,9 +107,10 @@ def test_nothing_helps_whom_his_affiliation_keeps_out(affiliation: Affiliation) 
             assert answer(may, access, publish, standing, Action.PUBLISH) == wanted
 
 
-@pytest.mark.row("S3", "S5", "S8", "S12", "I1", "P10")
-@pytest.mark.parametrize("access", MODELS)
+@pytest.mark.row("S3", "S4", "S5", "S8", "S12", "I1", "P10")
+@pytest.mark.parametrize("access", list(AccessModel))
 def test_the_service_does_as_the_rules_say(desk: Desk, access: AccessModel) -> None:
+    desk.rosters_granted(OWNER_DOMAIN, 60)
     for affiliation in Affiliation:
         for publish in PublishModel:
             node = f"{affiliation} {publish}"
@@ -142,10 +146,32 @@ def test_who_has_to_be_approved_is_not_subscribed(desk: Desk, affiliation: Affil
     assert answer(desk.items, "news", ANN) == subscribed
 
 
-@pytest.mark.row("S3", "S5", "S8", "S12")
-@pytest.mark.parametrize("access", MODELS)
+@pytest.mark.row("S4", "S8", "I1")
+@pytest.mark.parametrize("affiliation", list(Affiliation))
+def test_a_group_opens_a_node_to_those_who_are_not_barred(
+    desk: Desk, affiliation: Affiliation
+) -> None:
+    desk.rosters_granted(OWNER_DOMAIN, 60)
+    desk.create("news", OWNER, form(access_model="roster", **FRIENDS))
+    desk.change_node_affiliations("news", OWNER, [Affiliated("news", ANN.bare, affiliation)])
+    read_roster(desk, (ANN.bare, "friends"))
+    for action, verb in (
+        (Action.RETRIEVE, lambda: desk.items("news", ANN)),
+        (Action.SUBSCRIBE, lambda: desk.subscribe("news", ANN, ANN.jid)),
+    ):
+        wanted = expected(AccessModel.OPEN, PublishModel.PUBLISHERS, affiliation, action)
+        assert answer(verb) == wanted
+    if wanted is None:
+        ear = Ear(desk)
+        desk.publish("news", OWNER, [item("a")])
+        assert ear.items() == [(ANN.jid, "a")]
+
+
+@pytest.mark.row("S3", "S4", "S5", "S8", "S12")
+@pytest.mark.parametrize("access", list(AccessModel))
 def test_who_has_lost_his_access_is_told_nothing(desk: Desk, access: AccessModel) -> None:
     """Whatever was published while he had it: he is looked at when he is told."""
+    desk.rosters_granted(OWNER_DOMAIN, 60)
     for affiliation in Affiliation:
         node = str(affiliation)
         desk.create(node, OWNER)

@@ -100,7 +100,8 @@ def test_every_verb_that_names_a_node_is_asked() -> None:
         for name, verb in inspect.getmembers(PubSubService, inspect.isfunction)
         if not name.startswith("_") and "actor" in inspect.signature(verb).parameters
     }
-    own = {"node", "standing", "require", "pending_nodes"}  # of a transaction, or of no node
+    # Of a transaction, or of no node.
+    own = {"node", "standing", "require", "pending_nodes", "access_models"}
     assert verbs - own == set(VERBS) | NOT_HIDDEN
 
 

@@ -173,7 +173,7 @@ def test_a_node_has_a_name_that_can_be_written(desk: Desk, name: str) -> None:
 
 
 @pytest.mark.row("C3")
-@pytest.mark.parametrize("model", ["roster", "secret"])
+@pytest.mark.parametrize("model", ["roster", "secret"])  # nobody can read rosters here
 def test_an_access_model_that_the_service_does_not_know_is_refused(desk: Desk, model: str) -> None:
     with refused("not-acceptable", "unsupported-access-model"):
         desk.create("news", OWNER, form(access_model=model))
