@@ -18,9 +18,11 @@ from eventworker.errors import DatabaseUnavailable, EventworkerError
 from eventworker_xmpp.delivering import Deliverer
 from eventworker_xmpp.names import local_of
 from eventworker_xmpp.options import Options
+from eventworker_xmpp.questions import Questions
 from eventworker_xmpp.reception import Reception
 from eventworker_xmpp.roll import Roll
-from eventworker_xmpp.stanzas import ping
+from eventworker_xmpp.rosters import Rosters
+from eventworker_xmpp.stanzas import answer, ping
 from eventworker_xmpp.stream import Stream
 from eventworker_xmpp.work import Work
 
@@ -76,8 +78,12 @@ class Component:
         self._mark = f"b-{secrets.token_hex(4)}-"
         self._has_namesake = False
         self._barriers: dict[str, asyncio.Future[None]] = {}
+        self._questions = Questions(
+            options.jid, lambda data: self._current().send_now(data), _PATIENCE
+        )
+        self._rosters = Rosters(options, self._work, self._questions.ask)
         self._reception = Reception(
-            options, self._work, self._send, self._hold, lambda: self._changed()
+            options, self._work, self._send, self._hold, lambda: self._changed(), self._rosters
         )
         self._deliverer: Deliverer | None = None
 
@@ -89,7 +95,12 @@ class Component:
         :raises DatabaseUnavailable: when the database is away at the start.
         """
         self._deliverer = Deliverer(
-            self._options, self._work, LISTENER, self._linked, self._reception.sent
+            self._options,
+            self._work,
+            LISTENER,
+            self._linked,
+            self._reception.sent,
+            self._rosters.read,
         )
         await self._deliverer.register()
         delivering = asyncio.create_task(self._deliverer.run(self._worked))
@@ -138,7 +149,7 @@ class Component:
         options = self._options
         stream = Stream(options.jid, options.secret, options.max_stanza_bytes, self._take)
         self._stream = stream
-        roll: asyncio.Task[None] | None = None
+        tasks: list[asyncio.Task[None]] = []
         try:
             async with asyncio.timeout(_PATIENCE):
                 await stream.open(options.host, options.port)
@@ -146,15 +157,16 @@ class Component:
             self._has_namesake = False
             self._connected.set()
             self._worked()
-            roll = asyncio.create_task(self._call_roll())
+            tasks.append(asyncio.create_task(self._call_roll()))
+            tasks.append(asyncio.create_task(self._keep_rosters()))
             await self._watch(stream)
             if not self._finishing:
                 said = ": ".join(filter(None, (stream.refused, stream.said)))
                 why = said or "it does not say why"
                 log.warning("the XMPP server ended the connection: %s", why)
         finally:
-            if roll is not None:
-                roll.cancel()
+            for task in tasks:
+                await _cancelled(task)
             self._refused = stream.refused
             self._connected.clear()
             self._stream = None
@@ -162,6 +174,9 @@ class Component:
             for barrier in self._barriers.values():
                 barrier.cancel()
             self._barriers.clear()
+            self._questions.give_up()
+            if tasks:
+                await self._rosters.end()
 
     async def _call_roll(self) -> None:
         try:
@@ -170,6 +185,14 @@ class Component:
             pass  # the next connection calls it again
         except DatabaseUnavailable as error:
             log.warning("who has gone offline meanwhile is not known: %s", first_line(error))
+
+    async def _keep_rosters(self) -> None:
+        try:
+            await self._rosters.keep(self.barrier)
+        except ConnectionError:
+            pass  # the next connection begins anew
+        except Exception:
+            log.exception("rosters are not kept")
 
     async def _watch(self, stream: Stream) -> None:
         """Return when the connection has ended, or when nobody answers any more."""
@@ -231,7 +254,11 @@ class Component:
         if one.get("from") == jid and one.get("to") == jid:
             self._take_own(one)
             return
-        if self._finishing:
+        if self._questions.take(one, spoiled) or self._finishing:
+            return
+        if spoiled is None and self._rosters.hear(one):
+            if local_of(one.tag) == "iq":
+                self._send(answer(one))
             return
         if local_of(one.tag) == "presence" and one.get("type") is None:
             self._roll.hear(one.get("from", ""))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -48,6 +48,11 @@ POLL = 0.2
 _AWAY_PAUSE = 1.0
 #: Seconds between two looks whether somebody has retired the component.
 LOOK = 30.0
+#: Seconds that a roster counts as read, for a delivery of many pages.
+_RECENT = 1.0
+
+#: What tells a delivery from all others.
+Key = tuple[int, int]
 
 
 class Link(Protocol):
@@ -78,6 +83,7 @@ class Deliverer:
     :param name: of the listener.
     :param linked: waits for a connection and returns it.
     :param sent: where it notes what a message was about.
+    :param read_roster: has the service know a roster as it is then, if it can be read.
     :param look_every: seconds between two looks whether the listener is still there.
     """
 
@@ -88,6 +94,7 @@ class Deliverer:
         name: str,
         linked: Callable[[], Awaitable[Link]],
         sent: Sent,
+        read_roster: Callable[[str], Awaitable[bool]],
         look_every: float = LOOK,
     ) -> None:
         self._options = options
@@ -98,6 +105,9 @@ class Deliverer:
         self._look_at = 0.0
         self._linked = linked
         self._sent = sent
+        self._read_roster = read_roster
+        # Deliveries whose rosters have been read, each until when that is recent enough.
+        self._read: dict[Key, float] = {}
         self._writer = Writer(
             options.jid, options.legacy_subscription_messages, options.max_stanza_bytes
         )
@@ -144,8 +154,8 @@ class Deliverer:
             passed = asyncio.ensure_future(link.barrier()) if is_for_anybody else None
             try:
                 self._wake.clear()
-                turn = partial(self._turn, arrived=arrived, under_way=batch)
-                following = await self._work.transaction(turn, writes=bool(arrived))
+                turn = partial(self._turn, arrived=arrived, under_way=batch, ready=self._ready())
+                following, unread = await self._work.transaction(turn, writes=bool(arrived))
                 if passed is not None:
                     await passed
             finally:
@@ -154,11 +164,25 @@ class Deliverer:
             if arrived:
                 worked()
             arrived, batch = batch, following
-            if not arrived and not batch:
+            if unread:
+                await self._read_rosters(unread)
+            elif not arrived and not batch:
                 if time.monotonic() >= self._look_at:
                     await self.register()
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), POLL)
+
+    def _ready(self) -> frozenset[Key]:
+        now = asyncio.get_running_loop().time()
+        self._read = {key: until for key, until in self._read.items() if until > now}
+        return frozenset(self._read)
+
+    async def _read_rosters(self, unread: Sequence[Delivery]) -> None:
+        """Have the service know who is in which group, now that these are to be told."""
+        owners = sorted(set().union(*(each.rosters for each in unread)))
+        await asyncio.gather(*map(self._read_roster, owners))
+        until = asyncio.get_running_loop().time() + _RECENT
+        self._read |= {_key(each): until for each in unread}
 
     async def _send(self, link: Link, batch: Sequence[Leaf]) -> bool:
         """Send a batch; returns whether there was anybody to send it to."""
@@ -202,9 +226,17 @@ class Deliverer:
             return []
 
     def _turn(
-        self, connection: Connection, arrived: Sequence[Leaf], under_way: Sequence[Leaf]
-    ) -> list[Leaf]:
-        """Note what has arrived, and read what comes after what is under way."""
+        self,
+        connection: Connection,
+        arrived: Sequence[Leaf],
+        under_way: Sequence[Leaf],
+        ready: Collection[Key],
+    ) -> tuple[list[Leaf], list[Delivery]]:
+        """Note what has arrived, and read what comes after what is under way, up to the first
+        delivery whose rosters have to be read before; returns those, too.
+
+        :param ready: deliveries whose rosters have been read.
+        """
         for leaf in arrived:
             if leaf.finished:
                 done(connection, leaf.delivery)
@@ -213,17 +245,22 @@ class Deliverer:
         reached = {leaf.delivery.id: leaf for leaf in under_way}
         left = PAGE
         batch: list[Leaf] = []
+        unread: list[Delivery] = []
         for delivery in waiting(connection, self._listener, _TOGETHER + len(reached)):
             before = reached.get(delivery.id)
             if before is not None and before.finished:
                 continue
+            if delivery.rosters and _key(delivery) not in ready:
+                unread.append(delivery)
+            if unread:
+                continue  # in their order
             after = before.addressees[-1].jid if before is not None else None
             leaf = self._leaf(connection, delivery, left, after)
             batch.append(leaf)
             left -= len(leaf.addressees)
             if left <= 0:
                 break
-        return batch
+        return batch, unread
 
     def _leaf(
         self, connection: Connection, delivery: Delivery, limit: int, after: str | None
@@ -242,3 +279,8 @@ class Deliverer:
             or not page_of(limit=1, after=addressees[-1].jid)
         )
         return Leaf(delivery, addressees, finished)
+
+
+def _key(delivery: Delivery) -> Key:
+    # Not its id alone, which SQLite gives again.
+    return delivery.notice_id, delivery.id

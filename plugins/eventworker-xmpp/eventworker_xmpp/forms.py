@@ -63,12 +63,14 @@ def shown(
     kind: str = "form",
     title: str | None = None,
     without: Collection[str] = (),
+    offered: Mapping[str, Collection[str]] | None = None,
 ) -> Element:
     """A form as somebody is shown it: all fields with labels, choices and present values.
 
     :param values: a dataclass of :mod:`eventworker.pubsub.config`.
     :param kind: ``form`` to be filled in, ``result`` to be looked at.
     :param without: fields that are left out.
+    :param offered: choices of fields of which not all can be had at present.
     """
     texts = texts_of(values)
     made = element(DATA, "x", {"type": kind})
@@ -81,7 +83,8 @@ def shown(
         kind, present = each.kind.form, texts[each.name]
         # Some clients refuse a list with a value that it does not offer.
         choices = each.options or (present if kind.startswith("list-") else ())
-        options = [(option, option) for option in choices]
+        can_be = (offered or {}).get(each.name, choices)
+        options = [(one, one) for one in choices if one in can_be or one in present]
         made.append(field(each.name, present, kind, each.label, options))
     return made
 

@@ -14,6 +14,10 @@ META_DATA = f"{PUBSUB}#meta-data"
 AUTHORIZATION = f"{PUBSUB}#subscribe_authorization"
 GET_PENDING = f"{PUBSUB}#get-pending"
 
+#: Both versions say of rosters the same.
+PRIVILEGES = ("urn:xmpp:privilege:2", "urn:xmpp:privilege:1")
+ROSTER = "jabber:iq:roster"
+
 DISCO_INFO = "http://jabber.org/protocol/disco#info"
 DISCO_ITEMS = "http://jabber.org/protocol/disco#items"
 COMMANDS = "http://jabber.org/protocol/commands"

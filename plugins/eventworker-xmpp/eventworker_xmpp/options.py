@@ -53,6 +53,21 @@ OPTIONS: list[cfg.Opt] = [
         min=0.1,
         help="Longest pause in seconds between tries to connect.",
     ),
+    cfg.ListOpt(
+        "roster_domains",
+        default=[],
+        help="Domains of the XMPP server's accounts, whose rosters nodes of the access model "
+        "roster ask, if the server lets the component read them (XEP-0356). Empty: the domain "
+        "above the service's address, as example.org is above pubsub.example.org.",
+    ),
+    cfg.FloatOpt(
+        "roster_interval",
+        default=60.0,
+        min=1,
+        max=86400,
+        help="Seconds between two readings of the rosters that nodes ask, for those who ask the "
+        "service past the XMPP server. For XMPP clients a roster is read each time.",
+    ),
 ]
 
 
@@ -81,6 +96,8 @@ class Options:
     max_stanza_bytes: int = 256 * 1024
     threads: int = 4
     reconnect_delay: float = 60.0
+    roster_domains: frozenset[str] = frozenset()
+    roster_interval: float = 60.0
 
     @property
     def jid(self) -> str:

@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element
 from eventworker.pubsub.config import LEAF, NODE_CONFIG
 from eventworker.pubsub.errors import PubSubError, unsupported
 from eventworker.pubsub.facts import Affiliated, Subscription
-from eventworker.pubsub.rules import Affiliation, State
+from eventworker.pubsub.rules import AccessModel, Affiliation, State
 from eventworker_xmpp import forms
 from eventworker_xmpp.errors import error_element
 from eventworker_xmpp.generic import listed
@@ -28,7 +28,7 @@ _MOST = 1000
 def configuration(request: Request) -> list[Element]:
     """Section 8.2.2."""
     found = request.service.configuration(request.node, request.actor)
-    shown = forms.shown(found, NODE_CONFIG)
+    shown = forms.shown(found, NODE_CONFIG, offered=_offered(request))
     return request.answer(element(OWNER, "configure", {"node": request.node}, [shown]))
 
 
@@ -51,7 +51,8 @@ def default_configuration(request: Request) -> list[Element]:
     form = forms.form_of(request.verb)
     if form is not None:
         kind = "".join(forms.filled(form, NODE_CONFIG).get("pubsub#node_type", [])) or kind
-    shown = forms.shown(request.service.default_configuration(kind), NODE_CONFIG)
+    found = request.service.default_configuration(kind)
+    shown = forms.shown(found, NODE_CONFIG, offered=_offered(request))
     return request.answer(element(OWNER, "default", children=[shown]))
 
 
@@ -134,6 +135,10 @@ def collection(request: Request) -> list[Element]:
         else:
             raise PubSubError("bad-request")
     return []
+
+
+def _offered(request: Request) -> dict[str, list[AccessModel]]:
+    return {"pubsub#access_model": request.service.access_models(request.actor)}
 
 
 def _entries(request: Request, local: str) -> list[Element]:

@@ -9,15 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
 from xml.etree.ElementTree import Element
 
 from eventworker.db import first_line
 from eventworker.errors import DatabaseUnavailable
-from eventworker.pubsub.errors import PubSubError
+from eventworker.pubsub.errors import PubSubError, RosterNeeded
 from eventworker.pubsub.facts import Actor
 from eventworker.pubsub.jid import as_given, domain
+from eventworker.pubsub.service import PubSubService
 from eventworker_xmpp import messages, presence, requests, stanzas
 from eventworker_xmpp.errors import error_element
 from eventworker_xmpp.names import local_of
@@ -46,6 +49,20 @@ class _Line:
     bytes: int = 0
 
 
+class Rosters(Protocol):
+    """See :class:`~eventworker_xmpp.rosters.Rosters`."""
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it is known which rosters can be read."""
+
+    async def settled(self) -> None:
+        """Wait until that is known."""
+
+    async def read(self, owner: str) -> bool:
+        """Have the service know a roster; returns whether it does."""
+
+
 class Reception:
     """Takes stanzas and answers them.
 
@@ -53,6 +70,7 @@ class Reception:
         ends.
     :param hold: called with True when no more should be read from the server, with False later.
     :param changed: called after each request that may have changed something.
+    :param rosters: reads rosters, when a request needs one.
     """
 
     def __init__(
@@ -62,16 +80,19 @@ class Reception:
         send: Send,
         hold: Callable[[bool], None],
         changed: Callable[[], None],
+        rosters: Rosters,
     ) -> None:
         self._options = options
         self._work = work
         self._send = send
         self._hold = hold
         self._changed = changed
+        self._rosters = rosters
         self._waiting: dict[str, _Line] = {}
         self._count = 0
         self._bytes = 0
-        self._held = False
+        self._full = self._held = False
+        self._asking = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self.sent = messages.Sent()
 
@@ -87,6 +108,9 @@ class Reception:
         if local_of(one.tag) == "iq" and one.get("type") in ("result", "error"):
             return
         if local_of(one.tag) == "message" and spoiled is None and not messages.concerns(one):
+            return
+        if self._full and self._asking:
+            self._refuse(one, PubSubError("resource-constraint", text="too much at once"))
             return
         line = self._waiting.get(sender)
         if line is None:
@@ -116,6 +140,8 @@ class Reception:
                 await self._answer(sender, one, spoiled)
             except PubSubError as error:
                 self._refuse(one, error)
+            except ConnectionError:
+                pass  # while a roster was asked for: the answer has no way back
             except DatabaseUnavailable as error:
                 log.warning("a request is refused: %s", first_line(error))
                 text = "the service cannot do this now"
@@ -156,15 +182,47 @@ class Reception:
     async def _request(self, actor: Actor, iq: Element) -> None:
         room = self._options.max_stanza_bytes - _FRAME
         writes = requests.writes(iq)
-        children = await self._work.verb(
-            lambda service: requests.perform(service, actor, iq, room), writes=writes
-        )
+        if not self._rosters.is_settled:
+            with self._asking_the_server():
+                await self._rosters.settled()
+        children = await self._performed(actor, iq, room, writes)
         if writes:
             self._changed()
         answer = stanzas.answer(iq, children)
         if len(answer) > self._options.max_stanza_bytes:
             raise PubSubError("resource-constraint", text="the answer is too large to be sent")
         self._send(answer)
+
+    async def _performed(
+        self, actor: Actor, iq: Element, room: int, writes: bool
+    ) -> Sequence[Element]:
+        """What the request is answered with, after the rosters that it needs have been read."""
+        read: set[str] = set()
+
+        def perform(service: PubSubService) -> Sequence[Element]:
+            service.rosters_read = read
+            return requests.perform(service, actor, iq, room)
+
+        while True:
+            try:
+                return await self._work.verb(perform, writes=writes)
+            except RosterNeeded as error:
+                # One that cannot be read is known to be unknown then: the service says the rest.
+                with self._asking_the_server():
+                    await self._rosters.read(error.owner)
+                read.add(error.owner)
+
+    @contextmanager
+    def _asking_the_server(self) -> Iterator[None]:
+        """Something waits for what the server says: so it is listened to, and what is too much is
+        refused instead."""
+        self._asking += 1
+        self._look_at_count()
+        try:
+            yield
+        finally:
+            self._asking -= 1
+            self._look_at_count()
 
     def _say(self, said: list[bytes]) -> None:
         for each in said:
@@ -183,10 +241,11 @@ class Reception:
 
     def _look_at_count(self) -> None:
         most = self._most_bytes(_LARGE_OF_ALL)
-        if not self._held and (self._count >= _OF_ALL or self._bytes >= most):
-            self._held = True
-        elif self._held and self._count < _OF_ALL // 2 and self._bytes < most // 2:
-            self._held = False
-        else:
-            return
-        self._hold(self._held)
+        if self._count >= _OF_ALL or self._bytes >= most:
+            self._full = True
+        elif self._count < _OF_ALL // 2 and self._bytes < most // 2:
+            self._full = False
+        hold = self._full and not self._asking
+        if hold != self._held:
+            self._held = hold
+            self._hold(hold)

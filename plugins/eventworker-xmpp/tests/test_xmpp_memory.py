@@ -13,6 +13,7 @@ import pytest
 from eventworker_xmpp.options import Options
 from eventworker_xmpp.reception import Reception
 from eventworker_xmpp.requests import perform
+from eventworker_xmpp.rosters import Rosters
 from eventworker_xmpp.work import Work
 from sqlalchemy import Engine
 
@@ -53,11 +54,26 @@ class Received:
             work.close()
 
     async def _run(self, work: Work, senders: list[str]) -> None:
-        reception = Reception(OPTIONS, work, self.said.append, self.holds.append, lambda: None)
+        rosters = Rosters(OPTIONS, work, _nobody)
+        keeping = asyncio.create_task(rosters.keep(_at_once))
+        await rosters.settled()
+        reception = Reception(
+            OPTIONS, work, self.said.append, self.holds.append, lambda: None, rosters
+        )
         for sender in senders:
             reception.take(ping(sender), None, OPTIONS.max_stanza_bytes)
         self.refused = len(self.said)
         await reception.finish()
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+
+
+async def _at_once() -> None:
+    """The server has nothing to say."""
+
+
+async def _nobody(_to: str, _payload: Element) -> Element:
+    raise AssertionError("no roster is needed")
 
 
 @pytest.mark.row("T5")

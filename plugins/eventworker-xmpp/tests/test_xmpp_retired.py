@@ -25,6 +25,10 @@ SETTINGS = Settings(service="pubsub.a.b")
 OPTIONS = Options(SETTINGS, "127.0.0.1", 5347, "s")
 
 
+async def no_roster(_owner: str) -> bool:
+    raise AssertionError("no node asks for a roster")
+
+
 class Line:
     """A connection that keeps what is sent."""
 
@@ -71,7 +75,7 @@ def test_it_goes_on_with_what_is_said_from_then_on(
                 await asyncio.sleep(0.01)
 
     async def run() -> None:
-        deliverer = Deliverer(OPTIONS, work, "xmpp", linked, Sent(), look_every=0.05)
+        deliverer = Deliverer(OPTIONS, work, "xmpp", linked, Sent(), no_roster, look_every=0.05)
         await deliverer.register()
         task = asyncio.create_task(deliverer.run(lambda: None))
         (first,) = listeners(engine)
