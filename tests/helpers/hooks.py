@@ -26,7 +26,7 @@ from eventworker.pubsub.hooks.sandbox import Box, Sandbox, SandboxEnded
 from eventworker.pubsub.hooks.surroundings import Surroundings
 from eventworker.pubsub.hooks.table import hook_table, run_table
 from eventworker.pubsub.options import Settings
-from tests.helpers.pubsub import Desk
+from tests.helpers.pubsub import Desk, item
 from tests.servers.programs import programs_of
 
 LIMITS = Limits(timeout=10, memory=256 * 2**20, storage=4 * 2**20, threads=16)
@@ -69,6 +69,16 @@ def need_full_isolation() -> None:
     """Skip the test where the machine does not allow it, as in many containers."""
     if (reason := _missing()) is not None:
         pytest.skip(f"this machine cannot keep hooks apart: {reason}")
+
+
+@dataclass(frozen=True)
+class Without(Box):
+    """A sandbox that lacks one of its locks, to see that the others hold by themselves."""
+
+    lock: str = ""
+
+    def locks(self) -> dict[str, Any]:
+        return {**super().locks(), self.lock: None}
 
 
 def isolation_here() -> Isolation:
@@ -158,6 +168,10 @@ class Hooks:
         new = NewHook(node, type, arg, **more)
         with self.registry() as registry:
             return registry.give(actor or self.settings.itself, new, self.options)
+
+    def publish(self, *ids: str, node: str = "news") -> None:
+        """Publish items, as the service itself."""
+        self.desk.publish(node, self.settings.itself, [item(each) for each in ids])
 
     def take(self, node: str, actor: Actor | None = None, **more: Any) -> int:
         with self.registry() as registry:

@@ -24,7 +24,8 @@ from eventworker.pubsub.tables import (
     subscription_table,
 )
 from tests.helpers.pubsub import form
-from tests.helpers.pubsub_model import ADMIN, Limits, Model, Reason, Sub, Told, bare
+from tests.helpers.pubsub_model import Model
+from tests.helpers.pubsub_world import ADMIN, Limits, Reason, Sub, Told, bare
 
 ADA, BOB, EVE = "ada@example.org", "bob@example.org/desk", "eve@example.org/sofa"
 NODES = ("news", "Ünï/ 1")

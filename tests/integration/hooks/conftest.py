@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from tests.helpers.hooks import Hooks
+from eventworker.pubsub.hooks.limits import Isolation
+from eventworker.pubsub.hooks.sandbox import Box
+from eventworker.pubsub.hooks.surroundings import Surroundings
+from tests.helpers.hooks import LIMITS, Hooks, need_full_isolation
 
 
 @pytest.fixture
@@ -24,3 +27,15 @@ def hooks(sqlite_engine: Engine, folder: Path) -> Iterator[Hooks]:
     made.desk.create("news", made.settings.itself)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def full_isolation() -> None:
+    """The test is skipped where hooks cannot be kept apart."""
+    need_full_isolation()
+
+
+@pytest.fixture
+def box() -> Box:
+    """What a sandbox is made of."""
+    return Box.of(Isolation.FULL, Surroundings.own([]), LIMITS)

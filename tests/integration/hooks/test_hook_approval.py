@@ -13,7 +13,7 @@ from eventworker.pubsub.hooks.service import look_after
 from eventworker.pubsub.hooks.table import audit_table
 from tests.helpers.commands import Commands
 from tests.helpers.hooks import Hooks
-from tests.helpers.pubsub import ANN, BEN, OWNER, item
+from tests.helpers.pubsub import ANN, BEN, OWNER
 
 OLD = "def hook(host, client, item): print('old', item.id)\n"
 NEW = "def hook(host, client, item): print('new', item.id)\n"
@@ -30,10 +30,6 @@ def hooks(sqlite_engine: Engine, folder: Path) -> Iterator[Hooks]:
     made.close()
 
 
-def publish(hooks: Hooks, name: str) -> None:
-    hooks.desk.publish("news", hooks.settings.itself, [item(name)])
-
-
 def approve(hooks: Hooks, number: int, code: str, actor: object = BEN) -> None:
     with hooks.registry() as registry:
         registry.approve(actor, number, files.digest(code), hooks.options)  # type: ignore[arg-type]
@@ -47,7 +43,7 @@ def audit(hooks: Hooks) -> list[tuple[str, str]]:
 
 def test_a_hook_runs_after_another_admin_has_approved_it(hooks: Hooks) -> None:
     number = hooks.give("news", "python_code", "print(item.id)", ANN)
-    publish(hooks, "1")
+    hooks.publish("1")
     assert hooks.run_all() == 0
     look_after(hooks.engine, hooks.settings, hooks.options, "host")
     assert hooks.hook(number).state == "waiting"
@@ -85,11 +81,11 @@ def test_a_file_that_has_changed_waits_for_approval_and_so_do_its_items(
     number = hooks.give("news", "python_file", str(path), ANN)
     approve(hooks, number, OLD)
     path.write_text(NEW)
-    publish(hooks, "1")
+    hooks.publish("1")
     hooks.run_all()
     assert "has changed since it was approved" in hooks.hook(number).error
     assert hooks.give("news", "python_file", str(path), ANN) == number
-    publish(hooks, "2")
+    hooks.publish("2")
     assert hooks.run_all() == 0
     with pytest.raises(HookRefused, match="is another one"):
         approve(hooks, number, OLD)
@@ -104,7 +100,7 @@ def test_a_run_that_ends_meanwhile_makes_no_hook_run_that_waits(hooks: Hooks, fo
     path.write_text(OLD)
     number = hooks.give("news", "python_file", str(path), ANN)
     approve(hooks, number, OLD)
-    publish(hooks, "1")
+    hooks.publish("1")
     with short_transaction(hooks.engine) as connection:
         run = queue.claim(connection, 60, "host/1/1")
     assert run is not None
@@ -133,7 +129,7 @@ def test_without_the_option_to_give_it_again_lets_it_run(hooks: Hooks) -> None:
 
 def test_what_waits_too_long_for_approval_is_given_up(hooks: Hooks) -> None:
     hooks.give("news", "python_code", "pass", ANN)
-    publish(hooks, "1")
+    hooks.publish("1")
     with short_transaction(hooks.engine) as connection:
         assert queue.give_up(connection, -1) == 1
     assert "not approved" in hooks.rows()[0].error
