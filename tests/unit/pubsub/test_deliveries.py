@@ -320,6 +320,20 @@ def test_who_is_subscribed_to_a_node_and_to_what_it_is_in_is_told_once(
     assert ear.hears() == []
 
 
+@pytest.mark.parametrize("limit", [1, 2, 3, 4])
+def test_a_look_parts_no_notice_from_its_audiences(desk: Desk, limit: int) -> None:
+    collect(desk)
+    for node in ("news", "all"):
+        desk.subscribe(node, ANN, ANN.bare)
+    ear = Ear(desk)
+    for name in ("a", "b"):
+        desk.publish("news", OWNER, [item(name)])
+    with desk.engine.connect() as connection:
+        found = deliveries.waiting(connection, ear.id, limit)
+    assert len(found) == (limit + 1) // 2
+    assert all(set(each.audiences) == {"news", "all"} for each in found)
+
+
 def test_who_loses_one_of_two_ways_is_told_by_the_other(desk: Desk) -> None:
     collect(desk)
     for node in ("news", "all"):
