@@ -3,7 +3,7 @@
 ::
 
     service      all verbs, inside a transaction of the caller's; to be read in this order:
-      rules        who may do what; and facts, what the verbs take and give
+      rules        who may do what; and facts, what the verbs take and give; with jid, names, errors
       config       the forms of nodes and subscriptions; with forms and configuring
       tables       the rows
       desk         what all verbs share
@@ -14,12 +14,15 @@
       subscribing  subscribe, unsubscribe, options; with subscriptions and leases
       managing     owners and the subscriptions of others; affiliations, what those are to a node
       presence     who is there
+      rosters      who is in whose roster groups; with groups
       expiry       items that go by themselves
-    notices      what is said, written down with what it is about
-    deliveries   what a listener has still to tell, and to whom; with listeners and audience
-    upkeep       the side service for what becomes due; with sweeping
-    client       the same for those who only use it, with signals: PubSubClient
-    blocking     without an event loop: SyncPubSubClient
+    notices      what is said, written down with what it is about; with replies
+    deliveries   what a listener has still to tell; with delivery and listeners
+      pages        whom it tells, page by page; with audience
+    upkeep       the side service for what becomes due; with sweeping and backlog
+    client       the same for those who only use it: PubSubClient; with contents and transactions
+      blocking     without an event loop: SyncPubSubClient
+      listening    what it hears of; with hearing and signals
     worker       the plugin that publishes each event
     hooks        code of users that is run for each item, in a sandbox
 

@@ -1,5 +1,6 @@
 """What docstrings and pages name as a place in the code is there."""
 
+import ast
 import re
 from importlib import import_module
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
+#: Packages of so many modules that they begin with a map of them.
+MAPPED = ("eventworker/pubsub", "plugins/eventworker-xmpp/eventworker_xmpp")
 REFERENCE = re.compile(r":(?:mod|class|func|meth|data|attr):`~?(eventworker\.[\w.]+)`")
 
 
@@ -55,3 +58,11 @@ def test_every_reference_leads_to_something() -> None:
 def test_a_reference_to_nothing_is_found_out() -> None:
     with pytest.raises(AttributeError):
         find("eventworker.pubsub.rules.never_written")
+
+
+@pytest.mark.parametrize("package", MAPPED)
+def test_the_map_of_a_package_shows_every_module(package: str) -> None:
+    head = ast.get_docstring(ast.parse((ROOT / package / "__init__.py").read_text()))
+    shown = set(re.findall(r"\w+", str(head)))
+    modules = {each.stem for each in (ROOT / package).glob("*.py")} - {"__init__"}
+    assert modules <= shown
