@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from eventworker.pubsub.jid import bare
 from tests.helpers.fake_xmpp_server import Connection, FakeServer
 from tests.helpers.pubsub_xml import create, generic, item, publish, subscribe, tag
 from tests.helpers.xmpp import ComponentProcess
@@ -123,16 +124,22 @@ class Server:
         """Somebody looks at alice's node."""
         return self.ask(sender, "get", generic(tag("items", "news")))
 
-    def publish(self, name: str) -> None:
-        """alice publishes to her node."""
-        assert self.ask(ALICE, "set", publish("news", item(name))) == "done"
+    def told(self, jid: str) -> list[str]:
+        """The items of which this account was told."""
+        message = rf"<message [^>]*to='{bare(jid)}'.*?</message>"
+        messages = re.findall(message, self.line.text(), re.DOTALL)
+        return [name for each in messages for name in re.findall("<item id='([^']*)'", each)]
 
     def wait_for(self, text: str) -> None:
         """Return when the component has sent this, while questions for rosters are answered."""
+        self.wait_until(lambda: text in self.line.text())
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Return when it is so, while questions for rosters are answered."""
 
         def look() -> bool:
             self.reply_to_all()
-            return text in self.line.text()
+            return condition()
 
         wait_until(look, 10, lambda: self.line.text()[-2000:])
 
@@ -289,16 +296,17 @@ def test_only_whom_it_has_asked_can_answer(granting: Server) -> None:
 
 @pytest.mark.row("S4")
 def test_a_notification_is_told_after_the_roster_has_been_read(granting: Server) -> None:
-    assert granting.ask(BOB, "set", subscribe("news", "bob@localhost")) == "done"
-    for number, inside in enumerate([CONTACT, "", CONTACT]):
+    for jid in (ALICE, BOB):
+        assert granting.ask(jid, "set", subscribe("news", bare(jid))) == "done"
+    for name, inside in (("i0", CONTACT), ("i1", ""), ("i2", CONTACT)):
         asked = len(granting.questions())
-        granting.publish(f"i{number}")  # alice needs no roster for that
-        question = granting.question(asked + 1)
-        assert f"<item id='i{number}' " not in granting.line.text()
-        granting.reply(question, inside)
-    granting.wait_for("<item id='i2' ")
-    assert "<item id='i0' " in granting.line.text()
-    assert "<item id='i1' " not in granting.line.text()
+        granting.send(ALICE, "set", publish("news", item(name)))
+        granting.question(asked + 1)
+        assert name not in granting.told(ALICE)
+        granting.roster = inside
+        granting.wait_until(lambda name=name: name in granting.told(ALICE))  # an owner always is
+    granting.wait_until(lambda: "i2" in granting.told(BOB))
+    assert granting.told(BOB) == ["i0", "i2"]
 
 
 @pytest.mark.row("S4")
@@ -372,7 +380,8 @@ def test_notifications_wait_for_a_server_that_grants_again_a_little_later(
     wait_until(lambda: host.make("news") == "done", 10, "it is not heeded")
     assert host.ask(BOB, "set", subscribe("news", "bob@localhost")) == "done"
     asked = len(host.questions())
-    host.publish("i1")
+    published = host.send(ALICE, "set", publish("news", item("i1")))
+    host.line.wait_for(f"id='{published}' type='result'")
     host.send(BOB, "get", generic(tag("items", "news")))
     host.question(asked + 1)  # is not answered
     host.line.send("</stream:stream>")
