@@ -11,7 +11,7 @@
       publishing   publish, retract; with payload and items
       retrieving   items; with paging
       discovery    nodes and what they are about; with features
-      subscribing  subscribe, unsubscribe, options; with subscriptions and leases
+      subscribing  subscribe, unsubscribe, options; with subscriptions, announcing, leases
       managing     owners and the subscriptions of others; affiliations, what those are to a node
       presence     who is there
       rosters      who is in whose roster groups; with groups

@@ -7,9 +7,10 @@ from typing import Any
 from sqlalchemy import select, update
 
 from eventworker.db import clock
+from eventworker.pubsub.announcing import content_of
 from eventworker.pubsub.notices import Word, tell
 from eventworker.pubsub.rules import State
-from eventworker.pubsub.subscriptions import Subscriptions, content_of, node_of
+from eventworker.pubsub.subscriptions import Subscriptions, node_of
 from eventworker.pubsub.tables import subscription_table
 
 _subscription = subscription_table.c

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from unittest import mock
+
+from sqlalchemy import Engine
 
 from eventworker.cli.main import main
 
@@ -41,6 +43,13 @@ class Commands:
     def __init__(self, path: Path, text: str) -> None:
         self.path = path
         path.write_text(text)
+
+    @classmethod
+    def of(cls, engine: Engine, folder: Path) -> Self:
+        """With a configuration that names this database, which is the queue, too."""
+        url = engine.url.render_as_string(hide_password=False)
+        text = f"[database]\nconnection = {url}\n[notifications]\ndriver = sql\n"
+        return cls(folder / "eventworker.conf", text)
 
     def __call__(self, *words: str, stdin: bytes = b"", terminal: bool = False) -> Result:
         return run("--config-file", str(self.path), *words, stdin=stdin, terminal=terminal)

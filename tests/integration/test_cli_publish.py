@@ -26,11 +26,7 @@ ID = "01976a4e-0000-7000-8000-000000000001"
 
 @pytest.fixture
 def command(engine: Engine, tmp_path: Path) -> Commands:
-    url = engine.url.render_as_string(hide_password=False)
-    return Commands(
-        tmp_path / "eventworker.conf",
-        f"[database]\nconnection = {url}\n[notifications]\ndriver = sql\n",
-    )
+    return Commands.of(engine, tmp_path)
 
 
 @pytest.fixture

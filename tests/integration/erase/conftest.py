@@ -21,8 +21,4 @@ def engine(engine: Engine) -> Engine:
 
 @pytest.fixture
 def command(engine: Engine, tmp_path: Path) -> Commands:
-    url = engine.url.render_as_string(hide_password=False)
-    return Commands(
-        tmp_path / "eventworker.conf",
-        f"[database]\nconnection = {url}\n[notifications]\ndriver = sql\n",
-    )
+    return Commands.of(engine, tmp_path)
